@@ -1,0 +1,53 @@
+"""The canonical lowering: `tf.nn.conv2d_transpose` with height 1, groups by split and concat.
+
+Dilation is a zero-stuffed kernel, because TensorFlow's CPU kernels refuse it otherwise, and output padding is the
+explicit output shape. The kernel can write at most `stride - 1` positions past the last tap; zeros make up the rest.
+"""
+
+import tensorflow as tf
+
+from lucid_keras._lowering.edges import crop, pad_or_crop
+
+
+def conv2d_transpose(geometry, x, weight):
+    """`[N, L, C_in]` and `[C_in, C_out/groups, K]` to `[N, L_out, C_out]`, without bias."""
+    g = geometry
+    extension = min(max(g.output_padding - g.padding, 0), g.stride - 1)
+    x = tf.expand_dims(x, 1)
+    kernel = _kernel(weight, g.dilation)
+    pieces = [
+        _one_group(g, x_group, kernel_group, extension)
+        for x_group, kernel_group in zip(
+            tf.split(x, g.groups, axis=3) if g.groups > 1 else [x],
+            tf.split(kernel, g.groups, axis=3) if g.groups > 1 else [kernel],
+            strict=True,
+        )
+    ]
+    full = tf.concat(pieces, axis=3) if g.groups > 1 else pieces[0]
+    full = pad_or_crop(full, 0, g.output_padding - g.padding - extension, axis=2)
+    return tf.squeeze(crop(full, g.padding, 0, axis=2), 1)
+
+
+def _kernel(weight, dilation):
+    """`[C_in, C_out/groups, K]` to `[1, dilation*(K-1) + 1, C_out/groups, C_in]`, the taps `dilation` apart."""
+    kernel = tf.transpose(weight, [2, 1, 0])
+    taps, out_channels, in_channels = kernel.shape
+    if dilation > 1:
+        spread = tf.pad(kernel[:, tf.newaxis], [[0, 0], [0, dilation - 1], [0, 0], [0, 0]])
+        kernel = tf.reshape(spread, [taps * dilation, out_channels, in_channels])[: dilation * (taps - 1) + 1]
+    return kernel[tf.newaxis]
+
+
+def _one_group(geometry, x, kernel, extension):
+    batch, _, length, _ = x.shape
+    shape = tf.shape(x)
+    natural = lambda positions: (positions - 1) * geometry.stride + geometry.kernel_extent  # noqa: E731
+    output_shape = [
+        shape[0] if batch is None else batch,
+        1,
+        natural(shape[2] if length is None else length) + extension,
+        kernel.shape[2],
+    ]
+    if batch is None or length is None:
+        output_shape = tf.stack(output_shape)
+    return tf.nn.conv2d_transpose(x, kernel, output_shape, strides=[1, 1, geometry.stride, 1], padding="VALID")

@@ -1,0 +1,44 @@
+"""Zeros and crops at the two ends of the length axis, and the free reshape from blocks to positions."""
+
+import tensorflow as tf
+
+
+def crop(x, left, right, axis):
+    """`x` without its first `left` and last `right` positions along `axis`.
+
+    A static length becomes SLICE, which LiteRT's XNNPACK delegate takes; STRIDED_SLICE it does not.
+    """
+    if not (left or right):
+        return x
+    if x.shape[axis] is None:
+        stop = -right if right else None
+        return x[(slice(None),) * axis + (slice(left, stop),)]
+    size = [-1 if extent is None else extent for extent in x.shape]
+    size[axis] -= left + right
+    begin = [0] * x.shape.rank
+    begin[axis] = left
+    return tf.slice(x, begin, size)
+
+
+def pad_or_crop(x, left, right, axis):
+    """`left` and `right` zeros before and after; negative counts leave positions out.
+
+    The zeros come first: with both a crop and zeros, a short input may lie wholly inside the crop.
+    """
+    if left > 0 or right > 0:
+        paddings = [[0, 0]] * x.shape.rank
+        paddings[axis] = [max(left, 0), max(right, 0)]
+        x = tf.pad(x, paddings)
+    return crop(x, max(-left, 0), max(-right, 0), axis)
+
+
+def blocks_to_positions(blocks, stride):
+    """`[N, 1, M, stride*C]` viewed as `[N, M*stride, C]`: in 1-D, channels last, depth-to-space moves nothing."""
+    batch, _, count, width = blocks.shape
+    channels = width // stride
+    if count is not None and (batch is not None or count > 0):
+        return tf.reshape(blocks, [-1 if batch is None else batch, count * stride, channels])
+    if batch:
+        return tf.reshape(blocks, [batch, -1, channels])
+    shape = tf.shape(blocks)  # neither is known, or -1 would be ambiguous for an empty batch
+    return tf.reshape(blocks, tf.stack([shape[0], shape[2] * stride, channels]))

@@ -1,0 +1,233 @@
+"""`ConvTranspose1d`: PyTorch's transposed convolution as a Keras layer."""
+
+import math
+import warnings
+
+import keras
+
+from lucid_keras import ops
+from lucid_keras._geometry import ConvTranspose1dGeometry
+from lucid_keras._lowering.choice import LOWERINGS
+from lucid_keras.layers.device import existing_device, on_device
+
+
+@keras.saving.register_keras_serializable(package="lucid_keras")
+class ConvTranspose1d(keras.layers.Layer):
+    """1-D transposed convolution with the complete semantics of `torch.nn.ConvTranspose1d` and Lucid's.
+
+    `y[n, o, t] = bias[o] + sum x[n, i, l] * weight[i, o, k]` over the `l, k` with
+    `l*stride + k*dilation - padding == t` and the `i` of `o`'s group. Weight and bias exist from construction on.
+
+    Args:
+        in_channels: int, channels of the input.
+        out_channels: int, channels of the output.
+        kernel_size: int or 1-tuple, taps of the kernel.
+        stride: int or 1-tuple, output positions per input position. Default 1.
+        padding: int or 1-tuple, output positions cut from both ends. Default 0.
+        output_padding: int or 1-tuple, positions added at the end,
+            `0 <= output_padding < max(stride, dilation)`. Default 0.
+        groups: int, divides both channel counts; each group sees its own channels alone. Default 1.
+        bias: bool, whether there is a bias. Default True.
+        dilation: int or 1-tuple, output positions between taps. Default 1.
+        device: where the variables live: `"cpu"`, `"gpu:0"`, `"/GPU:0"`, or None (default) for TensorFlow's choice.
+        dtype: what `keras.layers.Layer` takes: a dtype, its name, or a `keras.DTypePolicy`.
+        data_format: `"channels_first"` (default), `[batch, channels, length]`, or `"channels_last"`.
+        lowering: `"auto"` (default), `"conv2d_transpose"` or `"polyphase"`; all give the same result.
+        jit_compile: whether the layer's own call is compiled by XLA. Default False: see the note below.
+        weight_initializer, bias_initializer: Keras initializers, or None (default) for PyTorch's Kaiming uniform
+            with `a = sqrt(5)`: uniform in `+-1/sqrt(out_channels // groups * kernel_size)` for both.
+        weight_regularizer, bias_regularizer, weight_constraint, bias_constraint: as in Keras layers. Default None.
+        name: the layer's name.
+
+    Attributes:
+        weight: `keras.Variable` of shape `[in_channels, out_channels // groups, kernel_size]`.
+        bias: `keras.Variable` of shape `[out_channels]`, or None.
+
+    Input shape:
+        `[batch, in_channels, length]` or unbatched `[in_channels, length]`; with `data_format="channels_last"`
+        `[batch, length, in_channels]` or `[length, in_channels]`. The batch may be empty.
+
+    Output shape:
+        As the input, with `out_channels` channels and `(length - 1)*stride - 2*padding
+        + dilation*(kernel_size - 1) + output_padding + 1` positions.
+
+    Raises:
+        ValueError: a value breaks a rule; the message states the rule and what was received.
+        TypeError: an argument of the wrong type.
+
+    Examples:
+
+    Twice as many samples:
+
+    >>> import numpy as np
+    >>> upsample = ConvTranspose1d(in_channels=16, out_channels=16, kernel_size=4, stride=2, padding=1)
+    >>> y = upsample(np.zeros((2, 16, 32), "float32"))
+    >>> tuple(y.shape)
+    (2, 16, 64)
+
+    A decoder layer that keeps the length:
+
+    >>> decoder = ConvTranspose1d(64, 32, kernel_size=3, stride=1, padding=1)
+    >>> y = decoder(np.zeros((4, 64, 20), "float32"))
+    >>> tuple(y.shape)
+    (4, 32, 20)
+    >>> decoder
+    ConvTranspose1d(64, 32, kernel_size=3, stride=1, padding=1)
+
+    Note on `jit_compile`: a compiled layer is compiled anew for every input length, and on the CPU that buys little
+    (`make bench-jit` measures it), so it is yours to ask for. A layer inside a model compiled with `jit_compile=True`
+    is compiled with it either way. Where XLA cannot compile, the call raises; it never runs uncompiled instead.
+
+    Source: V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning", arXiv:1603.07285.
+    """
+
+    def __init__(
+        self,
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=1,
+        padding=0,
+        output_padding=0,
+        groups=1,
+        bias=True,
+        dilation=1,
+        device=None,
+        dtype=None,
+        *,
+        data_format="channels_first",
+        lowering="auto",
+        jit_compile=False,
+        weight_initializer=None,
+        bias_initializer=None,
+        weight_regularizer=None,
+        bias_regularizer=None,
+        weight_constraint=None,
+        bias_constraint=None,
+        name=None,
+        **kwargs,
+    ):
+        geometry = ConvTranspose1dGeometry(
+            in_channels, out_channels, kernel_size, stride, padding, output_padding, groups, dilation
+        )
+        ops.check_choice("data_format", data_format, ops.DATA_FORMATS)
+        ops.check_choice("lowering", lowering, LOWERINGS)
+        for flag, value in (("bias", bias), ("jit_compile", jit_compile)):
+            if not isinstance(value, bool):
+                raise TypeError(f"{flag} must be True or False. Received: {flag}={value!r}")
+        device = existing_device(device)
+        super().__init__(dtype=dtype, name=name, **kwargs)
+        self.geometry = geometry
+        self.device = device
+        self.data_format = data_format
+        self.lowering = lowering
+        self.jit_compile = jit_compile
+        self.use_bias = bias
+        self.weight_initializer = keras.initializers.get(weight_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.weight_regularizer = keras.regularizers.get(weight_regularizer)
+        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
+        self.weight_constraint = keras.constraints.get(weight_constraint)
+        self.bias_constraint = keras.constraints.get(bias_constraint)
+        self._add_weights()
+        self.built = True
+
+    in_channels = property(lambda self: self.geometry.in_channels)
+    out_channels = property(lambda self: self.geometry.out_channels)
+    kernel_size = property(lambda self: self.geometry.kernel_size)
+    stride = property(lambda self: self.geometry.stride)
+    padding = property(lambda self: self.geometry.padding)
+    output_padding = property(lambda self: self.geometry.output_padding)
+    groups = property(lambda self: self.geometry.groups)
+    dilation = property(lambda self: self.geometry.dilation)
+
+    def _add_weights(self):
+        bound = 1 / math.sqrt(self.geometry.fan_in)
+        with on_device(self.device):
+            self.weight = self.add_weight(
+                name="weight",
+                shape=self.geometry.weight_shape,
+                initializer=self.weight_initializer or keras.initializers.RandomUniform(-bound, bound),
+                regularizer=self.weight_regularizer,
+                constraint=self.weight_constraint,
+            )
+            self.bias = None
+            if self.use_bias:
+                self.bias = self.add_weight(
+                    name="bias",
+                    shape=(self.geometry.out_channels,),
+                    initializer=self.bias_initializer or keras.initializers.RandomUniform(-bound, bound),
+                    regularizer=self.bias_regularizer,
+                    constraint=self.bias_constraint,
+                )
+
+    def call(self, x, output_size=None):
+        """`x` to the output; `output_size` (int, 1-tuple or the whole shape) takes output_padding's place."""
+        return ops.apply_layer(
+            self.geometry,
+            x,
+            self.weight,
+            self.bias,
+            data_format=self.data_format,
+            lowering=self.lowering,
+            output_size=output_size,
+            jit_compile=self.jit_compile,
+        )
+
+    def forward(self, x, output_size=None):
+        """PyTorch's name for calling the layer."""
+        return self(x, output_size=output_size)
+
+    def compute_output_shape(self, input_shape, output_size=None):
+        return self.geometry.output_shape(input_shape, self.data_format, output_size)
+
+    def compute_output_spec(self, x, output_size=None):
+        return keras.KerasTensor(self.compute_output_shape(x.shape, output_size), dtype=self.compute_dtype)
+
+    def get_config(self):
+        geometry = self.geometry
+        return {
+            **super().get_config(),
+            "in_channels": geometry.in_channels,
+            "out_channels": geometry.out_channels,
+            "kernel_size": geometry.kernel_size,
+            "stride": geometry.stride,
+            "padding": geometry.padding,
+            "output_padding": geometry.output_padding,
+            "groups": geometry.groups,
+            "bias": self.use_bias,
+            "dilation": geometry.dilation,
+            "device": self.device,
+            "data_format": self.data_format,
+            "lowering": self.lowering,
+            "jit_compile": self.jit_compile,
+            "weight_initializer": keras.initializers.serialize(self.weight_initializer),
+            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
+            "weight_regularizer": keras.regularizers.serialize(self.weight_regularizer),
+            "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
+            "weight_constraint": keras.constraints.serialize(self.weight_constraint),
+            "bias_constraint": keras.constraints.serialize(self.bias_constraint),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """The layer of a config; a device that this machine lacks is left out, with a warning."""
+        try:
+            existing_device(config.get("device"))
+        except ValueError as error:
+            warnings.warn(f"The layer's variables stay on TensorFlow's default device: {error}", stacklevel=2)
+            config = {**config, "device": None}
+        return super().from_config(config)
+
+    def extra_repr(self):
+        """The arguments as PyTorch and Lucid print them: those that differ from the default after the first five."""
+        g = self.geometry
+        later = {"output_padding": (g.output_padding, 0), "groups": (g.groups, 1), "bias": (self.use_bias, True)}
+        later |= {"dilation": (g.dilation, 1), "data_format": (self.data_format, "channels_first")}
+        shown = {"kernel_size": g.kernel_size, "stride": g.stride, "padding": g.padding}
+        shown |= {name: value for name, (value, default) in later.items() if value != default}
+        named = ", ".join(f"{name}={value!r}" for name, value in shown.items())
+        return f"{g.in_channels}, {g.out_channels}, {named}"
+
+    def __repr__(self):
+        return f"ConvTranspose1d({self.extra_repr()})"

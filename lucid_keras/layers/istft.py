@@ -1,0 +1,182 @@
+"""`ISTFT`: the inverse short-time Fourier transform as one transposed convolution of builtin operations."""
+
+import functools
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from lucid_keras import ops
+from lucid_keras.layers.conv_transpose1d import ConvTranspose1d
+
+SILENT = 1e-11  # torch.istft's bound: where the windows sum to less, no sample can be recovered
+
+
+@keras.saving.register_keras_serializable(package="lucid_keras")
+class ISTFT(keras.layers.Layer):
+    """Inverse short-time Fourier transform: each frame times an inverse DFT basis, overlapped and added.
+
+    The synthesis is a `ConvTranspose1d(2 * (n_fft//2 + 1), 1, n_fft, hop_length)` whose kernel holds the windowed
+    basis, followed by the division by the windows' summed squares: the numbers of `torch.istft`, from operations
+    that LiteRT has builtin, where `tf.signal.inverse_stft` does not convert.
+
+    Args:
+        n_fft: int, samples of a frame.
+        hop_length: int, samples between frames. Default `n_fft // 4`.
+        win_length: int, samples of the window, centred in the frame. Default `n_fft`.
+        window: `"hann"` (periodic, the default), `"hamming"`, `"rectangular"`, or `win_length` numbers.
+        center: whether frame `t` is centred on sample `t * hop_length`, so that `n_fft // 2` samples are cut from
+            both ends. Default True, as `torch.stft` makes them.
+        data_format: `"channels_first"` (default) or `"channels_last"`.
+        dtype, name: as in Keras layers.
+
+    Input shape:
+        `[batch, 2 * (n_fft//2 + 1), frames]` or unbatched: the real parts of all bins from 0 Hz up, then the
+        imaginary parts; with `data_format="channels_last"` `[batch, frames, 2 * (n_fft//2 + 1)]`.
+
+    Output shape:
+        `[batch, samples]` with `samples = (frames - 1) * hop_length + n_fft`, less `2 * (n_fft // 2)` if `center`.
+
+    Raises:
+        ValueError: a size is not positive, the window does not fit, or windows and hop leave samples uncovered.
+
+    Example:
+
+    >>> import numpy as np
+    >>> istft = ISTFT(n_fft=16, hop_length=4)
+    >>> tuple(istft(np.zeros((1, 18, 10), "float32")).shape)
+    (1, 36)
+
+    Source: D. Griffin and J. Lim, "Signal estimation from modified short-time Fourier transform", IEEE Trans. ASSP
+    32(2), 1984, eq. 6.
+    """
+
+    def __init__(
+        self,
+        n_fft,
+        hop_length=None,
+        win_length=None,
+        window="hann",
+        center=True,
+        data_format="channels_first",
+        dtype=None,
+        name=None,
+        **kwargs,
+    ):
+        super().__init__(dtype=dtype, name=name, **kwargs)
+        ops.check_choice("data_format", data_format, ops.DATA_FORMATS)
+        self.n_fft = n_fft
+        self.hop_length = n_fft // 4 if hop_length is None else hop_length
+        self.win_length = n_fft if win_length is None else win_length
+        for size in ("n_fft", "hop_length", "win_length"):
+            if not isinstance(getattr(self, size), int) or getattr(self, size) < 1:
+                raise ValueError(f"{size} must be a positive int. Received: {size}={getattr(self, size)!r}")
+        self.window = window if isinstance(window, str) else np.asarray(window, np.float64).tolist()
+        self.center = center
+        self.data_format = data_format
+        self._window = _centred(_window(self.window, self.win_length), n_fft)
+        _check_overlap(self._window, self.hop_length)
+        self.synthesis = ConvTranspose1d(
+            in_channels=2 * (n_fft // 2 + 1),
+            out_channels=1,
+            kernel_size=n_fft,
+            stride=self.hop_length,
+            padding=n_fft // 2 if center else 0,
+            bias=False,
+            data_format=data_format,
+            dtype=self.dtype_policy,
+            name="synthesis",
+            trainable=False,
+        )
+        self.synthesis.weight.assign(_inverse_basis(self._window)[:, np.newaxis])
+        self.built = True
+
+    def call(self, spectrum):
+        samples = self.synthesis(spectrum)
+        samples = tf.squeeze(samples, -2 if self.data_format == "channels_first" else -1)
+        frames = spectrum.shape[-1 if self.data_format == "channels_first" else -2]
+        if frames is not None:
+            gain = _gain(tuple(self._window), self.hop_length, self.center, frames)
+            return samples * tf.constant(gain, samples.dtype)
+        frames = tf.shape(spectrum)[-1 if self.data_format == "channels_first" else -2]
+        ones = tf.ones(tf.stack([1, frames, 1]), samples.dtype)
+        squares = tf.constant(self._window[np.newaxis, np.newaxis] ** 2, samples.dtype)
+        geometry = self.synthesis.geometry
+        energy = ops.conv_transpose1d(
+            ones, squares, stride=geometry.stride, padding=geometry.padding, data_format="channels_last"
+        )
+        return samples / tf.maximum(tf.reshape(energy, [-1]), SILENT)
+
+    def compute_output_shape(self, input_shape):
+        shape = list(self.synthesis.compute_output_shape(input_shape))
+        del shape[-2 if self.data_format == "channels_first" else -1]
+        return tuple(shape)
+
+    def compute_output_spec(self, spectrum):
+        return keras.KerasTensor(self.compute_output_shape(spectrum.shape), dtype=self.compute_dtype)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "n_fft": self.n_fft,
+            "hop_length": self.hop_length,
+            "win_length": self.win_length,
+            "window": self.window,
+            "center": self.center,
+            "data_format": self.data_format,
+        }
+
+
+def _window(window, length):
+    if isinstance(window, str):
+        turn = 2 * np.pi * np.arange(length) / length
+        named = {
+            "hann": 0.5 - 0.5 * np.cos(turn),
+            "hamming": 0.54 - 0.46 * np.cos(turn),
+            "rectangular": np.ones(length),
+        }
+        ops.check_choice("window", window, tuple(named))
+        return named[window]
+    if len(window) != length or not np.all(np.isfinite(window)):
+        raise ValueError(f"window must hold win_length={length} finite numbers. Received: {len(window)} numbers")
+    return np.asarray(window)
+
+
+def _centred(window, n_fft):
+    missing = n_fft - len(window)
+    if missing < 0:
+        raise ValueError(f"win_length must be at most n_fft. Received: win_length={len(window)}, n_fft={n_fft}")
+    return np.pad(window, (missing // 2, missing - missing // 2))
+
+
+def _check_overlap(window, hop):
+    """Raise unless every sample between the first and last frame is covered by some window."""
+    padded = np.pad(window, (0, -len(window) % hop))
+    least = (padded.reshape(-1, hop) ** 2).sum(0).min()
+    if least < SILENT:
+        raise ValueError(
+            "window and hop_length must leave no sample uncovered: the smallest sum of the squared windows must be at "
+            f"least {SILENT}. Received: hop_length={hop} and a window of {len(window)} samples, giving {least:.3g}"
+        )
+
+
+def _inverse_basis(window):
+    """`[2*bins, n_fft]`: what the real, then the imaginary part of each bin adds to a frame's windowed samples."""
+    n_fft = len(window)
+    bins = np.arange(n_fft // 2 + 1)
+    turn = 2 * np.pi * (np.outer(bins, np.arange(n_fft)) % n_fft) / n_fft
+    share = np.where((bins == 0) | (2 * bins == n_fft), 1, 2) / n_fft  # the other bins stand for their mirror too
+    sine = np.where(((bins == 0) | (2 * bins == n_fft))[:, np.newaxis], 0, np.sin(turn))
+    return np.concatenate([share[:, np.newaxis] * np.cos(turn), -share[:, np.newaxis] * sine]) * window
+
+
+@functools.lru_cache(maxsize=32)
+def _gain(window, hop, center, frames):
+    """One over the summed squared windows at each output sample; 0 where no window reaches."""
+    squares = np.square(window)
+    energy = np.zeros((frames - 1) * hop + len(window))
+    for frame in range(frames):
+        energy[frame * hop : frame * hop + len(window)] += squares
+    cut = len(window) // 2 if center else 0
+    energy = energy[cut : len(energy) - cut]
+    return np.divide(1, energy, out=np.zeros_like(energy), where=energy > SILENT)
