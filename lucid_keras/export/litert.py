@@ -47,7 +47,7 @@ def coverage(loaded):
     taken = set()
     for delegate in delegates:
         borders = set(delegate["inputs"])
-        pending = [tensor for tensor in delegate["outputs"]]
+        pending = list(delegate["outputs"])
         while pending:
             tensor = pending.pop()
             node = producer.get(tensor)
