@@ -40,7 +40,7 @@ def guarded_convolution(x, folded, bias, spacing):
         return convolution(x, folded, bias, spacing)
     filled = tf.pad(x, [[0, 0 if rows is None else rows], [0, 0], [0, 0 if positions is None else positions], [0, 0]])
     z = convolution(filled, folded, bias, spacing)
-    return tf.slice(z, [0, 0, 0, 0], tf.stack([batch, 1, length - receptive, z.shape[3]]))
+    return z[:batch, :, : length - receptive]
 
 
 def _missing(extent):
