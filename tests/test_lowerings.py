@@ -1,5 +1,7 @@
 """Both lowerings against the float64 reference, exactly on integers: forward and gradients, eager, graph and XLA."""
 
+import dataclasses
+
 import arrays
 import numpy as np
 import pytest
@@ -66,6 +68,16 @@ def test_unknown_batch_and_length(case, lowering, rng):
 def test_xla(case, lowering, rng):
     data = arrays.integers(case, rng)
     compute = tf.function(value_and_gradients(case, data, lowering), jit_compile=True, autograph=False)
+    assert_exact(case, data, compute(*tensors_of(data)))
+
+
+@pytest.mark.parametrize("lowering", LOWERINGS)
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_an_empty_batch_in_a_graph(case, lowering, rng):
+    """TensorFlow's CPU kernels divide by zero or misshape it if they are asked; they are not."""
+    case = dataclasses.replace(case, batch=0)
+    data = arrays.integers(case, rng)
+    compute = tf.function(value_and_gradients(case, data, lowering), autograph=False)
     assert_exact(case, data, compute(*tensors_of(data)))
 
 

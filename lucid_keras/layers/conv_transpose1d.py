@@ -74,9 +74,10 @@ class ConvTranspose1d(keras.layers.Layer):
     >>> decoder
     ConvTranspose1d(64, 32, kernel_size=3, stride=1, padding=1)
 
-    Note on `jit_compile`: a compiled layer is compiled anew for every input length, and on the CPU that buys little
-    (`make bench-jit` measures it), so it is yours to ask for. A layer inside a model compiled with `jit_compile=True`
-    is compiled with it either way. Where XLA cannot compile, the call raises; it never runs uncompiled instead.
+    Note on `jit_compile`: XLA compiles anew for every input length, which takes as long as ten to fifty calls, and in
+    a graph gains little on the CPU (`tests/benchmarks/NOTES.md` has the measurement). So it is yours to ask for, where
+    lengths are fixed. Inside a model compiled with `jit_compile=True` the layer is compiled either way. Where XLA
+    cannot compile, the call raises; it never runs uncompiled instead.
 
     Source: V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning", arXiv:1603.07285.
     """
