@@ -38,10 +38,10 @@ def convert(model, signature):
 
 
 def _signature(model, length):
-    shape = [1, *model.input.shape[1:]]
+    shape = [1, *model.inputs[0].shape[1:]]
     if None in shape and length is None:
         raise ValueError(f"length must be given where the model leaves it open. Received: an input of shape {shape}")
-    return tf.TensorSpec([length if extent is None else extent for extent in shape], model.input.dtype)
+    return tf.TensorSpec([length if extent is None else extent for extent in shape], model.inputs[0].dtype)
 
 
 def write_atomically(path, content):
