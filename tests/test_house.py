@@ -78,8 +78,8 @@ def test_the_constraints_hold_names_and_versions_only():
 
 def test_without_onednn():
     """The lowerings on TensorFlow's other CPU kernels, which stand for ARM's and macOS's."""
-    files = [f"tests/test_{name}.py" for name in ("lowerings", "dtypes", "house")]
-    selection = "refuses or eager or unknown or empty or second_order or forward_and_gradients"
+    files = [f"tests/test_{name}.py" for name in ("lowerings", "dtypes", "layer", "house")]
+    selection = "refuses or eager or unknown or empty or second_order or forward_and_gradients or training"
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", selection, *files],
         env={**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0"},

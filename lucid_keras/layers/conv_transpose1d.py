@@ -84,28 +84,28 @@ class ConvTranspose1d(keras.layers.Layer):
 
     def __init__(
         self,
-        in_channels,
-        out_channels,
-        kernel_size,
-        stride=1,
-        padding=0,
-        output_padding=0,
-        groups=1,
-        bias=True,
-        dilation=1,
-        device=None,
-        dtype=None,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int],
+        stride: int | tuple[int] = 1,
+        padding: int | tuple[int] = 0,
+        output_padding: int | tuple[int] = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: int | tuple[int] = 1,
+        device: str | None = None,
+        dtype: str | keras.DTypePolicy | None = None,
         *,
-        data_format="channels_first",
-        lowering="auto",
-        jit_compile=False,
-        weight_initializer=None,
-        bias_initializer=None,
-        weight_regularizer=None,
-        bias_regularizer=None,
-        weight_constraint=None,
-        bias_constraint=None,
-        name=None,
+        data_format: str = "channels_first",
+        lowering: str = "auto",
+        jit_compile: bool = False,
+        weight_initializer: str | keras.Initializer | None = None,
+        bias_initializer: str | keras.Initializer | None = None,
+        weight_regularizer: str | keras.Regularizer | None = None,
+        bias_regularizer: str | keras.Regularizer | None = None,
+        weight_constraint: str | keras.constraints.Constraint | None = None,
+        bias_constraint: str | keras.constraints.Constraint | None = None,
+        name: str | None = None,
         **kwargs,
     ):
         geometry = ConvTranspose1dGeometry(
@@ -162,7 +162,7 @@ class ConvTranspose1d(keras.layers.Layer):
                     constraint=self.bias_constraint,
                 )
 
-    def call(self, x, output_size=None):
+    def call(self, x, output_size: int | tuple[int, ...] | None = None):
         """`x` to the output; `output_size` (int, 1-tuple or the whole shape) takes output_padding's place."""
         return ops.apply_layer(
             self.geometry,
@@ -175,7 +175,7 @@ class ConvTranspose1d(keras.layers.Layer):
             jit_compile=self.jit_compile,
         )
 
-    def forward(self, x, output_size=None):
+    def forward(self, x, output_size: int | tuple[int, ...] | None = None):
         """PyTorch's name for calling the layer."""
         return self(x, output_size=output_size)
 
@@ -220,7 +220,7 @@ class ConvTranspose1d(keras.layers.Layer):
             config = {**config, "device": None}
         return super().from_config(config)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         """The arguments as PyTorch and Lucid print them: those that differ from the default after the first five."""
         g = self.geometry
         later = {"output_padding": (g.output_padding, 0), "groups": (g.groups, 1), "bias": (self.use_bias, True)}
