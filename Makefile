@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint sweep clean
+.PHONY: help demo test lint sweep bench clean
 
 help:
 	@echo "make demo   install, then reconstruct a recording in Keras and under LiteRT (saved_models/demo/)"
 	@echo "make test   install, then lint and run the tests (PYTEST_ARGS=... is passed on)"
 	@echo "make sweep  install, then the long sweeps: 2,000 random configurations and more (about an hour)"
+	@echo "make bench  install, then time the operation against its peers and write the README's tables (about an hour)"
 	@echo "make lint   install, then formatting, style and the layering contract"
 	@echo "make clean  remove the environment and every cache"
 
@@ -25,6 +26,10 @@ lint: $(VENV)/.test
 
 sweep: $(VENV)/.test
 	$(BIN)/python -m pytest -m sweep -v $(PYTEST_ARGS)
+
+bench: $(VENV)/.test $(VENV)/.bench
+	PYTHONPATH=tests $(BIN)/python -m benchmarks
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.report
 
 # One stamp an extra, so that `make demo` installs no PyTorch.
 $(VENV)/.%: pyproject.toml constraints.txt
