@@ -56,6 +56,14 @@ class Runner:
         results = runner(**{name: _quantized(array, inputs[name]) for name, array in sample.items()})
         return {name: _dequantized(array, outputs[name]) for name, array in results.items()}
 
+    def input_shapes(self):
+        """The shape of each input of each signature by their names, -1 where the file leaves an extent open."""
+        runners = {name: self.interpreter.get_signature_runner(name) for name in self.names}
+        return {
+            name: {key: detail["shape_signature"].tolist() for key, detail in runner.get_input_details().items()}
+            for name, runner in runners.items()
+        }
+
     def invocation(self, signature, sample):
         """A function that runs the signature on a sample, everything set up, for timing."""
         runner = self.interpreter.get_signature_runner(signature)

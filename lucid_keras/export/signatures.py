@@ -127,7 +127,7 @@ def _folded(constant):
         constant.graph.as_graph_def(),
         constant.inputs,
         constant.outputs,
-        config=get_grappler_config(["constfold"]),
+        config=get_grappler_config(["constfold", "dependency"]),
         graph=constant.graph,
     )
     imported = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(graph, name=""), [])

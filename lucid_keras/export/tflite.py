@@ -76,14 +76,16 @@ def to_tflite(
     path = checked_destination(path)
     _check_arguments(recipe, made, calibration_data, integer_io)
     calibration, verification, verified_on = _data(recipe, inputs, made, calibration_data, verification_data)
+    references = {name: reference_outputs(model, samples) for name, samples in verification.items()}
+    _check_not_empty(references)
     floor_db = recipe.floor_db if floor_db is None else floor_db
     write = lambda of: convert(of, made, recipe, calibration, integer_io=integer_io, progress=progress_bar)  # noqa: E731
     content = write(model)
     warnings = check_accumulators(content) if recipe.name == "int16x8" else []
     runner = Runner(content)
-    outputs, example = _compare(model, made, runner, verification)
+    outputs, example = _compare(model, runner, verification, references)
     failed = min(one.snr_db for one in outputs) < floor_db
-    layers = _compare_layers(model, made, write, verification) if failed or compare_layers else ()
+    layers = _compare_layers(model, made[0].name, write, verification) if failed or compare_layers else ()
     if failed:
         raise ValueError(_below_floor(outputs, layers, floor_db, recipe))
     first = made[0].name
@@ -146,26 +148,36 @@ def _data(recipe, inputs, made, calibration_data, verification_data):
     return calibration, verification, verified_on
 
 
-def _compare(model, made, run, verification):
+def _check_not_empty(references):
+    for signature, outputs in references.items():
+        for name, array in outputs[0].items():
+            if not array.size:
+                raise ValueError(
+                    "Every output of a .tflite file must have at least one element. "
+                    f"Received: the output {name!r} of {signature!r} of shape {list(array.shape)}"
+                )
+
+
+def _compare(model, run, verification, references):
     """`OutputAccuracy` of all outputs of all signatures, and one example of an output, before and after."""
     found, example = [], None
-    for signature in made:
-        samples = verification[signature.name]
-        references = reference_outputs(model, samples)
-        results = [run(signature.name, sample) for sample in samples]
-        found += accuracies(signature.name, samples, references, results)
+    for signature, samples in verification.items():
+        results = [run(signature, sample) for sample in samples]
+        found += accuracies(signature, model_inputs(model), samples, references[signature], results)
         if example is None:
-            name = next(iter(references[0]))
-            example = references[0][name], results[0][name]
+            name = next(iter(results[0]))
+            example = references[signature][0][name], results[0][name]
     return found, example
 
 
-def _compare_layers(model, made, write, verification):
+def _compare_layers(model, first, write, verification):
     """`LayerAccuracy` of the model's layers at the first signature; empty where they cannot be reached."""
     observed = observed_layers(model)
     if observed is None:
         return ()
-    outputs, _ = _compare(observed, made[:1], Runner(write(observed)), verification)
+    samples = {first: verification[first]}
+    references = {first: reference_outputs(observed, samples[first])}
+    outputs, _ = _compare(observed, Runner(write(observed)), samples, references)
     return layer_accuracies(observed, outputs)
 
 

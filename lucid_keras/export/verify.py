@@ -46,10 +46,10 @@ def reference_outputs(model, samples):
     ]
 
 
-def accuracies(signature_name, samples, references, results):
-    """An `OutputAccuracy` for each output; raises where names or shapes differ."""
+def accuracies(signature_name, inputs, samples, references, results):
+    """An `OutputAccuracy` for each output; raises where names or shapes differ. `inputs` are the model's, by name."""
     found = []
-    lengths = tuple(sorted({max(array.shape[1:], default=1) for sample in samples for array in sample.values()}))
+    lengths = tuple(sorted({length for sample in samples for length in _lengths(sample, inputs)}))
     for name in references[0]:
         expected = [reference[name] for reference in references]
         given = [result.get(name) for result in results]
@@ -62,6 +62,24 @@ def accuracies(signature_name, samples, references, results):
         snr_db, max_error, peak = compare(expected, given)
         found.append(OutputAccuracy(signature_name, name, snr_db, max_error, peak, len(samples), lengths))
     return found
+
+
+def _lengths(sample, inputs):
+    """The extents of a sample that the model leaves open; where it leaves none, the longest of each input."""
+    for name, tensor in inputs.items():
+        extents = list(zip(tensor.shape[1:], sample[name].shape[1:], strict=True))
+        yield from [there for extent, there in extents if extent is None] or [max((t for _, t in extents), default=1)]
+
+
+def check_floor(outputs, floor_db):
+    """Raise where an output stays below the floor."""
+    worst = min(outputs, key=lambda one: one.snr_db)
+    if worst.snr_db < floor_db:
+        raise ValueError(
+            f"The export must reach {floor_db:g} dB against the Keras model; nothing was written. Received: "
+            f"{worst.snr_db:.1f} dB at the output {worst.name!r} of {worst.signature!r} "
+            f"(max error {worst.max_error:.3g}, peak {worst.peak:.3g})"
+        )
 
 
 def compare(expected, given):
