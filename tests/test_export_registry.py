@@ -1,4 +1,4 @@
-"""Every case of the registry in every recipe: many cases are the outputs of one model, exported and compared at once."""
+"""Every case of the registry in every recipe: many are the outputs of one model, exported and compared at once."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""The contract of `to_tflite`: what it takes, what it refuses and how, what its report says, and that files are whole."""
+"""The contract of `to_tflite`: what it takes, what it refuses, what its report says, and that files are whole."""
 
 import html.parser
 import json
@@ -168,7 +168,7 @@ def test_bad_calibration_data_are_refused(kind, tmp_path):
 
 def test_a_pickle_is_not_read(tmp_path):
     np.save(tmp_path / "evil.npy", np.array([{"a": 1}]), allow_pickle=True)
-    with pytest.raises(ValueError, match="must be a whole .npy of numbers"):
+    with pytest.raises(ValueError, match=r"must be a whole \.npy of numbers"):
         to_tflite(
             vocoder(), tmp_path / "x.tflite", quantization="int8", length=24, calibration_data=tmp_path / "evil.npy"
         )

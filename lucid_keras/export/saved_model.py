@@ -64,7 +64,7 @@ def to_saved_model(model, path, *, length="dynamic", verification_data=None, flo
             example = example or next((references[0][name], results[0][name]) for name in references[0])
         check_floor(outputs, floor_db)
         first = made[0].name
-        report = ExportReport(
+        return ExportReport(
             path=path,
             kind="saved_model",
             quantization="float32",
@@ -79,7 +79,6 @@ def to_saved_model(model, path, *, length="dynamic", verification_data=None, flo
             versions=versions(),
             example=example,
         )
-    return report
 
 
 class SavedModelRunner:
