@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 BEFORE, AFTER, BETWEEN = "#57606a", "#0969da", "#cf222e"
-SHOWN = 2048  # samples of a waveform that can still be told apart
+SHOWN = 512  # samples of a waveform that can still be told apart
+ABOVE = {"loc": "lower right", "bbox_to_anchor": (1, 1), "ncols": 2, "frameon": False}  # hides nothing of the axes
 FINITE_DB = 160.0  # where the bar of an exact layer ends
 
 
@@ -18,7 +19,7 @@ def waveforms(reference, result):
     signal, error = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     signal.plot(before[:SHOWN], color=BEFORE, linewidth=2.4, label="Keras")
     signal.plot(after[:SHOWN], color=AFTER, linewidth=1, label="exported")
-    signal.legend(loc="upper right", frameon=False)
+    signal.legend(**ABOVE)
     signal.set_ylabel("amplitude")
     error.plot((after - before)[:SHOWN], color=BETWEEN, linewidth=1)
     error.set_ylabel("difference")
@@ -58,7 +59,7 @@ def error_per_layer(layers):
     axes.set_yticks(positions, [one.name for one in layers])
     axes.invert_yaxis()
     axes.set_xlabel(f"SNR in dB (exact ends at {FINITE_DB:g})")
-    axes.legend(loc="lower right")
+    axes.legend(**ABOVE)
     return "Error per layer", _png(figure)
 
 
