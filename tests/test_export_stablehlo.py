@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import pathlib
 
 import keras
 import pytest
@@ -36,6 +37,12 @@ def test_the_program_is_verified(report):
     assert report.kind == "stablehlo"
     assert report.snr_db >= 110
     assert [(one.signature, one.name) for one in report.outputs] == [("serving_default", "up"), ("vjp", "mel")]
+
+
+def test_no_folder_of_this_machine_is_in_the_programs(report):
+    installed = str(pathlib.Path(keras.__file__).parent.parent).encode()
+    for program in report.path.glob("*.stablehlo"):
+        assert installed not in program.read_bytes()
 
 
 def test_open_lengths_are_refused(tmp_path):

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import sys
 
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
@@ -180,8 +182,16 @@ def _vjp(forward, input_count):
 
 
 def _program(function, specs):
-    """The serialized StableHLO of a jitted function."""
-    return function.experimental_get_compiler_ir(*specs)(stage=STAGE)
+    """The serialized StableHLO of a jitted function, without this machine's folders in its debug locations.
+
+    The program's strings have fixed places, so a folder gives way to as many dots.
+    """
+    program = function.experimental_get_compiler_ir(*specs)(stage=STAGE)
+    folders = {os.getcwd(), *filter(os.path.isabs, sys.path)}
+    for folder in sorted(folders, key=len, reverse=True):
+        if len(folder) > 1:
+            program = program.replace(folder.encode(), b"." * len(folder.encode()))
+    return program
 
 
 def _described(specs, names):
