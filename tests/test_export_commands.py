@@ -6,6 +6,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import lucid_keras as lk
 from lucid_keras.export import to_saved_model, to_tflite
@@ -92,6 +93,17 @@ def test_verify_compares(artefact, folder, capsys):
 def test_verify_sees_another_models_weights(folder):
     with pytest.raises(ValueError, match=r"must reach 20 dB against the model. Received: -\d"):
         run("verify", folder / "up.tflite", folder / "other.keras")
+
+
+def test_inspect_of_a_file_with_a_foreign_operator_says_so(tmp_path, capsys):
+    function = tf.function(lambda x: tf.math.polygamma(x, x), input_signature=[tf.TensorSpec([2], tf.float32)])
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()])
+    converter.allow_custom_ops = True
+    (tmp_path / "custom.tflite").write_bytes(converter.convert())
+    run("inspect", tmp_path / "custom.tflite", "--json")
+    refusals = json.loads(capsys.readouterr().out)["refusals"]
+    assert "Polygamma" in refusals["LiteRT CPU (XNNPACK)"][0]
+    assert refusals["LiteRT GPU"][0] == "custom or Flex operators: Polygamma"
 
 
 FAILURES = {

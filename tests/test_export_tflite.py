@@ -11,7 +11,7 @@ import soundfile
 import tensorflow as tf
 
 import lucid_keras as lk
-from lucid_keras.export import to_tflite
+from lucid_keras.export import to_saved_model, to_tflite
 from lucid_keras.export.files import write_atomically
 from lucid_keras.export.litert import Runner, coverage, interpreter
 from lucid_keras.export.tflite import DYNAMIC_LENGTHS
@@ -94,6 +94,19 @@ def test_integer_inputs_and_outputs(quantization, dtype, tmp_path, rng):
     assert {detail["dtype"] for detail in loaded.get_input_details() + loaded.get_output_details()} == {dtype}
     assert not {"QUANTIZE", "DEQUANTIZE"} & set(report.ops)
     assert report.verified_on == "12 samples held out of 60"
+
+
+def test_a_recurrent_layer_goes_with_it(tmp_path):
+    report = to_tflite(looping(), tmp_path / "l.tflite", timing_seconds=0)
+    assert "WHILE" in report.ops
+    assert to_saved_model(looping(), tmp_path / "saved", timing_seconds=0).snr_db > 110
+
+
+@pytest.mark.parametrize("length", [20, "dynamic"])
+def test_an_inverse_stft(length, tmp_path):
+    model = keras.Sequential([keras.Input((66, None), name="spectrum"), lk.ISTFT(64, 16, name="wave")])
+    report = to_tflite(model, tmp_path / "i.tflite", length=length, timing_seconds=0)
+    assert report.signatures["serving_default"]["outputs"][0].startswith("wave: float32[1, ")
 
 
 def test_int8_weights_are_smaller_in_the_file(tmp_path, rng):
@@ -202,6 +215,15 @@ def test_below_the_floor_nothing_is_written_and_the_worst_layer_is_named(tmp_pat
     assert not list(tmp_path.iterdir())
 
 
+def looping():
+    layers = [keras.layers.LSTM(4, return_sequences=True, name="memory"), lk.ConvTranspose1d(9, 4, 4)]
+    return keras.Sequential([keras.Input((9, 3)), *layers])
+
+
+def half():
+    return keras.Sequential([keras.Input((4, 8)), lk.ConvTranspose1d(4, 2, 4, dtype="mixed_float16", name="half")])
+
+
 REFUSED = {
     "unbuilt": (lambda: keras.Sequential([lk.ConvTranspose1d(4, 2, 4)]), {}, ValueError, "must be built"),
     "layer": (lambda: lk.ConvTranspose1d(4, 2, 4), {}, TypeError, "must be a keras.Model"),
@@ -213,6 +235,11 @@ REFUSED = {
     "none": (vocoder, {"length": []}, ValueError, "at least one length"),
     "recipe": (vocoder, {"length": 9, "quantization": "int4"}, ValueError, "quantization must be one of"),
     "io": (vocoder, {"length": 9, "integer_io": True}, ValueError, "integer_io is for"),
+    "loop": (
+        looping, {"quantization": "int8", "calibration_data": np.zeros((5, 9, 3), "f")}, ValueError,
+        "cannot calibrate a loop.*in the layer 'memory'",
+    ),
+    "half": (half, {}, ValueError, "the layer 'half' computing in float16"),
     "needless": (vocoder, {"length": 9, "calibration_data": 1}, ValueError, "calibration_data is for"),
     "signatures": (
         vocoder, {"length": [8, 9], "quantization": "int16x8", "calibration_data": 1}, ValueError, "int16x8 takes one",

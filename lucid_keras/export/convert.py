@@ -25,6 +25,7 @@ BY_EDGE_QUANTIZER = {
     "weight_only_int8": "weight_only_wi8_afp32",
     "weight_only_int4": "weight_only_wi4_afp32",
 }
+LOOPS = ("While", "StatelessWhile")
 HEADROOM = {"int8": 1.0, "int16x8": 2.0}  # int16 has 6 dB to spare for inputs louder than the calibration data
 
 
@@ -44,6 +45,8 @@ def convert(model, signatures, recipe, calibration=None, *, integer_io=False, pr
     """
     with tempfile.TemporaryDirectory() as folder:
         traced = {signature.name: frozen(model, signature, "litert") for signature in signatures}
+        if recipe.calibrated:
+            _check_no_loop(model, recipe, traced)
         tf.saved_model.save(tf.Module(), folder, signatures=traced)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(traced))
         _configure(converter, recipe, calibration, integer_io, progress)
@@ -55,6 +58,18 @@ def convert(model, signatures, recipe, calibration=None, *, integer_io=False, pr
     if recipe.name in BY_EDGE_QUANTIZER:
         return _edge_quantized(content, BY_EDGE_QUANTIZER[recipe.name])
     return with_64_bit_depthwise_biases(content) if recipe.name == "int16x8" else content
+
+
+def _check_no_loop(model, recipe, traced):
+    """Raise for a loop, whose body the TFLite converter cannot calibrate: it ends the whole process (2.21)."""
+    for function in traced.values():
+        for body in function.graph.as_graph_def().library.function:
+            for node in body.node_def:
+                if node.op in LOOPS:
+                    raise ValueError(
+                        f"{recipe.name!r} cannot calibrate a loop; unroll the layer (unroll=True) or take "
+                        f"'dynamic_int8'. Received: {node.op} in {_layer_at(model, node.name)}"
+                    )
 
 
 def _configure(converter, recipe, calibration, integer_io, progress):
@@ -124,8 +139,12 @@ def _refusal(model, recipe, error):
 
 
 def _layer_of(model, entry):
-    """The layer whose name is deepest in the operator's name in the graph."""
-    path = next((call.name for call in entry.location.call), "").split("@")[0]
+    """The layer that a converter's error comes from."""
+    return _layer_at(model, next((call.name for call in entry.location.call), "").split("@")[0])
+
+
+def _layer_at(model, path):
+    """The layer whose name is deepest in the path of an operator's name in the graph."""
     names = {layer.name for layer in model._flatten_layers(include_self=False) if isinstance(layer, keras.Layer)}
     for part in reversed(path.split("/")):
         for candidate in (part, re.sub(r"_\d+$", "", part)):

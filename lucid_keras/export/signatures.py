@@ -110,7 +110,8 @@ def frozen(model, signature, target, *, fold=False):
     function = tf.function(lambda **inputs: call_by_name(model, inputs), autograph=False)
     with lowering_for(target):
         concrete = function.get_concrete_function(**signature.inputs)
-    constant = convert_variables_to_constants_v2(concrete)
+    # A folded graph is imported once more, which loops survive only as plain operations; converters want functions.
+    constant = convert_variables_to_constants_v2(concrete, lower_control_flow=fold)
     order = [tensor.op.name for tensor in constant.inputs]
     computed = _folded(constant) if fold else constant
 

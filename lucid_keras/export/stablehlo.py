@@ -186,7 +186,13 @@ def _program(function, specs):
 
     The program's strings have fixed places, so a folder gives way to as many dots.
     """
-    program = function.experimental_get_compiler_ir(*specs)(stage=STAGE)
+    try:
+        program = function.experimental_get_compiler_ir(*specs)(stage=STAGE)
+    except (ValueError, tf.errors.OpError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"XLA must be able to compile the model and, if asked for, its vjp. Received: {reason}"
+        ) from None
     folders = {os.getcwd(), *filter(os.path.isabs, sys.path)}
     for folder in sorted(folders, key=len, reverse=True):
         if len(folder) > 1:

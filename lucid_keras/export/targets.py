@@ -43,7 +43,10 @@ def refusals(contents, content):
 
 
 def _xnnpack(content):
-    coverage = Runner(content).coverage()
+    try:
+        coverage = Runner(content).coverage()
+    except ValueError as error:
+        return (str(error),)
     outside = len(coverage.ops) - coverage.delegated
     return (f"{outside} of {len(coverage.ops)} operators run outside the delegate",) if outside else ()
 

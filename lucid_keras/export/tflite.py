@@ -74,6 +74,7 @@ def to_tflite(
     inputs = model_inputs(model)
     made = signatures(model, length, batch=1)
     path = checked_destination(path)
+    _check_compute_dtypes(model)
     _check_arguments(recipe, made, calibration_data, integer_io)
     calibration, verification, verified_on = _data(recipe, inputs, made, calibration_data, verification_data)
     references = {name: reference_outputs(model, samples) for name, samples in verification.items()}
@@ -85,9 +86,9 @@ def to_tflite(
     runner = Runner(content)
     outputs, example = _compare(model, runner, verification, references)
     failed = min(one.snr_db for one in outputs) < floor_db
-    layers = _compare_layers(model, made[0].name, write, verification) if failed or compare_layers else ()
     if failed:
-        raise ValueError(_below_floor(outputs, layers, floor_db, recipe))
+        raise ValueError(_below_floor(outputs, _layers_if_possible(model, made, write, verification), floor_db, recipe))
+    layers = _compare_layers(model, made[0].name, write, verification) if compare_layers else ()
     first = made[0].name
     latency = milliseconds(runner.invocation(first, verification[first][0]), timing_seconds)
     coverage = runner.coverage()
@@ -127,6 +128,15 @@ def _check_arguments(recipe, made, calibration_data, integer_io):
         raise ValueError(f"calibration_data is for 'int8' and 'int16x8' only. Received: quantization={recipe.name!r}")
     if integer_io and recipe.activations is None:
         raise ValueError(f"integer_io is for 'int8' and 'int16x8' only. Received: quantization={recipe.name!r}")
+
+
+def _check_compute_dtypes(model):
+    for layer in model._flatten_layers(include_self=False):
+        if layer.compute_dtype in ("float16", "bfloat16", "float64"):
+            raise ValueError(
+                "LiteRT computes in float32: load the weights into a model of dtype policy 'float32'. "
+                f"Received: the layer {layer.name!r} computing in {layer.compute_dtype}"
+            )
 
 
 def _data(recipe, inputs, made, calibration_data, verification_data):
@@ -179,6 +189,14 @@ def _compare_layers(model, first, write, verification):
     references = {first: reference_outputs(observed, samples[first])}
     outputs, _ = _compare(observed, Runner(write(observed)), samples, references)
     return layer_accuracies(observed, outputs)
+
+
+def _layers_if_possible(model, made, write, verification):
+    """`_compare_layers` for an export that fails anyway: a layer that cannot be an output must not hide the reason."""
+    try:
+        return _compare_layers(model, made[0].name, write, verification)
+    except ValueError:
+        return ()
 
 
 def _below_floor(outputs, layers, floor_db, recipe):

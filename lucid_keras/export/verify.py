@@ -40,10 +40,7 @@ class LayerAccuracy:
 
 def reference_outputs(model, samples):
     """What the Keras model gives for each sample: a list of dicts of arrays by output name."""
-    return [
-        {name: keras.ops.convert_to_numpy(array) for name, array in call_by_name(model, sample).items()}
-        for sample in samples
-    ]
+    return [{name: array.numpy() for name, array in call_by_name(model, sample).items()} for sample in samples]
 
 
 def accuracies(signature_name, inputs, samples, references, results):

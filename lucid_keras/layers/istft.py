@@ -83,7 +83,7 @@ class ISTFT(keras.layers.Layer):
             stride=self.hop_length,
             padding=n_fft // 2 if center else 0,
             bias=False,
-            data_format="channels_last",  # one channel needs no transpose back, which LiteRT gets wrong for open lengths
+            data_format="channels_last",  # no transpose back, which LiteRT gets wrong for open lengths
             dtype=self.dtype_policy,
             name="synthesis",
             trainable=False,
