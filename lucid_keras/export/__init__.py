@@ -1,5 +1,8 @@
 """Exporters with proof: from a Keras model to artefacts that are shown to compute the same."""
 
+from lucid_keras.export.report import ExportReport
+from lucid_keras.export.saved_model import to_saved_model
+from lucid_keras.export.stablehlo import to_stablehlo
 from lucid_keras.export.tflite import to_tflite
 
-__all__ = ["to_tflite"]
+__all__ = ["ExportReport", "to_saved_model", "to_stablehlo", "to_tflite"]

@@ -84,7 +84,7 @@ class ISTFT(keras.layers.Layer):
             stride=self.hop_length,
             padding=n_fft // 2 if center else 0,
             bias=False,
-            data_format=data_format,
+            data_format="channels_last",  # no transpose back, which LiteRT gets wrong for open lengths
             dtype=self.dtype_policy,
             name="synthesis",
             trainable=False,
@@ -93,13 +93,14 @@ class ISTFT(keras.layers.Layer):
         self.built = True
 
     def call(self, spectrum):
-        samples = self.synthesis(spectrum)
-        samples = tf.squeeze(samples, -2 if self.data_format == "channels_first" else -1)
-        frames = spectrum.shape[-1 if self.data_format == "channels_first" else -2]
+        if self.data_format == "channels_first":
+            spectrum = tf.linalg.matrix_transpose(spectrum)
+        samples = tf.squeeze(self.synthesis(spectrum), -1)
+        frames = spectrum.shape[-2]
         if frames is not None:
             gain = _gain(tuple(self._window), self.hop_length, self.center, frames)
             return samples * tf.constant(gain, samples.dtype)
-        frames = tf.shape(spectrum)[-1 if self.data_format == "channels_first" else -2]
+        frames = tf.shape(spectrum)[-2]
         ones = tf.ones(tf.stack([1, frames, 1]), samples.dtype)
         squares = tf.constant(self._window[np.newaxis, np.newaxis] ** 2, samples.dtype)
         geometry = self.synthesis.geometry
@@ -109,9 +110,10 @@ class ISTFT(keras.layers.Layer):
         return samples / tf.maximum(tf.reshape(energy, [-1]), SILENT)
 
     def compute_output_shape(self, input_shape):
-        shape = list(self.synthesis.compute_output_shape(input_shape))
-        del shape[-2 if self.data_format == "channels_first" else -1]
-        return tuple(shape)
+        shape = list(input_shape)
+        if self.data_format == "channels_first":
+            shape[-2:] = shape[:-3:-1]
+        return self.synthesis.compute_output_shape(shape)[:-1]
 
     def compute_output_spec(self, spectrum):
         return keras.KerasTensor(self.compute_output_shape(spectrum.shape), dtype=self.compute_dtype)

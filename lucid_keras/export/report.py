@@ -1,0 +1,213 @@
+"""`ExportReport`: what an export wrote and how exact it is; prints as a table, saves as JSON and as one HTML page."""
+
+import collections
+import dataclasses
+import html
+import io
+import json
+import math
+import pathlib
+
+from lucid_keras.export.files import write_atomically
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportReport:
+    """The proof of one export; also a path, where one is expected.
+
+    Attributes:
+        path: `pathlib.Path` of the artefact.
+        kind: `"tflite"`, `"saved_model"` or `"stablehlo"`.
+        quantization: name of the recipe.
+        bytes: size of the artefact.
+        signatures: the inputs and outputs of each signature, as text.
+        ops: names of the operators of the first signature, in order.
+        delegated: how many of them the XNNPACK delegate takes; None where there is no delegate.
+        milliseconds: median time of one call of the first signature on this machine.
+        outputs: tuple of `OutputAccuracy`, against the Keras model.
+        floor_db: the least signal-to-noise ratio that was asked for.
+        verified_on: where the verified samples came from.
+        layers: tuple of `LayerAccuracy`, empty unless they were compared.
+        warnings: tuple of sentences.
+        versions: versions of the packages that made the artefact.
+        sha256: of the artefact's file; empty for a folder.
+        example: (reference, result) arrays of the first output of one verified sample, for pictures.
+    """
+
+    path: pathlib.Path
+    kind: str
+    quantization: str
+    bytes: int
+    signatures: dict
+    ops: tuple[str, ...]
+    delegated: int | None
+    milliseconds: float
+    outputs: tuple
+    floor_db: float
+    verified_on: str
+    layers: tuple = ()
+    warnings: tuple[str, ...] = ()
+    versions: dict = dataclasses.field(default_factory=dict)
+    sha256: str = ""
+    example: tuple | None = dataclasses.field(default=None, repr=False, compare=False)
+
+    @property
+    def total(self):
+        """The number of operators."""
+        return len(self.ops)
+
+    @property
+    def snr_db(self):
+        """The least signal-to-noise ratio of all outputs, in dB."""
+        return min(one.snr_db for one in self.outputs)
+
+    @property
+    def max_error(self):
+        """The largest absolute error of all outputs."""
+        return max(one.max_error for one in self.outputs)
+
+    def __fspath__(self):
+        return str(self.path)
+
+    def counts(self):
+        """How often each operator occurs."""
+        return dict(collections.Counter(self.ops))
+
+    def facts(self):
+        """The report's single values as pairs of a label and a text."""
+        delegated = "" if self.delegated is None else f", {self.delegated} delegated to XNNPACK"
+        return [
+            ("file", str(self.path)),
+            ("kind", f"{self.kind}, {self.quantization}"),
+            ("size", f"{self.bytes:,} bytes"),
+            ("operators", f"{self.total}{delegated}"),
+            ("latency", f"{self.milliseconds:.3g} ms"),
+            ("floor", f"{self.floor_db:g} dB"),
+            ("verified on", self.verified_on),
+        ]
+
+    def as_dict(self):
+        """The report in JSON's types; infinite ratios, of outputs without error, are null."""
+        fields = {
+            field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "example"
+        }
+        fields["path"] = str(self.path)
+        for name in ("outputs", "layers"):
+            fields[name] = [_finite(dataclasses.asdict(one)) for one in getattr(self, name)]
+        return fields | {"total": self.total, "snr_db": _null_if_infinite(self.snr_db), "max_error": self.max_error}
+
+    def save_json(self, path):
+        """Write the report as JSON to `path`, whole or not at all."""
+        return write_atomically(path, (json.dumps(self.as_dict(), indent=2) + "\n").encode())
+
+    def save_html(self, path):
+        """Write the report as one self-contained HTML page to `path`; pictures need matplotlib."""
+        return write_atomically(path, self.as_html().encode())
+
+    def as_html(self):
+        """The report as one self-contained HTML page."""
+        from lucid_keras.export.pictures import error_per_layer, spectrograms, waveforms
+
+        pictures = []
+        if self.example is not None and self.example[0].size:
+            pictures += [waveforms(*self.example), spectrograms(*self.example)]
+        if self.layers:
+            pictures.append(error_per_layer(self.layers))
+        return _page(self, [picture for picture in pictures if picture])
+
+    def __rich_console__(self, console, options):
+        yield from _rich_tables(self)
+
+    def __str__(self):
+        try:
+            from rich.console import Console
+        except ImportError:
+            return "\n".join(f"{label}: {text}" for label, text in self.facts())
+        target = io.StringIO()
+        Console(file=target, width=100).print(self)
+        return target.getvalue().rstrip()
+
+
+def decibels(value):
+    """A ratio as text; infinite where nothing differs."""
+    return "exact" if value == math.inf else f"{value:.1f} dB"
+
+
+def _null_if_infinite(value):
+    return value if not isinstance(value, float) or math.isfinite(value) else None
+
+
+def _finite(fields):
+    return {name: _null_if_infinite(value) for name, value in fields.items()}
+
+
+def _output_rows(report):
+    for one in report.outputs:
+        lengths = ", ".join(map(str, one.lengths))
+        yield (one.signature, one.name, decibels(one.snr_db), f"{one.max_error:.3g}", f"{one.peak:.3g}", lengths)
+
+
+OUTPUT_HEADER = ("signature", "output", "SNR", "max error", "peak", "lengths verified")
+
+
+def _rich_tables(report):
+    from rich.table import Table
+
+    facts = Table(show_header=False, box=None)
+    for label, text in report.facts():
+        facts.add_row(label, text)
+    outputs = Table(*OUTPUT_HEADER)
+    for row in _output_rows(report):
+        outputs.add_row(*row)
+    yield facts
+    yield outputs
+    yield "  ".join(f"{name} x{count}" for name, count in report.counts().items())
+    for warning in report.warnings:
+        yield f"warning: {warning}"
+
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1b1f24; }
+h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
+table { border-collapse: collapse; } th, td { padding: .3rem .9rem .3rem 0; text-align: left; vertical-align: top; }
+th { border-bottom: 1px solid #8c959f; font-weight: 600; } td { font-variant-numeric: tabular-nums; }
+img { max-width: 100%; } .verdict { color: #116329; font-weight: 600; } code { font-size: .9em; }
+.table { overflow-x: auto; }
+"""
+
+
+def _page(report, pictures):
+    escape = html.escape
+    verdict = f"{decibels(report.snr_db)} against the Keras model; the floor is {report.floor_db:g} dB."
+    parts = [
+        f"<h1>{escape(report.path.name)}</h1>",
+        f'<p class="verdict">{escape(verdict)}</p>',
+        _html_table((), report.facts()),
+        "<h2>Outputs</h2>",
+        _html_table(OUTPUT_HEADER, _output_rows(report)),
+        *(f"<p>Warning: {escape(warning)}</p>" for warning in report.warnings),
+    ]
+    for title, data in pictures:
+        parts.append(f'<h2>{escape(title)}</h2><img alt="{escape(title)}" src="data:image/png;base64,{data}">')
+    if report.layers:
+        rows = [(one.name, decibels(one.snr_db), decibels(one.own_snr_db)) for one in report.layers]
+        parts += ["<h2>Layers</h2>", _html_table(("layer", "SNR of its output", "SNR given exact inputs"), rows)]
+    parts += ["<h2>Operators</h2>", _html_table(("operator", "count"), report.counts().items())]
+    described = [(name, kind, text) for name, both in report.signatures.items() for kind, texts in both.items()
+                 for text in texts]  # fmt: skip
+    parts += ["<h2>Signatures</h2>", _html_table(("signature", "", "tensor"), described)]
+    parts += ["<h2>Made with</h2>", _html_table((), report.versions.items())]
+    if report.sha256:
+        parts.append(f"<p>SHA-256 <code>{report.sha256}</code></p>")
+    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><style>{STYLE}</style>'
+    title = f"<title>{escape(report.path.name)}</title>"
+    return (
+        f'<!doctype html>\n<html lang="en"><head>{head}{title}</head><body>\n' + "\n".join(parts) + "\n</body></html>\n"
+    )
+
+
+def _html_table(header, rows):
+    cells = lambda tag, row: "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in row)  # noqa: E731
+    head = f"<tr>{cells('th', header)}</tr>" if header else ""
+    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
+    return f'<div class="table"><table>{head}{body}</table></div>'

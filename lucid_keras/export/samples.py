@@ -1,0 +1,233 @@
+"""Samples of a model's inputs, from arrays, `.npz` and `.npy` files, generators and folders of recordings, checked.
+
+A sample is a dict of one array per input, each with a batch axis of 1. What the user gives may leave the batch axis
+out, and where the model leaves a length open a sample may be longer than the artefact's: it is cut into windows.
+"""
+
+import collections.abc
+import itertools
+import pathlib
+
+import numpy as np
+
+MOST_SAMPLES = 512  # taken from a source; more change no range and cost minutes
+AUDIO = (".wav", ".flac", ".ogg")
+
+
+def read_samples(source, inputs, progress=lambda samples: samples):
+    """The samples of `source` for `inputs`, a dict of `keras.KerasTensor`s by name.
+
+    Args:
+        source: an array `[samples, ...]` (for one input), a dict of such arrays by input name, an iterable of samples
+            (arrays or dicts of arrays), or the path of a `.npz` (arrays by input name), a `.npy`, a recording, or
+            a folder of recordings and `.npy` files, each one sample.
+        inputs: the inputs by name, with None for open extents.
+        progress: wraps the iterable of samples, to show how far it is.
+
+    Returns:
+        A list of samples.
+
+    Raises:
+        ValueError: no sample, a wrong shape, NaN or infinity, an unreadable file.
+        TypeError: a wrong dtype, or a source that is none of the above.
+    """
+    taken = itertools.islice(_raw(source, inputs), MOST_SAMPLES)
+    samples = [_checked(sample, inputs) for sample in progress(taken)]
+    if not samples:
+        raise ValueError(f"The data must hold at least one sample. Received: {_described(source)}")
+    return samples
+
+
+def windows(samples, signature):
+    """The samples cut to the signature's lengths: consecutive windows, what is left over is dropped."""
+    shapes = {name: spec.shape.as_list() for name, spec in signature.inputs.items()}
+    cut = [window for sample in samples for window in _windows(sample, shapes)]
+    if not cut:
+        longest = {name: max(list(sample[name].shape) for sample in samples) for name in shapes}
+        raise ValueError(f"No sample is as long as the signature {signature.name!r}, {shapes}. Received: {longest}")
+    return cut
+
+
+def at_more_lengths(samples, signature):
+    """The samples, and where the signature leaves a length open the first of them at three quarters and a half too."""
+    opened = {name: [axis for axis, extent in enumerate(spec.shape) if extent is None]
+              for name, spec in signature.inputs.items()}  # fmt: skip
+    if not any(opened.values()):
+        return samples
+    shorter = [
+        {name: _shortened(array, opened[name], quarters) for name, array in samples[0].items()} for quarters in (3, 2)
+    ]
+    return [*samples, *shorter]
+
+
+def _shortened(array, axes, quarters):
+    for axis in axes:
+        array = array.take(range(max(1, array.shape[axis] * quarters // 4)), axis)
+    return array
+
+
+def held_out(samples):
+    """The samples to calibrate on and the samples to verify on: each fifth, or the last, is held out.
+
+    A single sample has to serve for both.
+    """
+    if len(samples) == 1:
+        return samples, samples
+    if len(samples) < 5:
+        return samples[:-1], samples[-1:]
+    return [sample for index, sample in enumerate(samples) if index % 5 != 4], samples[4::5]
+
+
+def synthetic_samples(signature, lengths, seed=20260):
+    """Standard normal samples for verification where the user gave none; never for calibration."""
+    rng = np.random.default_rng(seed)
+    return [
+        {name: _normal(rng, spec, length) for name, spec in signature.inputs.items()}
+        for length, _ in itertools.product(lengths, range(2))
+    ]
+
+
+def _normal(rng, spec, length):
+    shape = [(1 if axis == 0 else length) if extent is None else extent for axis, extent in enumerate(spec.shape)]
+    if spec.dtype.is_integer:
+        return rng.integers(0, 2, shape).astype(spec.dtype.as_numpy_dtype)
+    return rng.standard_normal(shape).astype(spec.dtype.as_numpy_dtype)
+
+
+def _raw(source, inputs):
+    """The samples as the source holds them, one by one: arrays or dicts of arrays."""
+    if isinstance(source, (str, pathlib.Path)):
+        return _from_path(pathlib.Path(source), inputs)
+    if isinstance(source, dict):
+        return _columns(source, inputs)
+    if hasattr(source, "shape"):
+        return iter(np.asarray(source)) if len(source.shape) else iter([np.asarray(source)])
+    if callable(source):
+        source = source()
+    if isinstance(source, collections.abc.Iterable):
+        return iter(source)
+    raise TypeError(
+        "calibration_data and verification_data must be an array, a dict of arrays, a path, or an iterable of samples. "
+        f"Received: {_described(source)}"
+    )
+
+
+def _columns(source, inputs):
+    if set(source) != set(inputs):
+        raise ValueError(f"The data must name the inputs {sorted(inputs)}. Received: {sorted(source)}")
+    counts = {name: len(column) for name, column in source.items()}
+    if len(set(counts.values())) > 1:
+        raise ValueError(f"The data must hold as many samples for each input. Received: {counts}")
+    return ({name: source[name][index] for name in source} for index in range(min(counts.values())))
+
+
+def _from_path(path, inputs):
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in (".npy", *AUDIO))
+        if not files:
+            raise ValueError(f"The folder must hold .npy files or recordings ({', '.join(AUDIO)}). Received: {path}")
+        return itertools.chain.from_iterable(_from_file(file, inputs, one_sample=True) for file in files)
+    if not path.exists():
+        raise FileNotFoundError(f"The data's path must exist. Received: {path}")
+    return _from_file(path, inputs, one_sample=False)
+
+
+def _from_file(path, inputs, one_sample):
+    suffix = path.suffix.lower()
+    if suffix in AUDIO:
+        return _recording(path, inputs)
+    if suffix not in (".npy", ".npz"):
+        raise ValueError(f"Data files must be .npz, .npy, {', '.join(AUDIO)}. Received: {path}")
+    try:
+        loaded = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"The data file must be a whole {suffix} of numbers. Received: {path}: {error}") from None
+    if suffix == ".npy":
+        return iter([loaded]) if one_sample else iter(loaded)
+    columns = dict(loaded)
+    if len(columns) == 1 and len(inputs) == 1:
+        return iter(next(iter(columns.values())))
+    return _columns(columns, inputs)
+
+
+def _recording(path, inputs):
+    """A recording `[positions, channels]` in the layout of the model's one input."""
+    try:
+        import soundfile
+    except ImportError:
+        raise ImportError("reading recordings needs soundfile: pip install 'lucid_keras[demo]'") from None
+    if len(inputs) != 1:
+        raise ValueError(f"A folder of recordings can only serve a model of one input. Received: {sorted(inputs)}")
+    shape = next(iter(inputs.values())).shape[1:]
+    try:
+        audio, _ = soundfile.read(path, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise ValueError(f"The recording must be readable. Received: {path}: {error}") from None
+    if len(shape) == 1:
+        return _cut(audio.T, shape[0], axis=1)
+    last = shape[-1] == audio.shape[1]
+    return _cut(audio if last else audio.T, shape[0 if last else -1], axis=0 if last else 1)
+
+
+def _cut(audio, extent, axis):
+    """A recording in consecutive pieces of `extent` positions where the model fixes it; else whole."""
+    if extent is None:
+        return iter([audio])
+    return (
+        audio.take(range(start, start + extent), axis) for start in range(0, audio.shape[axis] - extent + 1, extent)
+    )
+
+
+def _checked(sample, inputs):
+    """A sample as a dict of arrays with a batch axis of 1, in the inputs' dtypes; raises where it does not fit."""
+    if not isinstance(sample, dict):
+        if len(inputs) != 1:
+            raise ValueError(f"Each sample must be a dict of the inputs {sorted(inputs)}. Received: an array")
+        sample = {next(iter(inputs)): sample}
+    if set(sample) != set(inputs):
+        raise ValueError(f"Each sample must name the inputs {sorted(inputs)}. Received: {sorted(sample)}")
+    return {name: _checked_array(name, np.asarray(sample[name]), tensor) for name, tensor in inputs.items()}
+
+
+def _checked_array(name, array, tensor):
+    wanted = np.dtype(tensor.dtype)
+    if np.issubdtype(wanted, np.floating) != np.issubdtype(array.dtype, np.floating):
+        raise TypeError(f"Samples of the input {name!r} must be of dtype {wanted}. Received: dtype={array.dtype}")
+    shape = list(tensor.shape)
+    if array.ndim == len(shape) - 1:
+        array = array[np.newaxis]
+    fits = array.ndim == len(shape) and all(
+        extent is None or there == extent for there, extent in zip(array.shape[1:], shape[1:], strict=True)
+    )
+    if not fits or len(array) != 1 or not array.size:
+        raise ValueError(
+            f"Samples of the input {name!r} must be of shape {shape[1:]} (None: any length from 1). "
+            f"Received: shape={list(array.shape)}"
+        )
+    if not np.all(np.isfinite(array)):
+        raise ValueError(f"Samples must be finite. Received: NaN or infinity in a sample of the input {name!r}")
+    return array.astype(wanted)
+
+
+def _windows(sample, shapes):
+    counts = [  # where a sample is longer; 0 where it is shorter
+        there // extent
+        for name, shape in shapes.items()
+        for there, extent in zip(sample[name].shape[1:], shape[1:], strict=True)
+        if extent is not None and there != extent
+    ]
+    for index in range(min(counts, default=1)):
+        yield {name: _window(sample[name], shape, index) for name, shape in shapes.items()}
+
+
+def _window(array, shape, index):
+    """Window `index` along the axes that are longer than `shape`; the other axes whole."""
+    cuts = [
+        slice(None) if extent is None or there == extent else slice(index * extent, (index + 1) * extent)
+        for there, extent in zip(array.shape, shape, strict=True)
+    ]
+    return array[tuple(cuts)]
+
+
+def _described(source):
+    return f"{type(source).__name__} of shape {list(source.shape)}" if hasattr(source, "shape") else repr(source)

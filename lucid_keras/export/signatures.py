@@ -1,0 +1,138 @@
+"""Signatures of a model: named inputs of stated shapes, traced and frozen into graphs without variables."""
+
+import dataclasses
+import re
+
+import keras
+import tensorflow as tf
+from tensorflow.lite.python.util import get_grappler_config, run_graph_optimizations
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from lucid_keras._lowering.target import lowering_for
+
+DEFAULT = "serving_default"
+DYNAMIC = "dynamic"
+
+
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """A name, and for each input its `tf.TensorSpec`; None in its shape is an extent left open in the artefact."""
+
+    name: str
+    inputs: dict
+
+
+def model_inputs(model):
+    """The model's inputs by name, as `keras.KerasTensor`s; raises unless the model is built and knows them."""
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            "model must be a keras.Model; wrap a layer as keras.Sequential([keras.Input(shape), layer]). "
+            f"Received: model={model!r}"
+        )
+    if not model.built or not getattr(model, "inputs", None):
+        raise ValueError(
+            "The model must be built and know its inputs: give it a keras.Input, or wrap it as "
+            f"keras.Model(x, model(x)). Received: model={model.name!r}, built={model.built}"
+        )
+    return {_argument(tensor.name): tensor for tensor in model.inputs}
+
+
+def _argument(name):
+    """A Keras name as graphs and signatures take it: a letter first, then letters, digits and underscores."""
+    legal = re.sub(r"\W", "_", name)
+    return legal if legal[0].isalpha() else f"input_{legal}"
+
+
+def signatures(model, length, batch):
+    """One `Signature` for each length; `length` is None, a number, "dynamic", a dict by input, or a list of those."""
+    inputs = model_inputs(model)
+    lengths = length if isinstance(length, (list, tuple)) else [length]
+    if not lengths:
+        raise ValueError("length must name at least one length. Received: length=[]")
+    made = []
+    for one in lengths:
+        specs = {name: _spec(name, tensor, one, batch) for name, tensor in inputs.items()}
+        made.append(Signature(DEFAULT if len(lengths) == 1 else _name(one), specs))
+    if len({signature.name for signature in made}) < len(made):
+        raise ValueError(f"The lengths must differ from each other. Received: length={length!r}")
+    return made
+
+
+def _name(length):
+    if isinstance(length, dict):
+        return "_".join(f"{name}_{extent}" for name, extent in length.items())
+    return f"length_{length}"
+
+
+def _spec(name, tensor, length, batch):
+    length = length.get(name) if isinstance(length, dict) else length
+    if length is not None and length != DYNAMIC and (isinstance(length, bool) or not isinstance(length, int)):
+        raise TypeError(f'length must be an int, "{DYNAMIC}", a dict or a list of those. Received: length={length!r}')
+    if isinstance(length, int) and length < 1:
+        raise ValueError(f"length must be at least 1. Received: length={length}")
+    rows, *extents = tensor.shape
+    if None in extents and length is None:
+        raise ValueError(
+            "length must be given where the model leaves it open. "
+            f"Received: length=None, input {name!r} of shape {list(tensor.shape)}"
+        )
+    if None not in extents and isinstance(length, int) and length not in extents:
+        raise ValueError(
+            "length can only be given where the model leaves it open. "
+            f"Received: length={length}, input {name!r} of shape {list(tensor.shape)}"
+        )
+    chosen = None if length == DYNAMIC else length
+    shape = [batch if rows is None else rows, *(chosen if extent is None else extent for extent in extents)]
+    return tf.TensorSpec(shape, tensor.dtype, name=name)
+
+
+def call_by_name(model, inputs):
+    """The model's outputs by name for inputs by name, in inference mode."""
+    flat = [inputs[_argument(tensor.name)] for tensor in model.inputs]
+    if isinstance(model, keras.Sequential):
+        result, names = model(flat[0], training=False), [model.layers[-1].name]
+    else:
+        result = model(keras.tree.pack_sequence_as(model.input, flat), training=False)
+        names = model.output_names
+    if isinstance(result, dict):
+        return {str(name): tensor for name, tensor in result.items()}
+    flat = keras.tree.flatten(result)
+    if len(names) != len(flat) or len(set(names)) < len(names):
+        names = [f"output_{index}" for index in range(len(flat))]
+    return dict(zip(names, flat, strict=True))
+
+
+def frozen(model, signature, target, *, fold=False):
+    """The model as a concrete function of the signature's inputs, traced for `target`, its weights constants.
+
+    With `fold`, all that depends on weights alone is computed now, so that a kernel's layout is that of the file.
+    """
+    function = tf.function(lambda **inputs: call_by_name(model, inputs), autograph=False)
+    with lowering_for(target):
+        concrete = function.get_concrete_function(**signature.inputs)
+    # A folded graph is imported once more, which loops survive only as plain operations; converters want functions.
+    constant = convert_variables_to_constants_v2(concrete, lower_control_flow=fold)
+    order = [tensor.op.name for tensor in constant.inputs]
+    computed = _folded(constant) if fold else constant
+
+    def apply(**inputs):
+        results = computed(*(inputs[name] for name in order))
+        return dict(zip(sorted(concrete.structured_outputs), results, strict=True))
+
+    return tf.function(apply, autograph=False).get_concrete_function(**signature.inputs)
+
+
+def _folded(constant):
+    """A function without variables, with all that depends on constants alone computed."""
+    graph = run_graph_optimizations(
+        constant.graph.as_graph_def(),
+        constant.inputs,
+        constant.outputs,
+        config=get_grappler_config(["constfold", "dependency"]),
+        graph=constant.graph,
+    )
+    imported = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(graph, name=""), [])
+    element = imported.graph.as_graph_element
+    return imported.prune(
+        [element(tensor.name) for tensor in constant.inputs], [element(tensor.name) for tensor in constant.outputs]
+    )

@@ -1,0 +1,90 @@
+"""What each known target would refuse of a `.tflite` file: found by running it, or by the target's documented rules."""
+
+from lucid_keras.export.litert import Runner
+
+
+def _operators(names):
+    return frozenset(names.split())
+
+
+# The operators that each target's own documentation lists: LiteRT's "GPU ML operations support", and Vela 5.2's
+# supported-ops report (Ethos-U85 takes what U55 and U65 take, and more).
+GPU = _operators(
+    "ADD AVERAGE_POOL_2D CONCATENATION CONV_2D DEPTHWISE_CONV_2D EXP FULLY_CONNECTED LOGICAL_AND LOGISTIC LSTM "
+    "MAX_POOL_2D MAXIMUM MINIMUM MUL PAD PRELU RELU RELU6 RESHAPE RESIZE_BILINEAR SOFTMAX STRIDED_SLICE SUB "
+    "TRANSPOSE_CONV"
+)
+ETHOS_U55 = _operators(
+    "ABS ADD ARG_MAX AVERAGE_POOL_2D BATCH_MATMUL CONCATENATION CONV_2D DEPTHWISE_CONV_2D ELU EXP EXPAND_DIMS "
+    "FULLY_CONNECTED GELU HARD_SWISH LEAKY_RELU LOG LOGISTIC MAXIMUM MAX_POOL_2D MEAN MINIMUM MIRROR_PAD MUL NEG PACK "
+    "PAD PADV2 PRELU QUANTIZE REDUCE_MAX REDUCE_MIN RELU RELU6 RELU_0_TO_1 RELU_N1_TO_1 RESHAPE RESIZE_BILINEAR "
+    "RESIZE_NEAREST_NEIGHBOR REVERSE_V2 RSQRT SLICE SOFTMAX SPLIT SPLIT_V SQUARED_DIFFERENCE SQUEEZE STRIDED_SLICE SUB "
+    "SUM TANH TILE TRANSPOSE TRANSPOSE_CONV UNIDIRECTIONAL_SEQUENCE_LSTM UNPACK"
+)
+ETHOS_U85 = ETHOS_U55 | _operators(
+    "ASSIGN_VARIABLE CAST DIV EQUAL GATHER GREATER GREATER_EQUAL LESS LESS_EQUAL LOGICAL_AND LOGICAL_NOT LOGICAL_OR "
+    "NOT_EQUAL READ_VARIABLE REDUCE_ALL REDUCE_ANY SCATTER_ND SELECT SELECT_V2"
+)
+
+
+def refusals(contents, content):
+    """For each target by name, what it would refuse: a tuple of sentences, empty if it takes the whole file.
+
+    Args:
+        contents: the file's `flatbuffer.FileContents`.
+        content: its bytes.
+    """
+    return {
+        "LiteRT CPU (XNNPACK)": _xnnpack(content),
+        "LiteRT GPU": _gpu(contents),
+        "Arm Ethos-U55 and U65": _ethos(contents, ETHOS_U55),
+        "Arm Ethos-U85": _ethos(contents, ETHOS_U85),
+    }
+
+
+def _xnnpack(content):
+    try:
+        coverage = Runner(content).coverage()
+    except ValueError as error:
+        return (str(error),)
+    outside = len(coverage.ops) - coverage.delegated
+    return (f"{outside} of {len(coverage.ops)} operators run outside the delegate",) if outside else ()
+
+
+def _gpu(contents):
+    found = _custom(contents) + _open_lengths(contents)
+    missing = sorted({one.name for one in contents.operators if one.name not in GPU and not _quantizes(one)})
+    if missing:
+        found += (f"not in the documented list, may run on the CPU: {', '.join(missing)}",)
+    if any("int16" in one.dtypes for one in contents.operators):
+        found += ("16-bit integer tensors",)
+    return found
+
+
+def _ethos(contents, supported):
+    found = _custom(contents) + _open_lengths(contents)
+    missing = sorted({one.name for one in contents.operators if one.name not in supported and not _quantizes(one)})
+    if missing:
+        found += (f"left to the CPU: {', '.join(missing)}",)
+    floating = sorted({one.name for one in contents.operators if _floating(one)})
+    if floating:
+        found += (f"floating point, left to the CPU: {', '.join(floating)}",)
+    return found
+
+
+def _custom(contents):
+    custom = sorted({one.name for one in contents.operators if one.custom})
+    return (f"custom or Flex operators: {', '.join(custom)}",) if custom else ()
+
+
+def _open_lengths(contents):
+    opened = [tensor.name for tensor in contents.tensors if -1 in tensor.shape]
+    return (f"{len(opened)} tensors of open length",) if opened else ()
+
+
+def _quantizes(operator):
+    return operator.name in ("QUANTIZE", "DEQUANTIZE")
+
+
+def _floating(operator):
+    return not _quantizes(operator) and any(dtype in ("float32", "float16") for dtype in operator.dtypes)

@@ -1,0 +1,96 @@
+"""The runnable recipes in export/: each says what it does, and those that need no other package run."""
+
+import http.server
+import importlib.util
+import json
+import pathlib
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from lucid_keras.export.saved_model import SavedModelRunner
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+GOLDEN = ROOT / "saved_models" / "golden"
+
+
+@pytest.fixture
+def recipe(monkeypatch):
+    """Runs the main function of a recipe with the arguments of a command line."""
+
+    def run(name, *arguments):
+        spec = importlib.util.spec_from_file_location("recipe", ROOT / "export" / name)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        module.main()
+
+    return run
+
+
+def test_the_readme_names_every_recipe():
+    text = (ROOT / "export" / "README.md").read_text()
+    assert [path.name for path in sorted((ROOT / "export").glob("*.py")) if f"`{path.name}`" not in text] == []
+
+
+def test_to_tflite_compares_recipes(recipe, tmp_path, capsys):
+    recipe("to_tflite.py", GOLDEN / "decoder.keras", tmp_path, "--length", 24, "--only", "float32,dynamic_int8")
+    assert "dynamic_int8" in capsys.readouterr().out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["decoder.dynamic_int8.tflite", "decoder.float32.tflite"]
+
+
+def test_to_saved_model_makes_the_folder_that_the_server_watches(recipe, tmp_path, capsys):
+    recipe("to_saved_model.py", GOLDEN / "decoder.keras", tmp_path, "--version", 3)
+    assert (tmp_path / "decoder" / "3" / "saved_model.pb").exists()
+    assert "saved_model" in capsys.readouterr().out
+
+
+def test_a_recipe_fails_in_one_line(recipe, tmp_path):
+    with pytest.raises(SystemExit, match="to_saved_model: The model's file must exist"):
+        recipe("to_saved_model.py", tmp_path / "nothing.keras", tmp_path)
+
+
+def test_other_runtimes_that_are_missing_are_told(recipe, capsys, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit, match="0"):
+        recipe("check_other_runtimes.py", GOLDEN / "saved_model", GOLDEN / "outputs.npz", "--input", "mel",
+               "--output", "keras")  # fmt: skip
+    assert "OpenVINO: not installed (openvino)" in capsys.readouterr().out
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    """TensorFlow Serving's predict method over REST, as documented, for the golden SavedModel."""
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        mel = np.asarray(body["instances"], np.float32)
+        wave = SavedModelRunner(GOLDEN / "saved_model")("serving_default", {"mel": mel})["wave"]
+        content = json.dumps(
+            {"predictions": wave.tolist()} if self.path == "/v1/models/golden:predict" else {}
+        ).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_):
+        """Quiet."""
+
+
+@pytest.fixture
+def address():
+    server = http.server.ThreadingHTTPServer(("localhost", 0), Server)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://localhost:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_rest_request_speaks_the_servers_language(recipe, address, tmp_path):
+    outputs = np.load(GOLDEN / "outputs.npz")
+    np.save(tmp_path / "mel.npy", outputs["mel"])
+    arguments = (tmp_path / "mel.npy", tmp_path / "wave.npy", "--model", "golden", "--server", address)
+    recipe("serving/rest_request.py", *arguments)
+    np.testing.assert_allclose(np.load(tmp_path / "wave.npy"), outputs["keras"], atol=1e-5)

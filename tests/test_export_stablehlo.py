@@ -1,0 +1,53 @@
+"""The StableHLO folder: its manifest, its hashes, and its programs against the Keras model."""
+
+import hashlib
+import json
+import pathlib
+
+import keras
+import pytest
+
+import lucid_keras as lk
+from lucid_keras.export import to_stablehlo
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    keras.utils.set_random_seed(1)
+    layer = lk.ConvTranspose1d(4, 6, 5, stride=3, padding=1, output_padding=1, groups=2, name="up")
+    model = keras.Sequential([keras.Input((4, None), name="mel"), layer])
+    path = tmp_path_factory.mktemp("hlo") / "up.stablehlo"
+    return to_stablehlo(model, path, length=7, batch=2, vjp=True, timing_seconds=0)
+
+
+def test_the_manifest_says_what_a_loader_needs(report):
+    programs = json.loads((report.path / "manifest.json").read_text())["programs"]
+    mel = {"name": "mel", "shape": [2, 4, 7], "dtype": "float32"}
+    up = {"name": "up", "shape": [2, 6, 22], "dtype": "float32"}
+    assert programs["forward"]["parameters"] == [mel]
+    assert programs["forward"]["results"] == [up]
+    assert programs["vjp"]["parameters"] == [mel, up]
+    assert programs["vjp"]["results"] == [mel]
+    for program in programs.values():
+        content = (report.path / program["file"]).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == program["sha256"]
+
+
+def test_the_program_is_verified(report):
+    assert report.kind == "stablehlo"
+    assert report.snr_db >= 110
+    assert [(one.signature, one.name) for one in report.outputs] == [("serving_default", "up"), ("vjp", "mel")]
+
+
+def test_no_folder_of_this_machine_is_in_the_programs(report):
+    installed = str(pathlib.Path(keras.__file__).parent.parent).encode()
+    for program in report.path.glob("*.stablehlo"):
+        assert installed not in program.read_bytes()
+
+
+def test_open_lengths_are_refused(tmp_path):
+    model = keras.Sequential([keras.Input((4, None)), lk.ConvTranspose1d(4, 2, 4)])
+    for length in ("dynamic", [3, 4]):
+        with pytest.raises(ValueError, match="must be an int or a dict for StableHLO"):
+            to_stablehlo(model, tmp_path / "x", length=length)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,345 @@
+"""The contract of `to_tflite`: what it takes, what it refuses, what its report says, and that files are whole."""
+
+import html.parser
+import json
+import os
+
+import keras
+import numpy as np
+import pytest
+import soundfile
+import tensorflow as tf
+
+import lucid_keras as lk
+from lucid_keras.export import to_saved_model, to_tflite
+from lucid_keras.export.files import write_atomically
+from lucid_keras.export.litert import Runner, coverage, interpreter
+from lucid_keras.export.tflite import DYNAMIC_LENGTHS
+
+
+def vocoder(length=None):
+    """Two upsampling layers with the names that a user would give."""
+    return keras.Sequential(
+        [
+            keras.Input((8, length), name="mel"),
+            lk.ConvTranspose1d(8, 6, 8, stride=4, padding=2, name="up1"),
+            keras.layers.LeakyReLU(0.1, name="leaky"),
+            lk.ConvTranspose1d(6, 1, 4, stride=2, padding=1, name="up2"),
+            keras.layers.Activation("tanh", name="wave"),
+        ]
+    )
+
+
+def mels(rng, count=40, length=24):
+    return rng.uniform(-1, 1, (count, 8, length)).astype("float32")
+
+
+# ---- what comes out ------------------------------------------------------------------------------------------------
+
+
+def test_the_file_computes_what_the_model_does(tmp_path, rng):
+    model = vocoder()
+    report = to_tflite(model, tmp_path / "vocoder.tflite", length=24, timing_seconds=0)
+    run = Runner((tmp_path / "vocoder.tflite").read_bytes())
+    x = mels(rng, 1)
+    np.testing.assert_allclose(run("serving_default", {"mel": x})["wave"], model(x).numpy(), atol=1e-6)
+    assert report.path == tmp_path / "vocoder.tflite"
+    assert report.bytes == os.path.getsize(report)
+    assert report.delegated == report.total == len(report.ops)
+    assert set(report.ops) <= {"TRANSPOSE", "RESHAPE", "PAD", "CONV_2D", "SLICE", "LEAKY_RELU", "TANH"}
+    assert report.milliseconds > 0
+    assert [(one.signature, one.name, one.lengths) for one in report.outputs] == [("serving_default", "wave", (24,))]
+    assert report.max_error < 1e-5
+
+
+def test_dynamic_length_is_verified_at_several(tmp_path):
+    report = to_tflite(vocoder(), tmp_path / "dynamic.tflite", length="dynamic", timing_seconds=0)
+    assert report.outputs[0].lengths == tuple(sorted(DYNAMIC_LENGTHS))
+    assert report.signatures["serving_default"]["inputs"] == ("mel: float32[1, 8, -1]",)
+
+
+def test_dynamic_length_with_data_is_verified_at_shorter_ones_too(tmp_path, rng):
+    report = to_tflite(
+        vocoder(), tmp_path / "d.tflite", length="dynamic", verification_data=mels(rng, 2), timing_seconds=0
+    )
+    assert report.outputs[0].lengths == (12, 18, 24)
+
+
+def test_a_list_of_lengths_gives_a_signature_each_and_one_copy_of_the_weights(tmp_path):
+    model = keras.Sequential([keras.Input((64, None)), lk.ConvTranspose1d(64, 32, 16, stride=8, padding=4)])
+    one = to_tflite(model, tmp_path / "one.tflite", length=10, timing_seconds=0)
+    three = to_tflite(model, tmp_path / "three.tflite", length=[10, 20, 30], timing_seconds=0)
+    assert sorted(three.signatures) == ["length_10", "length_20", "length_30"]
+    assert three.bytes < 1.1 * one.bytes
+
+
+def test_several_inputs_and_outputs_keep_their_names(tmp_path, rng):
+    mel, noise = keras.Input((4, 9), name="mel"), keras.Input((4, 9), name="noise")
+    up = lk.ConvTranspose1d(4, 2, 4, stride=2, padding=1, name="up")(mel + 2 * noise)
+    model = keras.Model({"mel": mel, "noise": noise}, {"wave": keras.ops.tanh(up), "raw": up})
+    report = to_tflite(model, tmp_path / "two.tflite", timing_seconds=0)
+    assert {one.name for one in report.outputs} == {"wave", "raw"}
+    inputs = {"mel": rng.uniform(size=(1, 4, 9)).astype("f"), "noise": rng.uniform(size=(1, 4, 9)).astype("f")}
+    results = Runner(report.path.read_bytes())("serving_default", inputs)
+    np.testing.assert_allclose(results["wave"], model(inputs)["wave"].numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize(("quantization", "dtype"), [("int8", np.int8), ("int16x8", np.int16)])
+def test_integer_inputs_and_outputs(quantization, dtype, tmp_path, rng):
+    report = to_tflite(
+        vocoder(), tmp_path / "i.tflite", quantization=quantization, length=24, calibration_data=mels(rng, 60),
+        integer_io=True, timing_seconds=0,
+    )  # fmt: skip
+    loaded = interpreter(report.path.read_bytes())
+    assert {detail["dtype"] for detail in loaded.get_input_details() + loaded.get_output_details()} == {dtype}
+    assert not {"QUANTIZE", "DEQUANTIZE"} & set(report.ops)
+    assert report.verified_on == "12 samples held out of 60"
+
+
+def test_a_recurrent_layer_goes_with_it(tmp_path):
+    report = to_tflite(looping(), tmp_path / "l.tflite", timing_seconds=0)
+    assert "WHILE" in report.ops
+    assert to_saved_model(looping(), tmp_path / "saved", timing_seconds=0).snr_db > 110
+
+
+@pytest.mark.parametrize("length", [20, "dynamic"])
+def test_an_inverse_stft(length, tmp_path):
+    model = keras.Sequential([keras.Input((66, None), name="spectrum"), lk.ISTFT(64, 16, name="wave")])
+    report = to_tflite(model, tmp_path / "i.tflite", length=length, timing_seconds=0)
+    assert report.signatures["serving_default"]["outputs"][0].startswith("wave: float32[1, ")
+
+
+def test_int8_weights_are_smaller_in_the_file(tmp_path, rng):
+    model = keras.Sequential([keras.Input((64, 20)), lk.ConvTranspose1d(64, 64, 16, stride=8, padding=4)])
+    full = to_tflite(model, tmp_path / "f.tflite", timing_seconds=0).bytes
+    for quantization, share in (("float16", 0.55), ("dynamic_int8", 0.35), ("weight_only_int4", 0.25)):
+        quantized = to_tflite(model, tmp_path / "q.tflite", quantization=quantization, timing_seconds=0)
+        assert quantized.bytes < share * full, quantization
+
+
+# ---- calibration data ----------------------------------------------------------------------------------------------
+
+
+def sources(kind, folder, rng):
+    data = mels(rng)
+    if kind == "array":
+        return data
+    if kind == "dict":
+        return {"mel": data}
+    if kind == "generator":
+        return (sample for sample in data)
+    if kind == "npz":
+        np.savez(folder / "mels.npz", mel=data)
+        return folder / "mels.npz"
+    (folder / "samples").mkdir()
+    for index, sample in enumerate(data):
+        np.save(folder / "samples" / f"{index}.npy", sample)
+    return str(folder / "samples")
+
+
+@pytest.mark.parametrize("kind", ["array", "dict", "generator", "npz", "folder"])
+def test_calibration_data_come_in_many_ways(kind, tmp_path, rng):
+    data = sources(kind, tmp_path, rng)
+    report = to_tflite(
+        vocoder(), tmp_path / "c.tflite", quantization="int8", length=24, calibration_data=data, timing_seconds=0
+    )
+    assert report.verified_on == "8 samples held out of 40"
+
+
+def test_a_folder_of_recordings_is_cut_into_windows(tmp_path, rng):
+    (tmp_path / "wavs").mkdir()
+    for index in range(3):
+        soundfile.write(tmp_path / "wavs" / f"{index}.wav", rng.uniform(-0.9, 0.9, 1000), 16000, subtype="FLOAT")
+    model = keras.Sequential([keras.Input((1, 100)), lk.ConvTranspose1d(1, 4, 8, stride=4, padding=2)])
+    report = to_tflite(
+        model, tmp_path / "w.tflite", quantization="int8", calibration_data=tmp_path / "wavs", timing_seconds=0
+    )
+    assert report.verified_on == "6 samples held out of 30"
+
+
+BAD_DATA = {
+    "nothing": (None, ValueError, "needs calibration_data"),
+    "empty": (np.zeros((0, 8, 24), "f"), ValueError, "at least one sample"),
+    "shape": (np.zeros((3, 7, 24), "f"), ValueError, r"must be of shape \[8, None\].*Received: shape=\[1, 7, 24\]"),
+    "too short": (np.zeros((3, 8, 10), "f"), ValueError, "No sample is as long as"),
+    "dtype": (np.zeros((3, 8, 24), np.int32), TypeError, "must be of dtype float32. Received: dtype=int32"),
+    "text": (np.full((3, 8, 24), "a"), TypeError, "must be of dtype float32"),
+    "nan": (np.full((3, 8, 24), np.nan, "f"), ValueError, "must be finite"),
+    "names": ({"noise": np.zeros((3, 8, 24), "f")}, ValueError, r"must name the inputs \['mel'\]"),
+    "number": (3, TypeError, "must be an array"),
+    "no path": ("nowhere.npz", FileNotFoundError, "path must exist"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_DATA)
+def test_bad_calibration_data_are_refused(kind, tmp_path):
+    data, error, text = BAD_DATA[kind]
+    with pytest.raises(error, match=text):
+        to_tflite(vocoder(), tmp_path / "x.tflite", quantization="int8", length=24, calibration_data=data)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_pickle_is_not_read(tmp_path):
+    np.save(tmp_path / "evil.npy", np.array([{"a": 1}]), allow_pickle=True)
+    with pytest.raises(ValueError, match=r"must be a whole \.npy of numbers"):
+        to_tflite(
+            vocoder(), tmp_path / "x.tflite", quantization="int8", length=24, calibration_data=tmp_path / "evil.npy"
+        )
+
+
+# ---- what is refused -----------------------------------------------------------------------------------------------
+
+
+class Strange(keras.layers.Layer):
+    """A layer whose operator LiteRT does not have."""
+
+    def call(self, x):
+        return tf.math.polygamma(tf.abs(x) + 1, x + 2)
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+def test_an_operator_that_is_not_builtin_is_named_with_its_layer(tmp_path):
+    model = keras.Sequential([keras.Input((4, 8)), lk.ConvTranspose1d(4, 2, 4), Strange(name="strange")])
+    with pytest.raises(ValueError, match=r"must be builtin.*Polygamma in the layer 'strange'"):
+        to_tflite(model, tmp_path / "x.tflite")
+    assert not list(tmp_path.iterdir())
+
+
+def test_below_the_floor_nothing_is_written_and_the_worst_layer_is_named(tmp_path):
+    model = vocoder()
+    model.get_layer("up2").weight.assign(model.get_layer("up2").weight * np.logspace(-6, 0, 4))
+    with pytest.raises(ValueError, match=r"must reach 90 dB.*the layer 'up[12]' loses the most, \d+\.\d dB by itself"):
+        to_tflite(model, tmp_path / "x.tflite", quantization="dynamic_int8", length=24, floor_db=90)
+    assert not list(tmp_path.iterdir())
+
+
+def looping():
+    layers = [keras.layers.LSTM(4, return_sequences=True, name="memory"), lk.ConvTranspose1d(9, 4, 4)]
+    return keras.Sequential([keras.Input((9, 3)), *layers])
+
+
+def half():
+    return keras.Sequential([keras.Input((4, 8)), lk.ConvTranspose1d(4, 2, 4, dtype="mixed_float16", name="half")])
+
+
+REFUSED = {
+    "unbuilt": (lambda: keras.Sequential([lk.ConvTranspose1d(4, 2, 4)]), {}, ValueError, "must be built"),
+    "layer": (lambda: lk.ConvTranspose1d(4, 2, 4), {}, TypeError, "must be a keras.Model"),
+    "open": (vocoder, {}, ValueError, "length must be given where the model leaves it open"),
+    "closed": (lambda: vocoder(24), {"length": 25}, ValueError, "only be given where the model leaves it open"),
+    "zero": (vocoder, {"length": 0}, ValueError, "length must be at least 1"),
+    "text": (vocoder, {"length": "long"}, TypeError, "length must be an int"),
+    "twice": (vocoder, {"length": [9, 9]}, ValueError, "must differ"),
+    "none": (vocoder, {"length": []}, ValueError, "at least one length"),
+    "recipe": (vocoder, {"length": 9, "quantization": "int4"}, ValueError, "quantization must be one of"),
+    "io": (vocoder, {"length": 9, "integer_io": True}, ValueError, "integer_io is for"),
+    "loop": (
+        looping, {"quantization": "int8", "calibration_data": np.zeros((5, 9, 3), "f")}, ValueError,
+        "cannot calibrate a loop.*in the layer 'memory'",
+    ),
+    "half": (half, {}, ValueError, "the layer 'half' computing in float16"),
+    "needless": (vocoder, {"length": 9, "calibration_data": 1}, ValueError, "calibration_data is for"),
+    "signatures": (
+        vocoder, {"length": [8, 9], "quantization": "int16x8", "calibration_data": 1}, ValueError, "int16x8 takes one",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_wrong_arguments_are_refused(kind, tmp_path):
+    model, options, error, text = REFUSED[kind]
+    with pytest.raises(error, match=text):
+        to_tflite(model(), tmp_path / "x.tflite", **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_is_not_replaced(tmp_path):
+    with pytest.raises(ValueError, match="must not be an existing folder"):
+        to_tflite(vocoder(9), tmp_path)
+
+
+def test_a_path_below_a_file_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        to_tflite(vocoder(9), tmp_path / "file" / "x.tflite")
+
+
+# ---- files are whole -----------------------------------------------------------------------------------------------
+
+
+def test_a_failure_at_any_point_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    target = tmp_path / "old.tflite"
+    target.write_bytes(b"old")
+    for step in ("fsync", "chmod", "replace"):
+        with monkeypatch.context() as context:
+            context.setattr(os, step, lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+            with pytest.raises(OSError, match="No space left"):
+                write_atomically(target, b"new")
+        assert target.read_bytes() == b"old"
+        assert os.listdir(tmp_path) == ["old.tflite"]
+    write_atomically(target, b"new")
+    assert target.read_bytes() == b"new"
+
+
+def test_the_file_is_readable_as_the_umask_says(tmp_path):
+    before = os.umask(0o022)
+    try:
+        write_atomically(tmp_path / "x", b"")
+    finally:
+        os.umask(before)
+    assert os.stat(tmp_path / "x").st_mode & 0o777 == 0o644
+
+
+# ---- the report ----------------------------------------------------------------------------------------------------
+
+
+class Page(html.parser.HTMLParser):
+    """Counts the pictures of a page and collects what it loads from elsewhere."""
+
+    def __init__(self):
+        super().__init__()
+        self.pictures, self.elsewhere = 0, []
+
+    def handle_starttag(self, tag, attributes):
+        source = dict(attributes).get("src") or dict(attributes).get("href")
+        self.pictures += tag == "img"
+        if source and not source.startswith("data:"):
+            self.elsewhere.append(source)
+
+
+def test_the_report_prints_and_saves(tmp_path, rng):
+    report = to_tflite(
+        vocoder(), tmp_path / "r.tflite", quantization="int8", length=64, calibration_data=mels(rng, length=64),
+        compare_layers=True, timing_seconds=0,
+    )  # fmt: skip
+    assert "wave" in str(report)
+    assert f"{report.snr_db:.1f} dB" in str(report)
+    report.save_json(tmp_path / "r.json")
+    loaded = json.loads((tmp_path / "r.json").read_text())
+    assert loaded["snr_db"] == report.snr_db
+    assert loaded["delegated"] == report.delegated
+    assert loaded["total"] == report.total
+    assert [one["name"] for one in loaded["layers"]] == ["up1", "leaky", "up2", "wave"]
+    report.save_html(tmp_path / "r.html")
+    text = (tmp_path / "r.html").read_text()
+    page = Page()
+    page.feed(text)
+    assert page.pictures == 3
+    assert page.elsewhere == []
+    assert report.sha256 in text
+
+
+def test_an_exact_output_is_null_in_json(tmp_path):
+    model = keras.Sequential([keras.Input((2, 8)), keras.layers.Activation("relu")])
+    report = to_tflite(model, tmp_path / "e.tflite", timing_seconds=0)
+    assert json.loads(json.dumps(report.as_dict(), allow_nan=False))["snr_db"] is None
+
+
+def test_coverage_counts_what_the_delegate_leaves(tmp_path):
+    model = keras.Sequential([keras.Input((2, 8)), keras.layers.Activation("selu"), keras.layers.Activation("relu")])
+    report = to_tflite(model, tmp_path / "s.tflite", timing_seconds=0)
+    found = coverage(interpreter(report.path.read_bytes()))
+    assert found.ops == report.ops
+    assert found.delegated == report.delegated <= report.total
