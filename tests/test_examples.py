@@ -1,0 +1,141 @@
+"""The examples' decoders against the libraries' own models: saved to a file, read, loaded, computed, compared."""
+
+import pathlib
+import sys
+
+import keras
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from tolerances import MODEL_PARITY
+
+from lucid_keras.interop import load_state_dict, to_state_dict
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "examples"))
+
+import encodec_decoder
+import hifigan_generator
+from comparison import relative_error
+
+transformers = pytest.importorskip("transformers")
+
+
+@pytest.fixture(scope="module")
+def encodec():
+    """The official 24 kHz configuration with random weights, and our decoder loaded from its saved state dict."""
+    return encodec_decoder.reference_model(), encodec_decoder.encodec_decoder()
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
+def test_encodec_from_a_file(encodec, tmp_path, suffix, rng):
+    reference, decoder = encodec
+    path = tmp_path / f"encodec{suffix}"
+    (save_file if suffix == ".safetensors" else torch.save)(reference.state_dict(), path)
+    report = load_state_dict(decoder, path, rename=encodec_decoder.DECODER_ONLY)
+    assert not report.missing
+    assert not report.unexpected
+    for frames in (1, 2, 7, 30):  # up to 6 there is less to mirror than the first convolution needs
+        latents = rng.standard_normal((2, frames, 128)).astype("float32")
+        with torch.no_grad():
+            expected = reference.decoder(torch.from_numpy(latents).mT).mT.numpy()
+        assert expected.shape == (2, 320 * frames, 1)
+        assert relative_error(decoder(latents), expected) < MODEL_PARITY
+        compiled = decoder.predict(latents, verbose=0)
+        assert relative_error(compiled, expected) < MODEL_PARITY
+
+
+def test_encodec_of_another_configuration(tmp_path, rng):
+    options = {"num_filters": 4, "upsampling_ratios": (3, 2), "hidden_size": 6, "num_residual_layers": 2}
+    options |= {"residual_kernel_size": 5, "num_lstm_layers": 1, "audio_channels": 2}
+    reference = encodec_decoder.reference_model(**options)
+    decoder = encodec_decoder.encodec_decoder(**options)
+    torch.save({"state_dict": reference.decoder.state_dict()}, tmp_path / "decoder.ckpt")
+    load_state_dict(decoder, tmp_path / "decoder.ckpt")
+    latents = rng.standard_normal((1, 11, 6)).astype("float32")
+    with torch.no_grad():
+        expected = reference.decoder(torch.from_numpy(latents).mT).mT.numpy()
+    assert relative_error(decoder(latents), expected) < MODEL_PARITY
+
+
+def test_encodec_goes_back_to_pytorch(encodec):
+    _, decoder = encodec
+    state = {name: torch.from_numpy(array) for name, array in to_state_dict(decoder).items()}
+    plain = encodec_decoder.reference_model().decoder
+    for module in plain.modules():
+        if torch.nn.utils.parametrize.is_parametrized(module):
+            torch.nn.utils.parametrize.remove_parametrizations(module, "weight")
+    plain.load_state_dict(state, strict=True)
+
+
+def test_encodec_is_saved_by_keras(encodec, tmp_path):
+    _, decoder = encodec
+    decoder.save(tmp_path / "decoder.keras")
+    again = keras.saving.load_model(tmp_path / "decoder.keras")
+    latents = np.ones((1, 3, 128), "float32")
+    np.testing.assert_array_equal(again(latents), decoder(latents))
+
+
+def _small(preset):
+    return {**hifigan_generator.PRESETS[preset], "upsample_initial_channel": 32}
+
+
+@pytest.mark.parametrize("preset", ["v1", "v2", "speecht5"])
+def test_hifigan_from_a_file(preset, tmp_path, rng, monkeypatch):
+    monkeypatch.setitem(hifigan_generator.PRESETS, preset, _small(preset))
+    reference = hifigan_generator.reference_model(preset)
+    options = hifigan_generator.PRESETS[preset]
+    generator = hifigan_generator.hifigan_generator(**options)
+    torch.save({"generator": reference.state_dict()}, tmp_path / "g.pt")
+    load_state_dict(generator, tmp_path / "g.pt", rename=hifigan_generator.to_layers(**options))
+    log_mel = rng.normal(-4, 2, (2, 9, 80)).astype("float32")
+    with torch.no_grad():
+        expected = reference(torch.from_numpy(log_mel)).numpy()[..., None]
+    assert relative_error(generator(log_mel), expected) < MODEL_PARITY
+
+
+class AuthorsV3(torch.nn.Module):
+    """HiFi-GAN V3 with the authors' names, weight norm in the old spelling."""
+
+    def __init__(self, channels=32):
+        super().__init__()
+        norm, nn = torch.nn.utils.weight_norm, torch.nn
+        self.conv_pre = norm(nn.Conv1d(80, channels, 7, padding=3))
+        self.ups, self.resblocks = nn.ModuleList(), nn.ModuleList()
+        for rate, taps in ((8, 16), (8, 16), (4, 8)):
+            self.ups.append(norm(nn.ConvTranspose1d(channels, channels // 2, taps, rate, (taps - rate) // 2)))
+            channels //= 2
+            for taps, dilations in ((3, (1, 2)), (5, (2, 6)), (7, (3, 12))):
+                convs = [norm(nn.Conv1d(channels, channels, taps, dilation=d, padding="same")) for d in dilations]
+                self.resblocks.append(nn.ModuleDict({"convs": nn.ModuleList(convs)}))
+        self.conv_post = norm(nn.Conv1d(channels, 1, 7, padding=3))
+
+    def forward(self, x):
+        leaky = torch.nn.functional.leaky_relu
+        x = self.conv_pre(x.mT)
+        for stage, up in enumerate(self.ups):
+            x = up(leaky(x, 0.1))
+            outputs = []
+            for block in self.resblocks[3 * stage : 3 * stage + 3]:
+                y = x
+                for conv in block["convs"]:
+                    y = y + conv(leaky(y, 0.1))
+                outputs.append(y)
+            x = sum(outputs) / 3
+        return torch.tanh(self.conv_post(leaky(x))).mT
+
+
+@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated:FutureWarning")
+def test_hifigan_v3_with_the_authors_names(tmp_path, rng):
+    torch.manual_seed(0)
+    reference = AuthorsV3().eval()
+    with torch.no_grad():
+        for parameter in reference.parameters():
+            parameter.mul_(2)
+    torch.save({"generator": reference.state_dict()}, tmp_path / "g_02500000.pth")
+    generator = hifigan_generator.hifigan_generator(**_small("v3"))
+    load_state_dict(generator, tmp_path / "g_02500000.pth", rename=hifigan_generator.to_layers())
+    log_mel = rng.normal(-4, 2, (1, 9, 80)).astype("float32")
+    with torch.no_grad():
+        expected = reference(torch.from_numpy(log_mel)).numpy()
+    assert relative_error(generator(log_mel), expected) < MODEL_PARITY
