@@ -21,19 +21,21 @@ def signal_to_noise(ours, reference):
 
 
 def run_tflite(path, x, threads=2, repeats=10):
-    """The output of a `.tflite` file for `x`, and the median seconds of one call."""
+    """The output of a `.tflite` file for `x`, an array or a dict of them by input name, and the median seconds."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(path), num_threads=threads)
     interpreter.allocate_tensors()
-    source, result = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-    interpreter.set_tensor(source["index"], np.asarray(x, source["dtype"]))
+    for source in interpreter.get_input_details():
+        array = next(array for name, array in x.items() if name in source["name"]) if isinstance(x, dict) else x
+        interpreter.set_tensor(source["index"], np.asarray(array, source["dtype"]))
     seconds = []
     for _ in range(repeats + 1):
         start = time.perf_counter()
         interpreter.invoke()
         seconds.append(time.perf_counter() - start)
-    return interpreter.get_tensor(result["index"]), float(np.median(seconds[1:]))
+    output = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    return output, float(np.median(seconds[1:]))
 
 
 def print_comparison(path, x, keras_output, reference_output, audio_seconds):

@@ -14,8 +14,11 @@ from lucid_keras.interop import load_state_dict, to_state_dict
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "examples"))
 
+import bigvgan_generator
+import demucs_decoder
 import encodec_decoder
 import hifigan_generator
+import train_audio_autoencoder
 from comparison import relative_error
 
 transformers = pytest.importorskip("transformers")
@@ -139,3 +142,40 @@ def test_hifigan_v3_with_the_authors_names(tmp_path, rng):
     with torch.no_grad():
         expected = reference(torch.from_numpy(log_mel)).numpy()
     assert relative_error(generator(log_mel), expected) < MODEL_PARITY
+
+
+def test_bigvgan_from_a_file(tmp_path, rng):
+    options = {"upsample_initial_channel": 32, "upsample_rates": (5, 2), "upsample_kernel_sizes": (11, 4)}
+    reference = bigvgan_generator.reference_model(**options)
+    generator = bigvgan_generator.bigvgan_generator(**options)
+    filters = {"resblocks.0.activations.0.upsample.filter": torch.ones(1, 1, 12)}
+    torch.save({"generator": reference.state_dict() | filters}, tmp_path / "g.pt")
+    load_state_dict(generator, tmp_path / "g.pt", rename=bigvgan_generator.WITHOUT_FILTERS)
+    log_mel = torch.from_numpy(rng.normal(-4, 2, (1, 9, 80)).astype("float32"))
+    with torch.no_grad():
+        mel = reference.process_mel_spectrogram(log_mel).numpy()
+        expected = reference(log_mel.mT).numpy()[np.newaxis, :, np.newaxis]
+    assert np.abs(expected).max() < 1  # or the final clipping would hide what is before it
+    assert relative_error(generator(mel), expected) < MODEL_PARITY
+
+
+@pytest.mark.parametrize("samples", [1024, 1021, 999])
+def test_demucs_from_a_file(samples, tmp_path, rng):
+    options = {"channels": 4, "depth": 4, "out_channels": 2}
+    decoder = demucs_decoder.demucs_decoder(samples, **options)
+    reference, run = demucs_decoder.reference_model(**options)
+    save_file(reference.state_dict() | {"decoder.0.rewrite.bias": torch.ones(3)}, tmp_path / "m.safetensors")
+    load_state_dict(decoder, tmp_path / "m.safetensors", rename=demucs_decoder.DECODER_ONLY)
+    skips = [rng.standard_normal((2, *skip.shape[1:])).astype("float32") for skip in decoder.inputs]
+    expected = run(skips, samples)
+    assert expected.shape == (2, samples, 2)
+    assert relative_error(decoder(skips), expected) < MODEL_PARITY
+
+
+def test_the_autoencoder_learns(rng):
+    recording = np.sin(np.arange(20_000) * 0.05).astype("float32")
+    model = train_audio_autoencoder.autoencoder()
+    excerpt = recording[np.newaxis, : train_audio_autoencoder.CROP, np.newaxis]
+    assert model(excerpt).shape == excerpt.shape
+    train_audio_autoencoder.train(model, recording, seconds=0.01)  # one round of steps, however slow the machine
+    assert np.square(model(excerpt) - excerpt).mean() < np.square(excerpt).mean()
