@@ -47,14 +47,8 @@ def replicate(x, before, after):
     batch, length, channels = x.shape
     one = [-1 if batch is None else batch, 1, channels]
     first, last = tf.slice(x, [0, 0, 0], one), x[:, -1:] if length is None else tf.slice(x, [0, length - 1, 0], one)
-    return tf.concat([_repeated(first, before), x, _repeated(last, after)], axis=1)
-
-
-def _repeated(position, times):
-    """At most four tensors in a concatenation, which is what LiteRT's XNNPACK delegate runs."""
-    if times <= 4:
-        return tf.concat([position] * times, axis=1)
-    return tf.concat([_repeated(position, times - times // 2), _repeated(position, times // 2)], axis=1)
+    border = [edge * tf.ones([1, count, 1], x.dtype) for edge, count in ((first, before), (last, after))]
+    return tf.concat([border[0], x, border[1]], axis=1)
 
 
 @keras.saving.register_keras_serializable(package="bigvgan")
@@ -79,9 +73,9 @@ class AntiAliasedSnake(keras.layers.Layer):
             data_format="channels_last",
         )
         x = x + tf.square(tf.sin(x * tf.exp(self.alpha))) / (tf.exp(self.beta) + 1e-9)
-        x = replicate(x, TAPS // 2 - 1, TAPS // 2)[:, tf.newaxis]
+        x = tf.expand_dims(replicate(x, TAPS // 2 - 1, TAPS // 2), 1)
         kernel = tf.constant(self._decimation, x.dtype)
-        return tf.nn.depthwise_conv2d(x, kernel, strides=[1, RATIO, RATIO, 1], padding="VALID")[:, 0]
+        return tf.squeeze(tf.nn.depthwise_conv2d(x, kernel, strides=[1, RATIO, RATIO, 1], padding="VALID"), 1)
 
     def compute_output_shape(self, shape):
         return shape

@@ -85,7 +85,14 @@ def train(model, recording, seconds, learning_rate=3e-3):
     """Fit the model to a recording for so many seconds."""
     model.compile(optimizer=keras.optimizers.Adam(learning_rate, clipnorm=1.0), loss="mean_squared_error")
     budget = TimeBudget(seconds, learning_rate)
-    model.fit(crops(recording), epochs=1_000_000, steps_per_epoch=STEPS_AT_ONCE, verbose=0, shuffle=False, callbacks=[budget])
+    model.fit(
+        crops(recording),
+        epochs=1_000_000,
+        steps_per_epoch=STEPS_AT_ONCE,
+        shuffle=False,
+        verbose=0,
+        callbacks=[budget],
+    )
 
 
 def read_recording(path):
