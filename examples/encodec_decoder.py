@@ -45,9 +45,7 @@ class ReflectBefore(keras.layers.Layer):
             ahead = tf.pad(x[:, : self.count + 1], [[0, 0], [0, self.count], [0, 0]])
         one = [-1 if batch is None else batch, 1, channels]
         mirrored = [tf.slice(ahead, [0, index, 0], one) for index in range(self.count, 0, -1)]
-        while len(mirrored) > 3:
-            mirrored = [tf.concat(mirrored[first : first + 3], axis=1) for first in range(0, len(mirrored), 3)]
-        return tf.concat([*mirrored, x], axis=1)
+        return tf.concat([_side_by_side(mirrored, axis=1), x], axis=1)
 
     def compute_output_shape(self, shape):
         batch, length, channels = shape
@@ -62,12 +60,15 @@ class ResidualLSTM(keras.layers.Layer):
     """PyTorch's LSTM of several layers, added to its input, on `[batch, length, channels]`.
 
     The variables have PyTorch's names and shapes. What the gates take from the input is one matrix product for all
-    positions; the loop holds one product with the state and nothing else that could be outside of it.
+    positions; the loop holds one product with the state and nothing else that could be outside of it. With `unroll`
+    there is no loop, for a length that is known: the file's quantizer cannot see into loops, but LiteRT keeps the
+    matrix once for each position, which in float32 is hundreds of megabytes for a second of audio.
     """
 
-    def __init__(self, num_layers, **kwargs):
+    def __init__(self, num_layers, unroll=False, **kwargs):
         super().__init__(**kwargs)
         self.num_layers = num_layers
+        self.unroll = unroll
 
     def build(self, shape):
         units = shape[-1]
@@ -88,30 +89,46 @@ class ResidualLSTM(keras.layers.Layer):
             )
             from_input = tf.matmul(tf.reshape(y, [length * batch, units]), of_input, transpose_b=True)
             from_input = tf.reshape(from_input + (bias + more_bias), [length, batch, 4 * units])
-            y = _recurrence(from_input, of_state, length, batch, units)
+            y = _recurrence(from_input, of_state, length, batch, units, self.unroll)
         return x + tf.transpose(y, [1, 0, 2])
 
     def compute_output_shape(self, shape):
         return shape
 
     def get_config(self):
-        return {**super().get_config(), "num_layers": self.num_layers}
+        return {**super().get_config(), "num_layers": self.num_layers, "unroll": self.unroll}
 
 
-def _recurrence(from_input, of_state, length, batch, units):
+def _recurrence(from_input, of_state, length, batch, units, unroll):
     """The states `[length, batch, units]` of an LSTM whose gates get `from_input [length, batch, 4*units]`."""
 
-    def step(t, state, cell, states):
+    def step(t, state, cell):
         gates = tf.slice(from_input, [t, 0, 0], [1, batch, 4 * units])
         gates = tf.reshape(gates, [batch, 4 * units]) + tf.matmul(state, of_state, transpose_b=True)
         entry, forget, new, output = (tf.slice(gates, [0, gate * units], [batch, units]) for gate in range(4))
         cell = tf.sigmoid(forget) * cell + tf.sigmoid(entry) * tf.tanh(new)
-        state = tf.sigmoid(output) * tf.tanh(cell)
+        return tf.sigmoid(output) * tf.tanh(cell), cell
+
+    def step_and_store(t, state, cell, states):
+        state, cell = step(t, state, cell)
         return t + 1, state, cell, tf.tensor_scatter_nd_update(states, [[t]], state[tf.newaxis])
 
-    zeros = tf.zeros([batch, units], from_input.dtype)
-    states = tf.zeros([length, batch, units], from_input.dtype)
-    return tf.while_loop(lambda t, *_: t < length, step, [0, zeros, zeros, states])[3]
+    state = cell = tf.zeros([batch, units], from_input.dtype)
+    if not unroll:
+        states = tf.zeros([length, batch, units], from_input.dtype)
+        return tf.while_loop(lambda t, *_: t < length, step_and_store, [0, state, cell, states])[3]
+    states = []
+    for t in range(length):
+        state, cell = step(t, state, cell)
+        states.append(tf.reshape(state, [1, batch, units]))
+    return _side_by_side(states, axis=0)
+
+
+def _side_by_side(pieces, axis):
+    """A concatenation of at most four at a time, which is what LiteRT's XNNPACK delegate runs."""
+    while len(pieces) > 1:
+        pieces = [tf.concat(pieces[first : first + 4], axis) for first in range(0, len(pieces), 4)]
+    return pieces[0]
 
 
 @keras.saving.register_keras_serializable(package="encodec")
@@ -148,10 +165,12 @@ def encodec_decoder(
     num_residual_layers=1,
     num_lstm_layers=2,
     compress=2,
+    length=None,
 ):
     """The SEANet decoder, causal, as a `keras.Model` of `[batch, frames, hidden_size]` to `[batch, samples, 1]`.
 
-    The arguments are those of `transformers.EncodecConfig`; the defaults make the 24 kHz model.
+    The arguments are those of `transformers.EncodecConfig`; the defaults make the 24 kHz model. `length` fixes the
+    frames and unrolls the LSTM over them, for an export in int8.
     """
 
     def causal_conv(x, filters, taps, name, dilation=1):
@@ -167,9 +186,9 @@ def encodec_decoder(
         return causal_conv(x, channels, 1, f"{name}.shortcut") + y
 
     channels = num_filters * 2 ** len(upsampling_ratios)
-    latents = keras.Input((None, hidden_size))
+    latents = keras.Input((length, hidden_size))
     x = causal_conv(latents, channels, kernel_size, "layers.0")
-    x = ResidualLSTM(num_lstm_layers, name="layers.1.lstm")(x)
+    x = ResidualLSTM(num_lstm_layers, unroll=length is not None, name="layers.1.lstm")(x)
     index = 2
     for ratio in upsampling_ratios:
         x = keras.layers.ELU()(x)
@@ -240,13 +259,16 @@ def main():
         if checkpoint is None:
             checkpoint = pathlib.Path(directory) / "encodec.pt"
             torch.save(reference.state_dict(), checkpoint)
-        decoder = encodec_decoder()
+        in_integers = arguments.quantization not in ("float32", "float16")
+        decoder = encodec_decoder(length=latents.shape[1] if in_integers else None)
         lk.interop.load_state_dict(decoder, checkpoint, rename=DECODER_ONLY)
     with torch.no_grad():
         expected = reference.decoder(torch.from_numpy(latents).mT).mT.numpy()
     options = {}
     if arguments.quantization != "float32":
-        options = {"quantization": arguments.quantization, "calibration_data": [latents]}
+        options["quantization"] = arguments.quantization
+    if arguments.quantization in ("int8", "int16x8"):
+        options["calibration_data"] = np.concatenate([latents] * 2)
     lk.export.to_tflite(decoder, arguments.output, length=latents.shape[1], **options)
     print_comparison(arguments.output, latents, decoder(latents), expected, expected.shape[1] / SAMPLE_RATE)
 

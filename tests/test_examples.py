@@ -61,6 +61,14 @@ def test_encodec_of_another_configuration(tmp_path, rng):
     assert relative_error(decoder(latents), expected) < MODEL_PARITY
 
 
+def test_encodec_unrolled(tmp_path, rng):
+    options = {"num_filters": 4, "upsampling_ratios": (3, 2), "hidden_size": 6}
+    loop, unrolled = encodec_decoder.encodec_decoder(**options), encodec_decoder.encodec_decoder(**options, length=9)
+    load_state_dict(unrolled, to_state_dict(loop))
+    latents = rng.standard_normal((2, 9, 6)).astype("float32")
+    assert relative_error(unrolled(latents), loop(latents)) < MODEL_PARITY
+
+
 def test_encodec_goes_back_to_pytorch(encodec):
     _, decoder = encodec
     state = {name: torch.from_numpy(array) for name, array in to_state_dict(decoder).items()}
