@@ -1,6 +1,7 @@
 """The examples' decoders against the libraries' own models: saved to a file, read, loaded, computed, compared."""
 
 import pathlib
+import re
 import sys
 
 import keras
@@ -24,67 +25,61 @@ from comparison import relative_error
 transformers = pytest.importorskip("transformers")
 
 
-@pytest.fixture(scope="module")
-def encodec():
-    """The official 24 kHz configuration with random weights, and our decoder loaded from its saved state dict."""
-    return encodec_decoder.reference_model(), encodec_decoder.encodec_decoder()
+SMALL_ENCODEC = {"num_filters": 4, "upsampling_ratios": (3, 2), "hidden_size": 6}
 
 
-@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
-def test_encodec_from_a_file(encodec, tmp_path, suffix, rng):
-    reference, decoder = encodec
-    path = tmp_path / f"encodec{suffix}"
-    (save_file if suffix == ".safetensors" else torch.save)(reference.state_dict(), path)
-    report = load_state_dict(decoder, path, rename=encodec_decoder.DECODER_ONLY)
-    assert not report.missing
-    assert not report.unexpected
-    for frames in (1, 2, 7, 30):  # up to 6 there is less to mirror than the first convolution needs
-        latents = rng.standard_normal((2, frames, 128)).astype("float32")
-        with torch.no_grad():
-            expected = reference.decoder(torch.from_numpy(latents).mT).mT.numpy()
-        assert expected.shape == (2, 320 * frames, 1)
-        assert relative_error(decoder(latents), expected) < MODEL_PARITY
-        compiled = decoder.predict(latents, verbose=0)
-        assert relative_error(compiled, expected) < MODEL_PARITY
+def test_the_official_encodec_from_a_file(tmp_path, rng):
+    reference, decoder = encodec_decoder.reference_model(), encodec_decoder.encodec_decoder()
+    save_file(reference.state_dict(), tmp_path / "encodec.safetensors")
+    report = load_state_dict(decoder, tmp_path / "encodec.safetensors", rename=encodec_decoder.DECODER_ONLY)
+    assert (report.missing, report.unexpected) == ((), ())
+    latents = rng.standard_normal((1, 25, 128)).astype("float32")
+    with torch.no_grad():
+        expected = reference.decoder(torch.from_numpy(latents).mT).mT.numpy()
+    assert expected.shape == (1, 320 * 25, 1)
+    assert relative_error(decoder.predict(latents, verbose=0), expected) < MODEL_PARITY
 
 
-def test_encodec_of_another_configuration(tmp_path, rng):
-    options = {"num_filters": 4, "upsampling_ratios": (3, 2), "hidden_size": 6, "num_residual_layers": 2}
-    options |= {"residual_kernel_size": 5, "num_lstm_layers": 1, "audio_channels": 2}
+@pytest.mark.parametrize("frames", [1, 2, 6, 7, 20])  # up to 6 there is less to mirror than the convolution needs
+def test_encodec_of_any_length_and_configuration(frames, tmp_path, rng):
+    options = SMALL_ENCODEC | {"residual_kernel_size": 5, "num_lstm_layers": 1, "audio_channels": 2}
+    options |= {"num_residual_layers": 2}
     reference = encodec_decoder.reference_model(**options)
     decoder = encodec_decoder.encodec_decoder(**options)
     torch.save({"state_dict": reference.decoder.state_dict()}, tmp_path / "decoder.ckpt")
     load_state_dict(decoder, tmp_path / "decoder.ckpt")
-    latents = rng.standard_normal((1, 11, 6)).astype("float32")
+    latents = rng.standard_normal((2, frames, 6)).astype("float32")
     with torch.no_grad():
         expected = reference.decoder(torch.from_numpy(latents).mT).mT.numpy()
     assert relative_error(decoder(latents), expected) < MODEL_PARITY
 
 
-def test_encodec_unrolled(tmp_path, rng):
-    options = {"num_filters": 4, "upsampling_ratios": (3, 2), "hidden_size": 6}
-    loop, unrolled = encodec_decoder.encodec_decoder(**options), encodec_decoder.encodec_decoder(**options, length=9)
-    load_state_dict(unrolled, to_state_dict(loop))
+@pytest.fixture
+def small_encodec():
+    return encodec_decoder.encodec_decoder(**SMALL_ENCODEC)
+
+
+def test_encodec_unrolled(small_encodec, rng):
+    unrolled = encodec_decoder.encodec_decoder(**SMALL_ENCODEC, length=9)
+    load_state_dict(unrolled, to_state_dict(small_encodec))
     latents = rng.standard_normal((2, 9, 6)).astype("float32")
-    assert relative_error(unrolled(latents), loop(latents)) < MODEL_PARITY
+    assert relative_error(unrolled(latents), small_encodec(latents)) < MODEL_PARITY
 
 
-def test_encodec_goes_back_to_pytorch(encodec):
-    _, decoder = encodec
-    state = {name: torch.from_numpy(array) for name, array in to_state_dict(decoder).items()}
-    plain = encodec_decoder.reference_model().decoder
+def test_encodec_goes_back_to_pytorch(small_encodec):
+    state = {name: torch.from_numpy(array) for name, array in to_state_dict(small_encodec).items()}
+    plain = encodec_decoder.reference_model(**SMALL_ENCODEC).decoder
     for module in plain.modules():
         if torch.nn.utils.parametrize.is_parametrized(module):
             torch.nn.utils.parametrize.remove_parametrizations(module, "weight")
     plain.load_state_dict(state, strict=True)
 
 
-def test_encodec_is_saved_by_keras(encodec, tmp_path):
-    _, decoder = encodec
-    decoder.save(tmp_path / "decoder.keras")
+def test_encodec_is_saved_by_keras(small_encodec, tmp_path):
+    small_encodec.save(tmp_path / "decoder.keras")
     again = keras.saving.load_model(tmp_path / "decoder.keras")
-    latents = np.ones((1, 3, 128), "float32")
-    np.testing.assert_array_equal(again(latents), decoder(latents))
+    latents = np.ones((1, 3, 6), "float32")
+    np.testing.assert_array_equal(again(latents), small_encodec(latents))
 
 
 def _small(preset):
@@ -187,3 +182,23 @@ def test_the_autoencoder_learns(rng):
     assert model(excerpt).shape == excerpt.shape
     train_audio_autoencoder.train(model, recording, seconds=0.01)  # one round of steps, however slow the machine
     assert np.square(model(excerpt) - excerpt).mean() < np.square(excerpt).mean()
+
+
+COMMANDS = {
+    "encodec": (encodec_decoder, ["--seconds", "0.1"]),
+    "hifigan_v2": (hifigan_generator, ["--preset", "v2", "--seconds", "0.1"]),
+    "hifigan_speecht5": (hifigan_generator, ["--preset", "speecht5", "--seconds", "0.1"]),
+    "bigvgan": (bigvgan_generator, ["--channels", "64", "--seconds", "0.05"]),
+}
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("name", COMMANDS)
+def test_one_command_from_a_checkpoint_to_a_file(name, tmp_path, monkeypatch, capsys):
+    module, arguments = COMMANDS[name]
+    monkeypatch.setattr(sys, "argv", [name, *arguments, "--output", str(tmp_path / "model.tflite")])
+    module.main()
+    errors = [float(error) for error in re.findall(r"relative error (\S+e-\d+)", capsys.readouterr().out)]
+    assert len(errors) == 2
+    assert max(errors) < MODEL_PARITY
+    assert (tmp_path / "model.tflite").stat().st_size > 0

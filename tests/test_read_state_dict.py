@@ -173,9 +173,22 @@ def test_code_in_a_file_is_refused_and_not_run(tmp_path, suffix):
     else:
         np.savez(path, w=np.array([Evil()], object))
     Evil.ran = False
-    with pytest.raises(ValueError, match=r"Weights only load failed|never .*_leave_a_trace|must be numeric"):
+    with pytest.raises(
+        ValueError, match=r"more than tensors, \S*_leave_a_trace; |never \S*_leave_a_trace|must be numeric"
+    ):
         read_state_dict(path)
     assert not Evil.ran
+
+
+def test_a_whole_pickled_module_is_refused_by_name(tmp_path):
+    torch.save(torch.nn.Linear(2, 3), tmp_path / "m.pt")
+    with pytest.raises(
+        ValueError, match=r"m\.pt cannot be read with weights_only=True: .*Linear; .*save its state dict"
+    ):
+        read_state_dict(tmp_path / "m.pt")
+    (tmp_path / "m.pt").write_bytes(b"hello")
+    with pytest.raises(ValueError, match=r"m\.pt cannot be read with weights_only=True: UnpicklingError|KeyError"):
+        read_state_dict(tmp_path / "m.pt")
 
 
 def _stream(*operations):

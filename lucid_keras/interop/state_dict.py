@@ -3,6 +3,7 @@
 import io
 import math
 import pathlib
+import re
 import zipfile
 import zlib
 
@@ -146,10 +147,13 @@ def _read_torch(path):
                 _checked_archive(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises nearly every type for a damaged or a refused file
-        reason = str(error).split("\n", 1)[0]
-        raise ValueError(
-            f"{path} is not a PyTorch file that can be read with weights_only=True: {reason:.500}"
-        ) from error
+        refused = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))
+        reason = (
+            f"it holds more than tensors, {refused[1]}; where you trust it, load it in PyTorch and save its state dict"
+            if refused
+            else f"{type(error).__name__}: {error!s:.200}"
+        )
+        raise ValueError(f"{path} cannot be read with weights_only=True: {reason}") from error
 
 
 def _array_of_tensor(name, tensor):
