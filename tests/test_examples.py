@@ -188,7 +188,7 @@ COMMANDS = {
     "encodec": (encodec_decoder, ["--seconds", "0.1"]),
     "hifigan_v2": (hifigan_generator, ["--preset", "v2", "--seconds", "0.1"]),
     "hifigan_speecht5": (hifigan_generator, ["--preset", "speecht5", "--seconds", "0.1"]),
-    "bigvgan": (bigvgan_generator, ["--channels", "64", "--seconds", "0.05"]),
+    "bigvgan": (bigvgan_generator, ["--channels", "128", "--seconds", "0.05"]),
 }
 
 

@@ -111,7 +111,7 @@ def to_state_dict(target):
 
 
 def _value(variable):
-    value = keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(variable))
+    value = variable.value.numpy()
     return value if value.dtype.kind in "fiub" else value.astype(np.float32)
 
 
