@@ -3,6 +3,7 @@
 import collections
 import json
 import pickle
+import pickletools
 import random
 import struct
 import subprocess
@@ -46,6 +47,18 @@ def _write_lucid_2(path, state):
     path.write_bytes(lucid_bytes(collections.OrderedDict(_lucid(state)), _state_dict_metadata=versions))
 
 
+class _WithVersions(collections.OrderedDict):
+    """Pickles as the OrderedDict with an attribute that Lucid's modules give."""
+
+    def __reduce__(self):
+        versions = {"_metadata": {"": {"version": 1}}, "items": "not callable"}
+        return (collections.OrderedDict, (), versions, None, iter(self.items()))
+
+
+def _write_lucid_2_attribute(path, state):
+    path.write_bytes(lucid_bytes(_WithVersions(_lucid(state))))
+
+
 def _write_lucid_3(path, state):
     path.write_bytes(lucid_bytes(_lucid(state), protocol=3))
 
@@ -58,6 +71,7 @@ def _write_sharded(path, state):
 WRITERS = {
     "lucid_1.lucid": _write_lucid_1,
     "lucid_2.lucid": _write_lucid_2,
+    "attribute.lucid": _write_lucid_2_attribute,
     "protocol_3.lucid": _write_lucid_3,
     "sharded": _write_sharded,
     "plain.npz": lambda path, state: np.savez(path, **state),
@@ -298,6 +312,41 @@ def test_damaged_files_are_read_or_refused(tmp_path, file):
         tracemalloc.stop()
     assert peak < 20e6
     assert tries // 4 < refused < tries
+
+
+ARGUMENTS = {
+    "SHORT_BINUNICODE": [_text(text)[1:] for text in ("collections", "OrderedDict", "tensor_v3", "float32", "obj")],
+    "SHORT_BINBYTES": [b"\x04abcd", b"\x00"],
+    "GLOBAL": [b"collections\nOrderedDict\n"],
+    "BININT1": [b"\x00", b"\x02"],
+    "BINPUT": [b"\x00", b"\x03"],
+    "BINGET": [b"\x00", b"\x03"],
+}
+
+
+def _program(random_numbers, length):
+    """A random program of permitted operations, each of which finds on the stack what it takes."""
+    plain = [op for op in pickletools.opcodes if op.name in lucid_file.OPERATIONS and op.arg is None]
+    with_argument = [op for op in pickletools.opcodes if op.name in ARGUMENTS]
+    program = b"\x80\x04"
+    for _ in range(length):
+        operation = random_numbers.choice(plain + with_argument)
+        longer = program + operation.code.encode("latin-1")
+        longer += random_numbers.choice(ARGUMENTS.get(operation.name, [b""]))
+        try:
+            lucid_file.check_operations(longer + b"N.")
+        except ValueError:
+            continue
+        program = longer
+    return program + b"."
+
+
+def test_random_programs_are_read_or_refused():
+    """What passes the check of the operations runs in the unpickler, and does nothing but fail to be a state dict."""
+    random_numbers = random.Random(0)
+    for _ in range(300):
+        with pytest.raises(ValueError, match=r"is not a readable \.lucid file|a \.lucid file must hold"):
+            lucid_file.loads(_program(random_numbers, length=random_numbers.randrange(3, 60)))
 
 
 def test_zip_bombs(tmp_path):

@@ -7,7 +7,6 @@ operations are checked one by one without running any, then an unpickler that kn
 them.
 """
 
-import collections
 import io
 import json
 import pathlib
@@ -126,6 +125,15 @@ def _apply(operation, stack, position):
         raise ValueError(f"objects are nested more than {MAX_DEPTH} deep at byte {position}")
 
 
+class _Ordered(dict):
+    """What an OrderedDict in the file becomes: it takes no attributes, which might stand before a dict's methods."""
+
+    __slots__ = ()
+
+    def __setstate__(self, state):
+        """Leaves out what Lucid's state dicts carry as an attribute, the modules' versions."""
+
+
 class _Unpickler(pickle.Unpickler):
     """Knows OrderedDict and tensors; anything else that the stream names is refused."""
 
@@ -135,7 +143,7 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module, name):
         if (module, name) == ("collections", "OrderedDict"):
-            return collections.OrderedDict
+            return _Ordered
         raise pickle.UnpicklingError(f"only dicts, lists, numbers and text are read, never {module}.{name}")
 
     def persistent_load(self, pid):
