@@ -9,6 +9,7 @@ import dataclasses
 import tensorflow as tf
 
 from lucid_keras import ops
+from lucid_keras._lowering.edges import crop, pad_or_crop
 from lucid_keras._stream_plan import StreamPlan
 
 
@@ -76,8 +77,10 @@ def _advance(plan, x, weight, bias, overlap, lowering):
         spread = spread[:, : samples + plan.overlap_length]
     if plan.overlap_length:
         spread += tf.pad(overlap, [[0, 0], [0, samples], [0, 0]])
-    y = tf.slice(spread, [0, 0, 0], [-1, samples, -1])
-    overlap = tf.slice(spread, [0, samples, 0], [-1, plan.overlap_length, -1])
+    if chunk is None:
+        y, overlap = spread[:, :samples], spread[:, samples:]
+    else:
+        y, overlap = crop(spread, 0, plan.overlap_length, axis=1), crop(spread, samples, 0, axis=1)
     return (y if bias is None else y + bias), overlap
 
 
@@ -106,20 +109,19 @@ def step(x, weight, bias, state, *, lowering="auto"):
 def flush(state, bias):
     """The samples that the signal's end releases; nothing where no position ever came in."""
     check_unspent(state)
-    plan, overlap = state.plan, state.overlap
     state.spent = True
-    axis = _length_axis(state.data_format) % overlap.shape.rank
-    missing = max(plan.flush_length - plan.overlap_length, 0) if state.begun else 0
-    kept = max(min(plan.flush_length, plan.overlap_length), 0) if state.begun else 0
-    size = [-1] * overlap.shape.rank
-    size[axis] = kept
-    tail = tf.slice(overlap, [0] * overlap.shape.rank, size)
-    paddings = [[0, 0]] * overlap.shape.rank
-    paddings[axis] = [0, missing]  # output_padding past the last tap
-    tail = tf.pad(tail, paddings)
-    if bias is not None:
-        tail += bias if state.data_format == "channels_last" else tf.expand_dims(bias, 1)
-    return _without_first(tail, state.skip, state.data_format)
+    tail = release(state.plan, state.overlap, bias, data_format=state.data_format)
+    left_out = state.skip if state.begun else state.plan.flush_length
+    return _without_first(tail, left_out, state.data_format)
+
+
+def release(plan, overlap, bias, *, data_format):
+    """The `plan.flush_length` samples after the last chunk's, out of the overlap; zeros past the last tap, and bias."""
+    axis = overlap.shape.rank + _length_axis(data_format)
+    tail = pad_or_crop(overlap, 0, plan.flush_length - plan.overlap_length, axis)
+    if bias is None:
+        return tail
+    return tail + (bias if data_format == "channels_last" else tf.expand_dims(bias, 1))
 
 
 def reset(state, rows):

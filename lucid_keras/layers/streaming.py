@@ -120,6 +120,12 @@ class StreamingConvTranspose1d(keras.layers.Layer):
             self.plan, x, weight, bias, overlap, data_format=self.data_format, lowering=self.layer.lowering
         )
 
+    def release(self, overlap):
+        """The `flush_length` samples that an overlap holds at the signal's end: the fixed-shape form of `flush`."""
+        overlap = tf.convert_to_tensor(overlap)
+        bias = self._weights(overlap.dtype)[1]
+        return streaming_step.release(self.plan, overlap, bias, data_format=self.data_format)
+
     def compute_output_spec(self, x, overlap):
         streaming_step.check_chunk(self.plan, _static(x), _static(overlap), self.data_format)
         shape = list(x.shape)

@@ -1,0 +1,150 @@
+"""Streaming layers and models under LiteRT and in a SavedModel: the whole signal's output, every operator delegated."""
+
+import numpy as np
+import pytest
+from cases import Case
+from decoders import DECODERS
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from live import litert_signatures, saved_signatures, streamed
+from streams import Stream, cut, integer_layer, integers, streams, whole_output
+from tolerances import SNR_FLOOR, relative_tolerance
+
+import lucid_keras as lk
+from lucid_keras._lowering.target import lowering_for
+from lucid_keras.export.litert import coverage, interpreter
+from lucid_keras.export.streaming import convert, stream_signatures
+from lucid_keras.layers.streaming_model import StreamingModel
+
+ENCODEC = Stream(Case(4, 3, 10, stride=5, batch=1), (1, 1, 1, 1), 5, "channels_last")
+
+
+def distinct(chunks):
+    """The lengths of chunks, each once, in order."""
+    return tuple(dict.fromkeys(chunks))
+
+
+def time_axis(stream):
+    return 2 if stream.data_format == "channels_first" else 1
+
+
+def assert_file_equals_whole(batch_of_streams):
+    """Many layers' signatures in one file, which converts in a fraction of the time of many files."""
+    signatures, prepared = {}, []
+    with lowering_for("litert"):
+        for number, stream in enumerate(batch_of_streams):
+            layer, x = integer_layer(stream)
+            streaming = lk.StreamingConvTranspose1d(layer, trim=stream.trim)
+            own = stream_signatures(streaming, distinct(stream.chunks), stream.case.batch)
+            signatures |= {f"layer{number}_{name}": signature for name, signature in own.items()}
+            prepared.append((stream, layer, x, streaming, f"layer{number}_"))
+    runners = litert_signatures(convert(signatures))
+    for stream, layer, x, streaming, prefix in prepared:
+        own = {name.removeprefix(prefix): runner for name, runner in runners.items() if name.startswith(prefix)}
+        y = streamed(own, cut(x, stream), streaming.latency, time_axis(stream))
+        np.testing.assert_array_equal(y, whole_output(stream, layer, x))
+
+
+def some_streams(count):
+    return st.lists(streams(longest_chunk=3, most_chunks=4, fewest=1), min_size=count, max_size=count)
+
+
+@settings(max_examples=1)
+@given(some_streams(12))
+def test_any_stream_is_the_whole_signal_in_litert(batch_of_streams):
+    assert_file_equals_whole(batch_of_streams)
+
+
+@pytest.mark.sweep
+@settings(max_examples=80)
+@given(some_streams(25))
+def test_two_thousand_streams_in_litert(batch_of_streams):
+    assert_file_equals_whole(batch_of_streams)
+
+
+def step_coverage(model, chunk):
+    """The coverage of a file of the step alone; LiteRT tells the operators of a file's first signature."""
+    with lowering_for("litert"):
+        step = stream_signatures(model, (chunk,), batch=1)["step"]
+        return coverage(interpreter(convert({"step": step})))
+
+
+@pytest.mark.parametrize("chunk", [1, 2])
+@pytest.mark.parametrize("name", DECODERS)
+def test_every_operator_of_a_step_is_delegated(name, chunk):
+    taken = step_coverage(StreamingModel(DECODERS[name]()), chunk)
+    assert taken.delegated == len(taken.ops)
+    assert taken.partitions == 1
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ENCODEC.case,
+        Case(4, 4, 16, stride=8, padding=4),
+        Case(8, 8, 8, stride=4, groups=4),
+        Case(6, 6, 4, stride=2, groups=6),
+        Case(4, 3, 5, stride=2, dilation=3),
+    ],
+)
+def test_every_operator_of_a_layers_step_is_delegated(case):
+    layer = lk.ConvTranspose1d(**case.layer_arguments, data_format="channels_last")
+    taken = step_coverage(lk.StreamingConvTranspose1d(layer), chunk=1)
+    assert taken.delegated == len(taken.ops)
+    assert taken.partitions == 1
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_a_decoders_file_streams_the_whole_output(name, rng, tmp_path):
+    decoder = DECODERS[name]()
+    x = rng.standard_normal((1, 7, 8)).astype("float32")
+    whole = decoder(x).numpy()
+    streaming = StreamingModel(decoder)
+    path = lk.export.streaming_to_tflite(streaming, tmp_path / "decoder.tflite", chunk=(1, 3))
+    chunks = np.split(x, [1, 4], axis=1)
+    y = streamed(litert_signatures(path.read_bytes()), chunks, streaming.latency, 1)
+    assert y.shape == whole.shape
+    assert np.abs(y - whole).max() <= relative_tolerance("float32", 1000) * np.abs(whole).max()
+
+
+def test_dynamic_int8_streams_close_to_the_whole_output(rng, tmp_path):
+    decoder = DECODERS["encodec"]()
+    x = rng.standard_normal((1, 24, 8)).astype("float32")
+    whole = decoder(x).numpy()
+    model = StreamingModel(decoder)
+    path = lk.export.streaming_to_tflite(model, tmp_path / "int8.tflite", quantization="dynamic_int8")
+    y = streamed(litert_signatures(path.read_bytes()), np.split(x, 24, axis=1), 0, 1)
+    snr = 10 * np.log10(np.square(whole).sum() / np.square(y - whole).sum())
+    assert snr >= SNR_FLOOR["dynamic_int8"]
+    taken = coverage(interpreter(path.read_bytes()))
+    assert taken.delegated == len(taken.ops)
+
+
+def test_two_streams_in_one_batch(tmp_path):
+    layer, _ = integer_layer(ENCODEC)
+    streaming = lk.StreamingConvTranspose1d(layer, trim=5)
+    path = lk.export.streaming_to_tflite(streaming, tmp_path / "two.tflite", batch=2)
+    x = integers(9, 2, 3, 4)
+    y = streamed(litert_signatures(path.read_bytes()), np.split(x, 3, axis=1), 0, 1)
+    np.testing.assert_array_equal(y, layer(x)[:, :15])
+
+
+def test_a_saved_model_streams_the_whole_output(rng, tmp_path):
+    decoder = DECODERS["lagging"]()
+    x = rng.standard_normal((2, 5, 8)).astype("float32")
+    streaming = StreamingModel(decoder)
+    path = lk.export.streaming_to_saved_model(streaming, tmp_path / "saved", chunk=(1, 2), batch=2)
+    y = streamed(saved_signatures(path), np.split(x, [1, 3], axis=1), streaming.latency, 1)
+    np.testing.assert_allclose(y, decoder(x), atol=1e-5)
+
+
+def test_signatures_that_would_give_nothing_are_left_out():
+    causal, open_ended = lk.StreamingConvTranspose1d(integer_layer(ENCODEC)[0], trim=5), DECODERS["tail"]()
+    assert sorted(stream_signatures(causal, (1,), 1)) == ["initial_state", "step"]
+    assert sorted(stream_signatures(StreamingModel(open_ended), (1,), 1)) == ["flush", "initial_state", "step"]
+
+
+def test_refuses_an_unknown_quantization(tmp_path):
+    streaming = lk.StreamingConvTranspose1d(integer_layer(ENCODEC)[0])
+    with pytest.raises(ValueError, match=r"quantization must be one of 'float32', 'dynamic_int8'. Received: .*'int4'"):
+        lk.export.streaming_to_tflite(streaming, tmp_path / "x.tflite", quantization="int4")
