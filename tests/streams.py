@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 import lucid_keras as lk
 
+DATA_FORMATS = ("channels_first", "channels_last")
+
 
 @dataclasses.dataclass(frozen=True)
 class Stream:
@@ -21,9 +23,9 @@ class Stream:
 
 
 @st.composite
-def streams(draw, longest_chunk=5, most_chunks=5, fewest=0):
+def streams(draw, longest_chunk=5, most_chunks=5, fewest=0, groups=(1, 1, 2, 3), data_formats=DATA_FORMATS):
     """Any legal geometry of small extents, cut any way that leaves an output."""
-    groups = draw(st.sampled_from([1, 1, 2, 3]))
+    groups = draw(st.sampled_from(groups))
     stride, dilation = draw(st.integers(1, 6)), draw(st.sampled_from([1, 1, 2, 3, 4]))
     kernel_size = draw(st.integers(1, 9))
     case = Case(
@@ -45,7 +47,7 @@ def streams(draw, longest_chunk=5, most_chunks=5, fewest=0):
     chunks += [longest_chunk] * -(-missing // (stride * longest_chunk))
     if not sum(chunks):
         chunks.append(max(fewest, 1))
-    return Stream(case, tuple(chunks), trim, draw(st.sampled_from(["channels_first", "channels_last"])))
+    return Stream(case, tuple(chunks), trim, draw(st.sampled_from(data_formats)))
 
 
 def integers(seed, *shape):

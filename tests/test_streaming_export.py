@@ -7,14 +7,13 @@ from decoders import DECODERS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from live import litert_signatures, saved_signatures, streamed
-from streams import Stream, cut, integer_layer, integers, streams, whole_output
+from streams import DATA_FORMATS, Stream, cut, integer_layer, integers, streams, whole_output
 from tolerances import SNR_FLOOR, relative_tolerance
 
 import lucid_keras as lk
 from lucid_keras._lowering.target import lowering_for
 from lucid_keras.export.litert import coverage, interpreter
 from lucid_keras.export.streaming import convert, stream_signatures
-from lucid_keras.layers.streaming_model import StreamingModel
 
 ENCODEC = Stream(Case(4, 3, 10, stride=5, batch=1), (1, 1, 1, 1), 5, "channels_last")
 
@@ -45,34 +44,39 @@ def assert_file_equals_whole(batch_of_streams):
         np.testing.assert_array_equal(y, whole_output(stream, layer, x))
 
 
-def some_streams(count):
-    return st.lists(streams(longest_chunk=3, most_chunks=4, fewest=1), min_size=count, max_size=count)
+SHORT = {"longest_chunk": 3, "most_chunks": 4, "fewest": 1}  # a file holds no empty tensor
 
 
 @settings(max_examples=1)
-@given(some_streams(12))
+@given(st.lists(streams(**SHORT), min_size=12, max_size=12))
 def test_any_stream_is_the_whole_signal_in_litert(batch_of_streams):
     assert_file_equals_whole(batch_of_streams)
 
 
 @pytest.mark.sweep
-@settings(max_examples=80)
-@given(some_streams(25))
-def test_two_thousand_streams_in_litert(batch_of_streams):
-    assert_file_equals_whole(batch_of_streams)
+@pytest.mark.parametrize("data_format", DATA_FORMATS)
+@pytest.mark.parametrize("groups", [1, 2, 3])
+def test_two_thousand_streams_in_litert(groups, data_format):
+    """14 files of 25 layers for each of the six."""
+    some = streams(**SHORT, groups=[groups], data_formats=[data_format])
+
+    @settings(max_examples=14)
+    @given(st.lists(some, min_size=25, max_size=25))
+    def in_litert(batch_of_streams):
+        assert_file_equals_whole(batch_of_streams)
+
+    in_litert()
 
 
-def step_coverage(model, chunk):
-    """The coverage of a file of the step alone; LiteRT tells the operators of a file's first signature."""
-    with lowering_for("litert"):
-        step = stream_signatures(model, (chunk,), batch=1)["step"]
-        return coverage(interpreter(convert({"step": step})))
+def step_coverage(model, path, chunk=1):
+    """The coverage of a file's first signature, `step`."""
+    return coverage(interpreter(lk.export.streaming_to_tflite(model, path, chunk=chunk).read_bytes()))
 
 
-@pytest.mark.parametrize("chunk", [1, 2])
-@pytest.mark.parametrize("name", DECODERS)
-def test_every_operator_of_a_step_is_delegated(name, chunk):
-    taken = step_coverage(StreamingModel(DECODERS[name]()), chunk)
+@pytest.mark.parametrize(("name", "chunk"), [(name, 1) for name in DECODERS] + [("encodec", 6)])
+def test_every_operator_of_a_step_is_delegated(name, chunk, tmp_path):
+    taken = step_coverage(lk.StreamingModel(DECODERS[name]()), tmp_path / "step.tflite", chunk)
+    assert "CONV_2D" in taken.ops
     assert taken.delegated == len(taken.ops)
     assert taken.partitions == 1
 
@@ -87,9 +91,9 @@ def test_every_operator_of_a_step_is_delegated(name, chunk):
         Case(4, 3, 5, stride=2, dilation=3),
     ],
 )
-def test_every_operator_of_a_layers_step_is_delegated(case):
+def test_every_operator_of_a_layers_step_is_delegated(case, tmp_path):
     layer = lk.ConvTranspose1d(**case.layer_arguments, data_format="channels_last")
-    taken = step_coverage(lk.StreamingConvTranspose1d(layer), chunk=1)
+    taken = step_coverage(lk.StreamingConvTranspose1d(layer), tmp_path / "step.tflite")
     assert taken.delegated == len(taken.ops)
     assert taken.partitions == 1
 
@@ -99,7 +103,7 @@ def test_a_decoders_file_streams_the_whole_output(name, rng, tmp_path):
     decoder = DECODERS[name]()
     x = rng.standard_normal((1, 7, 8)).astype("float32")
     whole = decoder(x).numpy()
-    streaming = StreamingModel(decoder)
+    streaming = lk.StreamingModel(decoder)
     path = lk.export.streaming_to_tflite(streaming, tmp_path / "decoder.tflite", chunk=(1, 3))
     chunks = np.split(x, [1, 4], axis=1)
     y = streamed(litert_signatures(path.read_bytes()), chunks, streaming.latency, 1)
@@ -111,7 +115,7 @@ def test_dynamic_int8_streams_close_to_the_whole_output(rng, tmp_path):
     decoder = DECODERS["encodec"]()
     x = rng.standard_normal((1, 24, 8)).astype("float32")
     whole = decoder(x).numpy()
-    model = StreamingModel(decoder)
+    model = lk.StreamingModel(decoder)
     path = lk.export.streaming_to_tflite(model, tmp_path / "int8.tflite", quantization="dynamic_int8")
     y = streamed(litert_signatures(path.read_bytes()), np.split(x, 24, axis=1), 0, 1)
     snr = 10 * np.log10(np.square(whole).sum() / np.square(y - whole).sum())
@@ -132,7 +136,7 @@ def test_two_streams_in_one_batch(tmp_path):
 def test_a_saved_model_streams_the_whole_output(rng, tmp_path):
     decoder = DECODERS["lagging"]()
     x = rng.standard_normal((2, 5, 8)).astype("float32")
-    streaming = StreamingModel(decoder)
+    streaming = lk.StreamingModel(decoder)
     path = lk.export.streaming_to_saved_model(streaming, tmp_path / "saved", chunk=(1, 2), batch=2)
     y = streamed(saved_signatures(path), np.split(x, [1, 3], axis=1), streaming.latency, 1)
     np.testing.assert_allclose(y, decoder(x), atol=1e-5)
@@ -141,7 +145,7 @@ def test_a_saved_model_streams_the_whole_output(rng, tmp_path):
 def test_signatures_that_would_give_nothing_are_left_out():
     causal, open_ended = lk.StreamingConvTranspose1d(integer_layer(ENCODEC)[0], trim=5), DECODERS["tail"]()
     assert sorted(stream_signatures(causal, (1,), 1)) == ["initial_state", "step"]
-    assert sorted(stream_signatures(StreamingModel(open_ended), (1,), 1)) == ["flush", "initial_state", "step"]
+    assert sorted(stream_signatures(lk.StreamingModel(open_ended), (1,), 1)) == ["flush", "initial_state", "step"]
 
 
 def test_refuses_an_unknown_quantization(tmp_path):

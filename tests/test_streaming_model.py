@@ -8,7 +8,6 @@ from decoders import DECODERS, encodec, lagging, upsampling
 from tolerances import relative_tolerance
 
 import lucid_keras as lk
-from lucid_keras.layers.streaming_model import StreamingModel
 
 layers = keras.layers
 
@@ -35,7 +34,7 @@ def assert_close(y, whole):
 def test_chunks_and_flush_are_the_whole_decode(name, cuts, rng):
     decoder = DECODERS[name]()
     x = rng.standard_normal((2, 7, 8)).astype("float32")
-    streaming = StreamingModel(decoder)
+    streaming = lk.StreamingModel(decoder)
     assert_close(streamed(streaming.step, streaming, x, cuts), decoder(x).numpy())
 
 
@@ -43,7 +42,7 @@ def test_chunks_and_flush_are_the_whole_decode(name, cuts, rng):
 def test_jitted_chunks_are_the_whole_decode(name, rng):
     decoder = DECODERS[name]()
     x = rng.standard_normal((1, 4, 8)).astype("float32")
-    streaming = StreamingModel(decoder)
+    streaming = lk.StreamingModel(decoder)
     step = tf.function(streaming.step, jit_compile=True, autograph=False)
     assert_close(streamed(step, streaming, x, [2]), decoder(x).numpy())
 
@@ -51,7 +50,7 @@ def test_jitted_chunks_are_the_whole_decode(name, rng):
 def test_chunks_of_unknown_length_are_the_whole_decode(rng):
     decoder = encodec()
     x = rng.standard_normal((1, 6, 8)).astype("float32")
-    streaming = StreamingModel(decoder)
+    streaming = lk.StreamingModel(decoder)
     step = tf.function(streaming.step, autograph=False)
     states = {name: tf.TensorSpec([1, *shape]) for name, shape in streaming.state_shapes.items()}
     step = step.get_concrete_function(tf.TensorSpec([1, None, 8]), states)
@@ -61,14 +60,14 @@ def test_chunks_of_unknown_length_are_the_whole_decode(rng):
 def test_a_long_chunk_loops_over_its_recurrence(rng):
     decoder = encodec()
     x = rng.standard_normal((1, 40, 8)).astype("float32")
-    streaming = StreamingModel(decoder)
+    streaming = lk.StreamingModel(decoder)
     assert_close(streamed(streaming.step, streaming, x, [3, 30]), decoder(x).numpy())
 
 
 def test_rates_latency_and_flush_of_a_decoder():
     found = {}
     for name, build in DECODERS.items():
-        streaming = StreamingModel(build())
+        streaming = lk.StreamingModel(build())
         found[name] = (streaming.samples_per_position, streaming.latency, streaming.flush_length)
     assert found == {"encodec": (12, 0, 0), "tail": (6, 0, 15), "lagging": (4, 2, 2), "nested": (2, 0, 0)}
 
@@ -76,7 +75,7 @@ def test_rates_latency_and_flush_of_a_decoder():
 def test_rows_are_reset_alone(rng):
     decoder = encodec()
     x = rng.standard_normal((2, 6, 8)).astype("float32")
-    streaming = StreamingModel(decoder)
+    streaming = lk.StreamingModel(decoder)
     _, states = streaming.step(x[:, :2], streaming.initial_state(2))
     y, _ = streaming.step(x[:, 2:], streaming.reset(states, [False, True]))
     assert_close(y[:1].numpy(), decoder(x[:1])[:, 24:].numpy())
@@ -85,7 +84,7 @@ def test_rows_are_reset_alone(rng):
 
 def test_it_shares_the_decoders_weights():
     decoder = encodec()
-    streaming = StreamingModel(decoder)
+    streaming = lk.StreamingModel(decoder)
     assert [id(weight) for weight in streaming.weights] == [id(weight) for weight in decoder.weights]
 
 
@@ -96,8 +95,8 @@ def test_own_pointwise_layers_are_named():
 
     decoder = keras.Sequential([keras.Input((None, 8)), Snake(name="snake")])
     with pytest.raises(ValueError, match="'snake' cannot stream: it may look ahead"):
-        StreamingModel(decoder)
-    assert StreamingModel(decoder, pointwise=[Snake]).latency == 0
+        lk.StreamingModel(decoder)
+    assert lk.StreamingModel(decoder, pointwise=[Snake]).latency == 0
 
 
 REFUSED = {
@@ -132,7 +131,7 @@ def test_refuses_by_name(kind):
     build, message = REFUSED[kind]
     decoder = keras.Sequential([keras.Input((7, 6)), build()])
     with pytest.raises(ValueError, match=f"'ahead' cannot stream: .*{message}.*Received: .* named 'ahead'"):
-        StreamingModel(decoder)
+        lk.StreamingModel(decoder)
 
 
 def test_refuses_a_memory_after_a_latency():
@@ -140,42 +139,42 @@ def test_refuses_a_memory_after_a_latency():
         [keras.Input((None, 6)), upsampling(8, 4, padding=2), layers.Conv1D(6, 3, padding="causal", name="post")]
     )
     with pytest.raises(ValueError, match="'post' cannot stream: it remembers, and hears 2 samples that precede"):
-        StreamingModel(decoder)
+        lk.StreamingModel(decoder)
 
 
 def test_refuses_inputs_out_of_step():
     x = keras.Input((None, 6))
     late = layers.Cropping1D((0, 4))(upsampling(8, 4)(x))
     decoder = keras.Model(x, layers.Add(name="sum")([late, upsampling(4, 4, padding=0)(x), upsampling(4, 4)(x)]))
-    assert StreamingModel(decoder).latency == 0
+    assert lk.StreamingModel(decoder).latency == 0
     early = keras.Model(x, layers.Add(name="sum")([upsampling(6, 4, padding=1)(x), upsampling(4, 4)(x)]))
     with pytest.raises(ValueError, match="'sum' cannot stream: its inputs arrive out of step"):
-        StreamingModel(early)
+        lk.StreamingModel(early)
 
 
 def test_refuses_a_layer_with_a_memory_used_twice():
     x = keras.Input((None, 6))
     shared = layers.Conv1D(6, 3, padding="causal", name="shared")
     with pytest.raises(ValueError, match="'shared' cannot stream: it is used twice"):
-        StreamingModel(keras.Model(x, shared(shared(x))))
+        lk.StreamingModel(keras.Model(x, shared(shared(x))))
 
 
 def test_refuses_what_is_no_graph():
     with pytest.raises(
         TypeError, match=r"decoder must be a built Sequential or functional keras.Model. Received: .*Dense"
     ):
-        StreamingModel(layers.Dense(2))
+        lk.StreamingModel(layers.Dense(2))
 
 
 def test_refuses_two_inputs():
     inputs = [keras.Input((None, 6)), keras.Input((None, 6))]
     with pytest.raises(ValueError, match=r"must have one input and one output. Received: 2 inputs and 1 outputs"):
-        StreamingModel(keras.Model(inputs, layers.Add()(inputs)))
+        lk.StreamingModel(keras.Model(inputs, layers.Add()(inputs)))
 
 
 @pytest.fixture(scope="module")
 def streaming():
-    return StreamingModel(lagging())
+    return lk.StreamingModel(lagging())
 
 
 def test_refuses_flushed_states(streaming):

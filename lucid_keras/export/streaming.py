@@ -7,6 +7,7 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from lucid_keras._lowering.target import lowering_for
+from lucid_keras.export.primary_signature import with_first
 from lucid_keras.export.tflite import write_atomically
 from lucid_keras.layers.streaming import StreamingConvTranspose1d
 
@@ -37,7 +38,8 @@ def streaming_to_tflite(model, path, *, chunk=1, batch=1, quantization="float32"
     """Export a streaming layer or model as one `.tflite` file of builtin operators.
 
     Args:
-        model, chunk, batch: as for `streaming_to_saved_model`; the file has the same signatures.
+        model, chunk, batch: as for `streaming_to_saved_model`; the file has the same signatures. LiteRT's default
+            delegate takes the first alone, which is `step`: give the chunk that has to be fast first, or alone.
         path: where the file goes; it appears whole or not at all.
         quantization: `"float32"` (default) or `"dynamic_int8"`: int8 weights, the states and sums stay float32.
 
@@ -54,7 +56,7 @@ def streaming_to_tflite(model, path, *, chunk=1, batch=1, quantization="float32"
         )
     with lowering_for("litert"):
         signatures = stream_signatures(model, _chunks(chunk), batch)
-    return write_atomically(path, QUANTIZATIONS[quantization](convert(signatures)))
+    return write_atomically(path, with_first(QUANTIZATIONS[quantization](convert(signatures)), "step"))
 
 
 def convert(signatures):
