@@ -55,7 +55,7 @@ def causal_decoder(filters=32):
 class LiveDecoder:
     """A streaming `.tflite` file: a frame in, 320 samples out, the states in between."""
 
-    def __init__(self, path, threads=2):
+    def __init__(self, path, threads=1):
         interpreter = Interpreter(str(path), num_threads=threads)
         self.step = interpreter.get_signature_runner("step")
         self.initial_state = interpreter.get_signature_runner("initial_state")

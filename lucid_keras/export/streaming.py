@@ -56,7 +56,7 @@ def streaming_to_tflite(model, path, *, chunk=1, batch=1, quantization="float32"
         )
     with lowering_for("litert"):
         signatures = stream_signatures(model, _chunks(chunk), batch)
-    return write_atomically(path, with_first(QUANTIZATIONS[quantization](convert(signatures)), "step"))
+    return write_atomically(path, QUANTIZATIONS[quantization](with_first(convert(signatures), "step")))
 
 
 def convert(signatures):

@@ -6,10 +6,12 @@ import keras
 import tensorflow as tf
 
 from lucid_keras._lowering.edges import crop
+from lucid_keras._lowering.target import current_target
 from lucid_keras.layers.conv_transpose1d import ConvTranspose1d
 from lucid_keras.layers.streaming import StreamingConvTranspose1d
 
-UNROLLED = 16  # the longest chunk whose recurrence is written out step by step; LiteRT runs no loop on its delegate
+# The longest chunk whose recurrence is written out position by position, by target: LiteRT delegates no loop.
+UNROLLED = {"tensorflow": 16, "litert": 128}
 
 # Layers that see one position at a time whatever their arguments.
 POINTWISE = (
@@ -182,7 +184,7 @@ class Recurrence(Pointwise):
         if chunk == 0:
             return tf.zeros([tf.shape(x)[0], 0, units], x.dtype), states
         values = [states[name] for name in self.state_shapes]
-        if chunk is None or chunk > UNROLLED:
+        if chunk is None or chunk > UNROLLED[current_target()]:
             y, *values = self.loop(x, initial_state=values)
             return y, dict(zip(self.state_shapes, values, strict=True))
         weights = [tf.cast(tf.convert_to_tensor(weight), x.dtype) for weight in self.layer.cell.weights]
