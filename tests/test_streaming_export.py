@@ -111,17 +111,37 @@ def test_a_decoders_file_streams_the_whole_output(name, rng, tmp_path):
     assert np.abs(y - whole).max() <= relative_tolerance("float32", 1000) * np.abs(whole).max()
 
 
-def test_dynamic_int8_streams_close_to_the_whole_output(rng, tmp_path):
+@pytest.mark.parametrize("quantization", ["dynamic_int8", "int8"])
+def test_a_quantized_stream_is_close_to_the_whole_output(quantization, rng, tmp_path):
     decoder = DECODERS["encodec"]()
-    x = rng.standard_normal((1, 24, 8)).astype("float32")
+    x, typical = rng.standard_normal((1, 24, 8)), rng.standard_normal((4, 24, 8))
+    x, typical = x.astype("float32"), typical.astype("float32")
     whole = decoder(x).numpy()
-    model = lk.StreamingModel(decoder)
-    path = lk.export.streaming_to_tflite(model, tmp_path / "int8.tflite", quantization="dynamic_int8")
-    y = streamed(litert_signatures(path.read_bytes()), np.split(x, 24, axis=1), 0, 1)
+    content = lk.export.streaming_to_tflite(
+        lk.StreamingModel(decoder),
+        tmp_path / "decoder.tflite",
+        quantization=quantization,
+        calibration_data=typical,
+    ).read_bytes()
+    y = streamed(litert_signatures(content), np.split(x, 24, axis=1), 0, 1)
     snr = 10 * np.log10(np.square(whole).sum() / np.square(y - whole).sum())
-    assert snr >= SNR_FLOOR["dynamic_int8"]
-    taken = coverage(interpreter(path.read_bytes()))
+    assert snr >= SNR_FLOOR[quantization]
+    taken = coverage(interpreter(content))
     assert taken.delegated == len(taken.ops)
+    assert taken.partitions == 1
+
+
+def test_a_layer_with_a_flush_streams_in_int8(rng, tmp_path):
+    layer = lk.ConvTranspose1d(4, 3, 8, stride=2, padding=1)
+    streaming = lk.StreamingConvTranspose1d(layer)
+    x, typical = rng.uniform(-1, 1, (1, 4, 20)).astype("float32"), rng.uniform(-1, 1, (6, 4, 20)).astype("float32")
+    path = lk.export.streaming_to_tflite(
+        streaming, tmp_path / "layer.tflite", chunk=2, quantization="int8", calibration_data=typical
+    )
+    y = streamed(litert_signatures(path.read_bytes()), np.split(x, 10, axis=2), streaming.latency, 2)
+    whole = layer(x).numpy()
+    snr = 10 * np.log10(np.square(whole).sum() / np.square(y - whole).sum())
+    assert snr >= SNR_FLOOR["int8"]
 
 
 def test_two_streams_in_one_batch(tmp_path):
@@ -150,5 +170,11 @@ def test_signatures_that_would_give_nothing_are_left_out():
 
 def test_refuses_an_unknown_quantization(tmp_path):
     streaming = lk.StreamingConvTranspose1d(integer_layer(ENCODEC)[0])
-    with pytest.raises(ValueError, match=r"quantization must be one of 'float32', 'dynamic_int8'. Received: .*'int4'"):
+    with pytest.raises(ValueError, match=r"quantization must be one of 'float32', .*'int8'. Received: .*'int4'"):
         lk.export.streaming_to_tflite(streaming, tmp_path / "x.tflite", quantization="int4")
+
+
+def test_int8_needs_calibration_data(tmp_path):
+    streaming = lk.StreamingConvTranspose1d(integer_layer(ENCODEC)[0])
+    with pytest.raises(ValueError, match=r"needs calibration_data. Received: calibration_data=None"):
+        lk.export.streaming_to_tflite(streaming, tmp_path / "x.tflite", quantization="int8")

@@ -1,18 +1,22 @@
 """Streaming models as artefacts: the signatures `step`, `initial_state` and `flush`, states in and out."""
 
+import os
 import pathlib
 import tempfile
 
+import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from lucid_keras._lowering.target import lowering_for
-from lucid_keras.export.primary_signature import with_first
+from lucid_keras.export.signature_graphs import with_constants, with_first
 from lucid_keras.export.tflite import write_atomically
 from lucid_keras.layers.streaming import StreamingConvTranspose1d
 
 
-def streaming_to_saved_model(model, path, *, chunk=1, batch=1):
+def streaming_to_saved_model(
+    model, path: str | os.PathLike, *, chunk: int | tuple[int, ...] = 1, batch: int = 1
+) -> pathlib.Path:
     """Export a streaming layer or model as a SavedModel with the signatures `step`, `initial_state` and `flush`.
 
     Args:
@@ -34,38 +38,58 @@ def streaming_to_saved_model(model, path, *, chunk=1, batch=1):
     return pathlib.Path(path)
 
 
-def streaming_to_tflite(model, path, *, chunk=1, batch=1, quantization="float32"):
+def streaming_to_tflite(
+    model,
+    path: str | os.PathLike,
+    *,
+    chunk: int | tuple[int, ...] = 1,
+    batch: int = 1,
+    quantization: str = "float32",
+    calibration_data: np.ndarray | None = None,
+) -> pathlib.Path:
     """Export a streaming layer or model as one `.tflite` file of builtin operators.
 
     Args:
         model, chunk, batch: as for `streaming_to_saved_model`; the file has the same signatures. LiteRT's default
             delegate takes the first alone, which is `step`: give the chunk that has to be fast first, or alone.
         path: where the file goes; it appears whole or not at all.
-        quantization: `"float32"` (default) or `"dynamic_int8"`: int8 weights, the states and sums stay float32.
+        quantization: `"float32"` (default), `"dynamic_int8"`, int8 weights whose sums stay float32, or `"int8"`,
+            calibrated. In all of them chunks, samples and states are float32: a state that leaves in int8 would have
+            to enter with the same scale.
+        calibration_data: for `"int8"`, typical streams `[streams, positions, channels]`, laid out as the input is.
 
     Returns:
         The path, a `pathlib.Path`.
 
     Raises:
-        ValueError: `quantization` is neither.
+        ValueError: `quantization` is none of these, or `"int8"` without `calibration_data`.
     """
     if quantization not in QUANTIZATIONS:
         raise ValueError(
             f"quantization must be one of {', '.join(map(repr, QUANTIZATIONS))}. "
             f"Received: quantization={quantization!r}"
         )
+    if quantization == "int8" and calibration_data is None:
+        raise ValueError('quantization="int8" needs calibration_data. Received: calibration_data=None')
     with lowering_for("litert"):
         signatures = stream_signatures(model, _chunks(chunk), batch)
-    return write_atomically(path, QUANTIZATIONS[quantization](with_first(convert(signatures), "step")))
+    samples = _samples(model, _chunks(chunk), calibration_data, batch) if quantization == "int8" else None
+    return write_atomically(path, QUANTIZATIONS[quantization](signatures, samples))
 
 
-def convert(signatures):
-    """The bytes of one file with all the signatures: concrete functions by name, their variables made constants."""
+def convert(signatures, samples=None):
+    """The bytes of one file with all the signatures: concrete functions by name, their variables made constants.
+
+    With `samples`, pairs of a signature's name and its inputs, it is quantized to int8.
+    """
     frozen = {name: _frozen(concrete) for name, concrete in signatures.items()}
     with tempfile.TemporaryDirectory() as directory:
         tf.saved_model.save(tf.Module(), directory, signatures=frozen)
         converter = tf.lite.TFLiteConverter.from_saved_model(directory, signature_keys=list(frozen))
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        if samples is not None:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.representative_dataset = lambda: samples
         return converter.convert()
 
 
@@ -85,16 +109,48 @@ def _frozen(concrete):
     return tf.function(signature, autograph=False).get_concrete_function(**specs)
 
 
-def _dynamic_int8(content):
+def _float32(signatures, _):
+    return with_first(convert(signatures), "step")
+
+
+def _dynamic_int8(signatures, _):
     try:
         from ai_edge_quantizer import quantizer, recipe
     except ImportError:
         raise ImportError("quantizing needs the AI Edge Quantizer: pip install 'lucid_keras[export]'") from None
-    quantizing = quantizer.Quantizer(bytearray(content), recipe.dynamic_wi8_afp32())
+    quantizing = quantizer.Quantizer(bytearray(_float32(signatures, None)), recipe.dynamic_wi8_afp32())
     return bytes(quantizing.quantize().quantized_model)
 
 
-QUANTIZATIONS = {"float32": bytes, "dynamic_int8": _dynamic_int8}
+def _int8(signatures, samples):
+    calibrated = {name: concrete for name, concrete in signatures.items() if name != "initial_state"}
+    content = with_first(convert(calibrated, samples), "step")
+    if "initial_state" not in signatures:
+        return content
+    return with_constants(content, convert({"initial_state": signatures["initial_state"]}))
+
+
+QUANTIZATIONS = {"float32": _float32, "dynamic_int8": _dynamic_int8, "int8": _int8}
+
+
+def _samples(model, chunks, data, batch):
+    """What the signatures see of typical streams: every chunk with the states that come to it."""
+    step, _, initial, _ = _fixed_shape_form(model, batch)
+    axis = 2 if getattr(model, "data_format", "channels_last") == "channels_first" else 1
+    samples = []
+    for name, chunk in zip(_step_names(chunks), chunks, strict=True):
+        for first in range(0, len(data) - batch + 1, batch):
+            states = dict(initial)
+            for start in range(0, data.shape[axis] - chunk + 1, chunk):
+                x = data[first : first + batch].take(range(start, start + chunk), axis)
+                samples.append((name, {"x": x} | {key: value for key, value in states.items() if 0 not in value.shape}))
+                states = step(x, states)[1]
+        samples.append(("flush", {key: value for key, value in states.items() if 0 not in value.shape}))
+    return [(name, given) for name, given in samples if name != "flush" or model.flush_length]
+
+
+def _step_names(chunks):
+    return ["step", *(f"step_{further}" for further in chunks[1:])]
 
 
 def _chunks(chunk):
@@ -123,7 +179,7 @@ def stream_signatures(model, chunks, batch):
         concrete["initial_state"] = tf.function(initial_state, autograph=False).get_concrete_function()
     if model.flush_length:
         concrete["flush"] = tf.function(flushed, autograph=False).get_concrete_function(**specs)
-    for name, chunk in zip(["step", *(f"step_{further}" for further in chunks[1:])], chunks, strict=True):
+    for name, chunk in zip(_step_names(chunks), chunks, strict=True):
         x = tf.TensorSpec(input_shape(chunk), model.compute_dtype, name="x")
         concrete[name] = tf.function(stepped, autograph=False).get_concrete_function(x, **specs)
     return concrete

@@ -6,6 +6,7 @@ import tensorflow as tf
 from lucid_keras import streaming_step
 from lucid_keras._stream_plan import StreamPlan
 from lucid_keras.layers.conv_transpose1d import ConvTranspose1d
+from lucid_keras.streaming_step import StreamState
 
 
 @keras.saving.register_keras_serializable(package="lucid_keras")
@@ -59,7 +60,7 @@ class StreamingConvTranspose1d(keras.layers.Layer):
     Source: overlap-add; A. Oppenheim and R. Schafer, "Discrete-Time Signal Processing", section 8.7.
     """
 
-    def __init__(self, layer, trim=0, *, name=None, **kwargs):
+    def __init__(self, layer: ConvTranspose1d, trim: int = 0, *, name: str | None = None, **kwargs):
         if not isinstance(layer, ConvTranspose1d):
             raise TypeError(f"layer must be a ConvTranspose1d. Received: layer={layer!r}")
         plan = StreamPlan(layer.geometry, trim)
@@ -75,11 +76,11 @@ class StreamingConvTranspose1d(keras.layers.Layer):
     flush_length = property(lambda self: self.plan.flush_length)
     data_format = property(lambda self: self.layer.data_format)
 
-    def initial_state(self, batch=1, dtype=None):
+    def initial_state(self, batch: int | None = 1, dtype: str | None = None) -> StreamState:
         """The state of `batch` streams before their first chunk.
 
         Args:
-            batch: int, or a scalar tensor, or None for one unbatched stream. Default 1.
+            batch: int, or None for one unbatched stream. Default 1.
             dtype: what the chunks will have. Default the layer's compute dtype.
 
         Returns:
@@ -89,7 +90,7 @@ class StreamingConvTranspose1d(keras.layers.Layer):
             self.plan, batch, dtype or self.compute_dtype, data_format=self.data_format, owner=self.name
         )
 
-    def step(self, x, state):
+    def step(self, x, state: StreamState):
         """One chunk `[batch, in_channels, chunk]` (or channels last) of any length, 0 too.
 
         Returns:
@@ -99,7 +100,7 @@ class StreamingConvTranspose1d(keras.layers.Layer):
         weight, bias = self._weights(state.overlap.dtype)
         return streaming_step.step(tf.convert_to_tensor(x), weight, bias, state, lowering=self.layer.lowering)
 
-    def flush(self, state):
+    def flush(self, state: StreamState):
         """The samples that the signal's end releases; the state is spent and no step takes it again.
 
         Inside a `tf.function` the mark stays on the traced copy, and only there.
@@ -107,7 +108,7 @@ class StreamingConvTranspose1d(keras.layers.Layer):
         self._check_state(state)
         return streaming_step.flush(state, self._weights(state.overlap.dtype)[1])
 
-    def reset(self, state, rows):
+    def reset(self, state: StreamState, rows) -> StreamState:
         """The state with the streams where `rows [batch]` is True begun anew; for layers with a latency of 0."""
         self._check_state(state)
         return streaming_step.reset(state, rows)
@@ -139,7 +140,7 @@ class StreamingConvTranspose1d(keras.layers.Layer):
         return cast(self.layer.weight), cast(self.layer.bias)
 
     def _check_state(self, state):
-        if not isinstance(state, streaming_step.StreamState):
+        if not isinstance(state, StreamState):
             raise TypeError(f"state must be what initial_state() or step() gave. Received: state={state!r}")
         if (state.owner, state.plan, state.data_format) != (self.name, self.plan, self.data_format):
             raise ValueError(

@@ -1,5 +1,7 @@
 """`StreamingModel`: a causal decoder of several layers, chunk by chunk, with every layer's state explicit."""
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 
@@ -44,9 +46,12 @@ class StreamingModel(keras.Model):
     >>> y, states = streaming.step(np.zeros((1, 1, 8), "float32"), states)
     >>> tuple(y.shape), streaming.latency
     ((1, 5, 1), 0)
+
+    Source: the states are those of overlap-add (A. Oppenheim and R. Schafer, "Discrete-Time Signal Processing",
+    section 8.7), of the delay line of an FIR filter, and of the recurrence itself.
     """
 
-    def __init__(self, decoder, pointwise=(), *, name=None):
+    def __init__(self, decoder: keras.Model, pointwise: Sequence[type] = (), *, name: str | None = None):
         if not _is_graph(decoder):
             raise TypeError(
                 f"decoder must be a built Sequential or functional keras.Model. Received: decoder={decoder!r}"
@@ -74,11 +79,11 @@ class StreamingModel(keras.Model):
         }
         self.built = True
 
-    def initial_state(self, batch=1):
+    def initial_state(self, batch: int = 1) -> dict:
         """The states of `batch` streams before their first chunk: a dict of tensors by name."""
         return {name: tf.zeros([batch, *shape], self._state_dtypes[name]) for name, shape in self.state_shapes.items()}
 
-    def step(self, x, states):
+    def step(self, x, states: dict):
         """One chunk `[batch, positions, channels]` and the states to `positions * samples_per_position` samples.
 
         Returns:
@@ -101,7 +106,7 @@ class StreamingModel(keras.Model):
         """`step`, under the name that Keras calls."""
         return self.step(x, states)
 
-    def flush(self, states):
+    def flush(self, states: dict):
         """The `flush_length` samples that the end of the streams releases.
 
         The streams are over: the dict is emptied, and no step takes it again.
@@ -120,7 +125,7 @@ class StreamingModel(keras.Model):
             return tf.zeros([batch, 0, *self.decoder.outputs[0].shape[2:]], self.decoder.compute_dtype)
         return tail
 
-    def reset(self, states, rows):
+    def reset(self, states: dict, rows) -> dict:
         """The states with the streams where `rows [batch]` is True begun anew and the others where they were."""
         rows = tf.convert_to_tensor(rows, tf.bool)
         self._check_states(states)
