@@ -119,6 +119,10 @@ REFUSED = {
         lambda: layers.Cropping1D((0, 1), name="ahead"),
         "it cuts 1 samples of which 1 have been given out by then",
     ),
+    "activation": (
+        lambda: layers.Dense(6, activation=lambda x: keras.ops.cumsum(x, axis=1), name="ahead"),
+        "its activation does not see one position at a time",
+    ),
     "channels_first": (
         lambda: lk.ConvTranspose1d(7, 6, 4, 2, name="ahead"),
         'its data_format must be "channels_last"',
@@ -157,6 +161,30 @@ def test_refuses_a_layer_with_a_memory_used_twice():
     shared = layers.Conv1D(6, 3, padding="causal", name="shared")
     with pytest.raises(ValueError, match="'shared' cannot stream: it is used twice"):
         lk.StreamingModel(keras.Model(x, shared(shared(x))))
+
+
+def test_refuses_a_state_from_elsewhere():
+    x = keras.Input((7, 6))
+    recurrent = layers.GRU(6, return_sequences=True, name="begun")(x, initial_state=keras.ops.zeros((1, 6)))
+    with pytest.raises(ValueError, match="'begun' cannot stream: it is called with more than its input"):
+        lk.StreamingModel(keras.Model(x, recurrent))
+
+
+def test_refuses_a_class_that_may_do_something_else():
+    class Derived(layers.Dense):
+        def call(self, x):
+            return keras.ops.flip(super().call(x), axis=1)
+
+    with pytest.raises(ValueError, match="'derived' cannot stream: it may look ahead"):
+        lk.StreamingModel(keras.Sequential([keras.Input((None, 6)), Derived(6, name="derived")]))
+
+
+def test_takes_arrays_for_states(rng):
+    streaming = lk.StreamingModel(lagging())
+    x = rng.standard_normal((1, 2, 8)).astype("float32")
+    states = streaming.initial_state()
+    arrays = {name: state.numpy() for name, state in states.items()}
+    np.testing.assert_array_equal(streaming.step(x, arrays)[0], streaming.step(x, states)[0])
 
 
 def test_refuses_what_is_no_graph():

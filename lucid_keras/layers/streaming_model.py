@@ -1,5 +1,6 @@
 """`StreamingModel`: a causal decoder of several layers, chunk by chunk, with every layer's state explicit."""
 
+import functools
 from collections.abc import Sequence
 
 import keras
@@ -91,7 +92,9 @@ class StreamingModel(keras.Model):
             next states. The states given are not changed.
         """
         x = tf.convert_to_tensor(x)
-        self._check(x, states)
+        self._check_names(states)
+        states = {name: tf.convert_to_tensor(state) for name, state in states.items()}
+        self._check_shapes(x, states)
         following = {}
 
         def through(name, stage, *inputs):
@@ -111,7 +114,7 @@ class StreamingModel(keras.Model):
 
         The streams are over: the dict is emptied, and no step takes it again.
         """
-        self._check_states(states)
+        self._check_names(states)
         ending = dict(states)
         states.clear()
 
@@ -128,7 +131,7 @@ class StreamingModel(keras.Model):
     def reset(self, states: dict, rows) -> dict:
         """The states with the streams where `rows [batch]` is True begun anew and the others where they were."""
         rows = tf.convert_to_tensor(rows, tf.bool)
-        self._check_states(states)
+        self._check_names(states)
 
         def reset_rows(state):
             return tf.where(tf.reshape(rows, [-1] + [1] * (state.shape.rank - 1)), tf.zeros_like(state), state)
@@ -142,7 +145,13 @@ class StreamingModel(keras.Model):
             name = f"{prefix}{operation.name}"
             if _is_graph(operation):
                 return lambda inputs, **_: self._run(operation, inputs, through, prefix=f"{name}_")
-            return lambda *inputs, **_: through(name, self._stage(name, operation), *_flat(inputs))
+            return functools.partial(call, name, operation)
+
+        def call(name, operation, *arguments, **named):
+            if len(arguments) != 1 or any(value is not None for key, value in named.items() if key != "training"):
+                raise ValueError(_refusal(operation, "it is called with more than its input"))
+            inputs = arguments[0] if isinstance(arguments[0], (list, tuple)) else arguments
+            return through(name, self._stage(name, operation), *inputs)
 
         if isinstance(model, keras.Sequential):
             for layer in model.layers:
@@ -158,8 +167,7 @@ class StreamingModel(keras.Model):
                 raise ValueError(_refusal(operation, reason)) from None
         return self._stages[name]
 
-    def _check(self, x, states):
-        self._check_states(states)
+    def _check_shapes(self, x, states):
         expected = self.decoder.inputs[0].shape
         if x.shape.rank != len(expected) or x.shape[2:].as_list() != list(expected[2:]):
             raise ValueError(
@@ -179,7 +187,7 @@ class StreamingModel(keras.Model):
                     f"Received: {name} of dtype {state.dtype.name}"
                 )
 
-    def _check_states(self, states):
+    def _check_names(self, states):
         if states.keys() != self.state_shapes.keys():
             raise ValueError(
                 "states must be what initial_state() or step() gave, and not flushed since. "
@@ -210,10 +218,6 @@ def _planner():
 
 def _refusal(operation, reason):
     return f"{operation.name!r} cannot stream: {reason}. Received: {type(operation).__name__} named {operation.name!r}"
-
-
-def _flat(inputs):
-    return inputs[0] if len(inputs) == 1 and isinstance(inputs[0], (list, tuple)) else inputs
 
 
 def _one_or_all(inputs):

@@ -3,6 +3,7 @@
 import dataclasses
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from lucid_keras._lowering.edges import crop
@@ -18,7 +19,6 @@ POINTWISE = (
     keras.layers.InputLayer,
     keras.layers.Identity,
     keras.layers.Dense,
-    keras.layers.EinsumDense,
     keras.layers.Embedding,
     keras.layers.Activation,
     keras.layers.ReLU,
@@ -258,26 +258,45 @@ class EndCrop(Pointwise):
 
 
 def stage_of(layer, pointwise):
-    """The stage for a layer; `pointwise` are further layer classes that see one position at a time."""
-    if isinstance(layer, ConvTranspose1d):
-        return Transposed(layer)
-    if type(layer) is keras.layers.Conv1D:
-        return CausalConvolution(layer)
-    if isinstance(layer, (keras.layers.LSTM, keras.layers.GRU)):
-        return Recurrence(layer)
-    if isinstance(layer, keras.layers.Cropping1D):
-        return EndCrop(layer)
-    if isinstance(layer, keras.layers.PReLU):
-        if layer.shared_axes and 1 in layer.shared_axes:
-            return Pointwise(layer)
+    """The stage for a layer; `pointwise` are further layer classes that see one position at a time.
+
+    Classes are compared exactly: a class derived from these may do something else with its input.
+    """
+    kind = type(layer)
+    if kind in STAGES:
+        stage = STAGES[kind](layer)
+    elif kind is keras.layers.PReLU and not (layer.shared_axes and 1 in layer.shared_axes):
         raise CannotStreamError("its slopes differ from position to position; use shared_axes=[1]")
-    if isinstance(layer, ALONG_CHANNELS):
-        if layer.axis in (-1, 2, [-1], [2], (-1,), (2,)):
-            return Pointwise(layer)
+    elif kind in ALONG_CHANNELS and layer.axis not in (-1, 2, [-1], [2], (-1,), (2,)):
         raise CannotStreamError(f"it works along axis {layer.axis}, not along the channels")
-    if isinstance(layer, POINTWISE + tuple(pointwise)):
-        return Pointwise(layer)
-    raise CannotStreamError("it may look ahead; if it sees one position at a time, name its class in `pointwise`")
+    elif kind is keras.layers.Embedding and layer.mask_zero:
+        raise CannotStreamError("its mask would not reach the layers after it; use mask_zero=False")
+    elif kind in (*POINTWISE, *ALONG_CHANNELS, keras.layers.PReLU) or isinstance(layer, tuple(pointwise)):
+        stage = Pointwise(layer)
+    else:
+        raise CannotStreamError("it may look ahead; if it sees one position at a time, name its class in `pointwise`")
+    if not _sees_one_position(getattr(layer, "activation", None)):
+        raise CannotStreamError("its activation does not see one position at a time")
+    return stage
+
+
+def _sees_one_position(activation):
+    """Whether an activation gives a short signal's halves what it gives the whole."""
+    if activation is None:
+        return True
+    x = tf.random.stateless_normal([1, 8, 4], seed=[0, 0])
+    whole = keras.ops.convert_to_numpy(activation(x))
+    halves = [keras.ops.convert_to_numpy(activation(half)) for half in (x[:, :4], x[:, 4:])]
+    return np.allclose(whole, np.concatenate(halves, axis=1), atol=1e-5)
+
+
+STAGES = {
+    ConvTranspose1d: Transposed,
+    keras.layers.Conv1D: CausalConvolution,
+    keras.layers.LSTM: Recurrence,
+    keras.layers.GRU: Recurrence,
+    keras.layers.Cropping1D: EndCrop,
+}
 
 
 def _on_time(x):
