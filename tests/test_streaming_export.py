@@ -178,3 +178,10 @@ def test_int8_needs_calibration_data(tmp_path):
     streaming = lk.StreamingConvTranspose1d(integer_layer(ENCODEC)[0])
     with pytest.raises(ValueError, match=r"needs calibration_data. Received: calibration_data=None"):
         lk.export.streaming_to_tflite(streaming, tmp_path / "x.tflite", quantization="int8")
+
+
+@pytest.mark.parametrize("chunk", [0, (), (1, 0)])
+def test_refuses_empty_chunks(chunk, tmp_path):
+    streaming = lk.StreamingConvTranspose1d(integer_layer(ENCODEC)[0])
+    with pytest.raises(ValueError, match=r"chunk must be at least 1 position, or several such ints. Received: chunk="):
+        lk.export.streaming_to_tflite(streaming, tmp_path / "x.tflite", chunk=chunk)

@@ -31,6 +31,18 @@ def streaming_to_saved_model(
         same name; `initial_state` gives the states; `flush` takes them and gives the last `y`. A signature that would
         give nothing is left out: `flush` where `flush_length` is 0, `initial_state` where there is no state. The
         first `model.latency` samples of a stream are to be left out.
+
+    Raises:
+        ValueError: `chunk` has an int below 1.
+
+    Example:
+
+    >>> import lucid_keras as lk
+    >>> streaming = StreamingConvTranspose1d(lk.ConvTranspose1d(4, 2, kernel_size=4, stride=2))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = streaming_to_saved_model(streaming, pathlib.Path(folder) / "live")
+    ...     sorted(tf.saved_model.load(str(path)).signatures)
+    ['flush', 'initial_state', 'step']
     """
     module = tf.Module()
     module.model = model  # tracks the variables
@@ -62,7 +74,20 @@ def streaming_to_tflite(
         The path, a `pathlib.Path`.
 
     Raises:
-        ValueError: `quantization` is none of these, or `"int8"` without `calibration_data`.
+        ValueError: `quantization` is none of these, or `"int8"` without `calibration_data`; `chunk` has an int below 1.
+
+    Example:
+
+    >>> import lucid_keras as lk
+    >>> from ai_edge_litert.interpreter import Interpreter
+    >>> streaming = StreamingConvTranspose1d(lk.ConvTranspose1d(4, 2, kernel_size=4, stride=2))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = streaming_to_tflite(streaming, pathlib.Path(folder) / "live.tflite")
+    ...     live = Interpreter(str(path))
+    >>> states = live.get_signature_runner("initial_state")()
+    >>> following = live.get_signature_runner("step")(x=np.zeros((1, 4, 1), "float32"), **states)
+    >>> following.pop("y").shape, sorted(following)
+    ((1, 2, 2), ['overlap'])
     """
     if quantization not in QUANTIZATIONS:
         raise ValueError(
@@ -154,7 +179,10 @@ def _step_names(chunks):
 
 
 def _chunks(chunk):
-    return (chunk,) if isinstance(chunk, int) else tuple(chunk)
+    chunks = (chunk,) if isinstance(chunk, int) else tuple(chunk)
+    if not chunks or min(chunks) < 1:
+        raise ValueError(f"chunk must be at least 1 position, or several such ints. Received: chunk={chunk!r}")
+    return chunks
 
 
 def stream_signatures(model, chunks, batch):
