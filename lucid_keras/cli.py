@@ -4,6 +4,7 @@ import argparse
 import pathlib
 import sys
 
+from lucid_keras.export.commands import add_commands, run_inspect
 from lucid_keras.version import __version__
 
 
@@ -12,7 +13,7 @@ def main(arguments=None):
     parsed = _parser().parse_args(arguments)
     try:
         parsed.handler(parsed)
-    except (ImportError, OSError, ValueError) as error:
+    except (ImportError, OSError, TypeError, ValueError) as error:
         print(f"lucid-keras: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -36,6 +37,8 @@ def _parser():
     demo.add_argument("--audio", type=pathlib.Path, metavar="FILE", help="a WAV or FLAC file (default: a guitar)")
     demo.add_argument("--out", type=pathlib.Path, default=pathlib.Path("saved_models/demo"), metavar="DIR")
     demo.set_defaults(handler=_demo)
+    add_commands(commands)
+    commands.choices["inspect"].set_defaults(handler=_inspect)
     version = commands.add_parser(
         "version", help="print the versions that results depend on", epilog="example: lucid-keras version"
     )
@@ -52,6 +55,16 @@ def _demo(parsed):
         raise ImportError("the demo needs rich: pip install 'lucid_keras[demo]'") from None
     console = Console()
     demo.print_result(demo.run(parsed.audio, parsed.out, console), console)
+
+
+def _inspect(parsed):
+    """A `.tflite` file's contents by the exporters, any other file's by the readers of checkpoints."""
+    if parsed.file.suffix == ".tflite":
+        run_inspect(parsed)
+    else:
+        from lucid_keras import interop
+
+        print(interop.describe(parsed.file))
 
 
 def _version(parsed):

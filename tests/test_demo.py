@@ -70,3 +70,13 @@ def test_every_command_says_how_it_is_called(capsys):
     with pytest.raises(SystemExit, match="0"):
         cli.main(["demo", "--help"])
     assert "example: lucid-keras demo" in capsys.readouterr().out
+
+
+def test_inspect_lists_a_checkpoint(tmp_path, capsys):
+    np.savez(tmp_path / "up.npz", **{"up.weight": np.zeros((4, 2, 3), "float32"), "up.bias": np.zeros(2, "float32")})
+    assert cli.main(["inspect", str(tmp_path / "up.npz")]) == 0
+    assert "ConvTranspose1d(4, 2, kernel_size=3)" in capsys.readouterr().out
+    assert cli.main(["inspect", str(tmp_path / "missing.safetensors")]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("lucid-keras: ")
+    assert error.count("\n") == 1
