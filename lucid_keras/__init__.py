@@ -16,14 +16,25 @@ if keras.backend.backend() != "tensorflow":
 
 from lucid_keras.layers.conv_transpose1d import ConvTranspose1d
 from lucid_keras.layers.istft import ISTFT
+from lucid_keras.layers.streaming import StreamingConvTranspose1d
+from lucid_keras.layers.streaming_model import StreamingModel
 from lucid_keras.ops import conv_transpose1d
 from lucid_keras.version import __version__
 
-__all__ = ["ISTFT", "ConvTranspose1d", "__version__", "conv_transpose1d", "export"]
+__all__ = [
+    "ISTFT",
+    "ConvTranspose1d",
+    "StreamingConvTranspose1d",
+    "StreamingModel",
+    "__version__",
+    "conv_transpose1d",
+    "export",
+    "interop",
+]
 
 
 def __getattr__(name):
-    """Exporters on first use: importing the package costs no more than it must."""
-    if name == "export":
+    """Exporters and checkpoints on first use: importing the package costs no more than it must."""
+    if name in ("export", "interop"):
         return importlib.import_module(f"lucid_keras.{name}")
     raise AttributeError(f"module 'lucid_keras' has no attribute {name!r}")

@@ -15,18 +15,18 @@ DATA_FORMATS = ("channels_first", "channels_last")
 
 
 def conv_transpose1d(
-    x,
-    weight,
-    bias=None,
-    stride=1,
-    padding=0,
-    output_padding=0,
-    groups=1,
-    dilation=1,
+    x: tf.types.experimental.TensorLike,
+    weight: tf.types.experimental.TensorLike,
+    bias: tf.types.experimental.TensorLike | None = None,
+    stride: int | tuple[int] = 1,
+    padding: int | tuple[int] = 0,
+    output_padding: int | tuple[int] = 0,
+    groups: int = 1,
+    dilation: int | tuple[int] = 1,
     *,
-    data_format="channels_first",
-    lowering="auto",
-):
+    data_format: str = "channels_first",
+    lowering: str = "auto",
+) -> tf.Tensor:
     """1-D transposed convolution, with PyTorch's semantics in every parameter.
 
     `y[n, o, t] = bias[o] + sum x[n, i, l] * weight[i, o, k]` over the `l, k` with

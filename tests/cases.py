@@ -32,6 +32,11 @@ class Case:
         return {name: getattr(self, name) for name in names} | self.parameters
 
     @property
+    def output_length(self):
+        reach = self.dilation * (self.kernel_size - 1) + self.output_padding + 1
+        return (self.length - 1) * self.stride - 2 * self.padding + reach
+
+    @property
     def weight_shape(self):
         return (self.in_channels, self.out_channels // self.groups, self.kernel_size)
 
@@ -86,3 +91,25 @@ CASES = {
     "empty_output": Case(2, 3, 2, padding=1, length=1),
     "stride_not_dividing_kernel": Case(3, 2, 7, stride=3, padding=2, output_padding=2),
 }
+
+
+def random_case(rng):
+    """A case drawn over the whole legal space by a `numpy.random.Generator`; nothing legal is excluded."""
+    while True:
+        groups = int(rng.choice([1, 1, 1, 2, 3, 4]))
+        stride, dilation = int(rng.integers(1, 8)), int(rng.choice([1, 1, 2, 3, 4, 5, 6, 8]))
+        case = Case(
+            in_channels=groups * int(rng.integers(1, 4)),
+            out_channels=groups * int(rng.integers(1, 4)),
+            kernel_size=int(rng.integers(1, 12)),
+            stride=stride,
+            padding=int(rng.choice([0, 0, 1, 2, 3, 4, 7, 12])),
+            output_padding=int(rng.integers(0, max(stride, dilation))),
+            groups=groups,
+            dilation=dilation,
+            length=int(rng.integers(1, 12)),
+            bias=bool(rng.integers(0, 2)),
+            batch=int(rng.choice([0, 1, 1, 2, 3])),
+        )
+        if case.output_length >= 0:
+            return case

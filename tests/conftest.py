@@ -9,6 +9,12 @@ import hypothesis
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+
+# Two logical devices, before TensorFlow looks at its devices: what tf.distribute is tried on.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
 
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 hypothesis.settings.load_profile("repeatable")

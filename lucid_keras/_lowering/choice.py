@@ -17,4 +17,4 @@ def choose_form(geometry, target):
         return "multiply_add"
     if geometry.groups > 1 or geometry.phase_plan.spacing > 1:
         return "matrix_product"
-    return "guarded_convolution"
+    return "convolution"

@@ -8,6 +8,31 @@ with `M = L - (taps - 1)*spacing`, phase-major.
 import tensorflow as tf
 
 from lucid_keras._lowering.edges import crop
+from lucid_keras._lowering.target import current_target
+
+
+def contract(form, x, folded, bias, spacing):
+    """The form by that name, never given an empty batch or asked for an empty output.
+
+    TensorFlow's CPU kernels get those wrong (2.21): oneDNN's convolution gives an empty batch the shape of its input,
+    its batched product divides by zero, and the gradient of a kernel from an empty output is whatever the memory held.
+    So an empty input gains a row or positions of zeros, which go again. Where the shape is known and not empty, as
+    almost always, this adds nothing to the graph.
+    """
+    batch, _, length, _ = _shape(x)
+    receptive = (folded.shape[3] - 1) * spacing
+    rows, positions = _missing(batch), _missing(length - receptive)
+    if current_target() == "litert" or (rows is None and positions is None):
+        return FORMS[form](x, folded, bias, spacing)
+    filled = tf.pad(x, [[0, 0 if rows is None else rows], [0, 0], [0, 0 if positions is None else positions], [0, 0]])
+    return FORMS[form](filled, folded, bias, spacing)[:batch, :, : length - receptive]
+
+
+def _missing(extent):
+    """How many to add to `extent` to have one at least; None if there is one already."""
+    if isinstance(extent, int):
+        return 1 - extent if extent < 1 else None
+    return tf.maximum(1 - extent, 0)
 
 
 def convolution(x, folded, bias, spacing):
@@ -24,30 +49,6 @@ def convolution(x, folded, bias, spacing):
         z = tf.reshape(z, [shape[0], shape[2], groups, phases, group_out])
         z = tf.reshape(tf.transpose(z, [0, 1, 3, 2, 4]), [shape[0], 1, shape[2], phases * groups * group_out])
     return z
-
-
-def guarded_convolution(x, folded, bias, spacing):
-    """`convolution`, never given an empty batch or asked for an empty output, which TensorFlow's CPU kernels get wrong.
-
-    oneDNN's gives an empty batch the shape of its input, and the gradient of the kernel from an empty output is
-    whatever the memory held (TensorFlow 2.21). So an empty input gains a row or positions of zeros, which go again.
-    Where the shape is known and not empty, as almost always, this adds nothing to the graph.
-    """
-    batch, _, length, _ = _shape(x)
-    receptive = (folded.shape[3] - 1) * spacing
-    rows, positions = _missing(batch), _missing(length - receptive)
-    if rows is None and positions is None:
-        return convolution(x, folded, bias, spacing)
-    filled = tf.pad(x, [[0, 0 if rows is None else rows], [0, 0], [0, 0 if positions is None else positions], [0, 0]])
-    z = convolution(filled, folded, bias, spacing)
-    return tf.slice(z, [0, 0, 0, 0], tf.stack([batch, 1, length - receptive, z.shape[3]]))
-
-
-def _missing(extent):
-    """How many to add to `extent` to have one at least; None if there is one already."""
-    if isinstance(extent, int):
-        return 1 - extent if extent < 1 else None
-    return tf.maximum(1 - extent, 0)
 
 
 def depthwise_convolution(x, folded, bias, spacing):
@@ -98,7 +99,6 @@ def _shape(x):
 
 FORMS = {
     "convolution": convolution,
-    "guarded_convolution": guarded_convolution,
     "depthwise_convolution": depthwise_convolution,
     "matrix_product": matrix_product,
     "multiply_add": multiply_add,

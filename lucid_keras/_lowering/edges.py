@@ -2,15 +2,18 @@
 
 import tensorflow as tf
 
+from lucid_keras._lowering.target import current_target
+
 
 def crop(x, left, right, axis):
     """`x` without its first `left` and last `right` positions along `axis`.
 
-    A static length becomes SLICE, which LiteRT's XNNPACK delegate takes; STRIDED_SLICE it does not.
+    For LiteRT a SLICE, because XNNPACK does not take STRIDED_SLICE; for TensorFlow a strided slice, because the
+    gradient of a slice has itself no gradient under XLA.
     """
     if not (left or right):
         return x
-    if x.shape[axis] is None:
+    if current_target() != "litert" or x.shape[axis] is None:
         stop = -right if right else None
         return x[(slice(None),) * axis + (slice(left, stop),)]
     size = [-1 if extent is None else extent for extent in x.shape]

@@ -9,7 +9,7 @@ between input positions, and none is multiplied but those that fill the kernel u
 
 import tensorflow as tf
 
-from lucid_keras._lowering.contraction import FORMS
+from lucid_keras._lowering.contraction import contract
 from lucid_keras._lowering.edges import blocks_to_positions, crop, pad_or_crop
 
 
@@ -17,7 +17,7 @@ def polyphase(geometry, x, weight, bias, form):
     """`[N, L, C_in]` and `[C_in, C_out/groups, K]` to `[N, L_out, C_out]`; `form` names the contraction inside."""
     plan = geometry.phase_plan
     x = pad_or_crop(tf.expand_dims(x, 1), *plan.pad, axis=2)
-    phases = FORMS[form](x, _fold(geometry, weight), bias if plan.contiguous else None, plan.spacing)
+    phases = contract(form, x, _fold(geometry, weight), bias if plan.contiguous else None, plan.spacing)
     blocks = phases if plan.contiguous else _interleave(geometry, phases)
     y = crop(blocks_to_positions(blocks, geometry.stride), *plan.crop, axis=1)
     return y if bias is None or plan.contiguous else y + bias

@@ -3,6 +3,14 @@
 from lucid_keras.export.report import ExportReport
 from lucid_keras.export.saved_model import to_saved_model
 from lucid_keras.export.stablehlo import to_stablehlo
+from lucid_keras.export.streaming import streaming_to_saved_model, streaming_to_tflite
 from lucid_keras.export.tflite import to_tflite
 
-__all__ = ["ExportReport", "to_saved_model", "to_stablehlo", "to_tflite"]
+__all__ = [
+    "ExportReport",
+    "streaming_to_saved_model",
+    "streaming_to_tflite",
+    "to_saved_model",
+    "to_stablehlo",
+    "to_tflite",
+]

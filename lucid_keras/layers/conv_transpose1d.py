@@ -74,37 +74,38 @@ class ConvTranspose1d(keras.layers.Layer):
     >>> decoder
     ConvTranspose1d(64, 32, kernel_size=3, stride=1, padding=1)
 
-    Note on `jit_compile`: a compiled layer is compiled anew for every input length, and on the CPU that buys little
-    (`make bench-jit` measures it), so it is yours to ask for. A layer inside a model compiled with `jit_compile=True`
-    is compiled with it either way. Where XLA cannot compile, the call raises; it never runs uncompiled instead.
+    Note on `jit_compile`: XLA compiles anew for every input length, which takes as long as ten to fifty calls, and in
+    a graph gains little on the CPU (`tests/benchmarks/NOTES.md` has the measurement). So it is yours to ask for, where
+    lengths are fixed. Inside a model compiled with `jit_compile=True` the layer is compiled either way. Where XLA
+    cannot compile, the call raises; it never runs uncompiled instead.
 
     Source: V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning", arXiv:1603.07285.
     """
 
     def __init__(
         self,
-        in_channels,
-        out_channels,
-        kernel_size,
-        stride=1,
-        padding=0,
-        output_padding=0,
-        groups=1,
-        bias=True,
-        dilation=1,
-        device=None,
-        dtype=None,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int],
+        stride: int | tuple[int] = 1,
+        padding: int | tuple[int] = 0,
+        output_padding: int | tuple[int] = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: int | tuple[int] = 1,
+        device: str | None = None,
+        dtype: str | keras.DTypePolicy | None = None,
         *,
-        data_format="channels_first",
-        lowering="auto",
-        jit_compile=False,
-        weight_initializer=None,
-        bias_initializer=None,
-        weight_regularizer=None,
-        bias_regularizer=None,
-        weight_constraint=None,
-        bias_constraint=None,
-        name=None,
+        data_format: str = "channels_first",
+        lowering: str = "auto",
+        jit_compile: bool = False,
+        weight_initializer: str | keras.Initializer | None = None,
+        bias_initializer: str | keras.Initializer | None = None,
+        weight_regularizer: str | keras.Regularizer | None = None,
+        bias_regularizer: str | keras.Regularizer | None = None,
+        weight_constraint: str | keras.constraints.Constraint | None = None,
+        bias_constraint: str | keras.constraints.Constraint | None = None,
+        name: str | None = None,
         **kwargs,
     ):
         geometry = ConvTranspose1dGeometry(
@@ -161,7 +162,7 @@ class ConvTranspose1d(keras.layers.Layer):
                     constraint=self.bias_constraint,
                 )
 
-    def call(self, x, output_size=None):
+    def call(self, x, output_size: int | tuple[int, ...] | None = None):
         """`x` to the output; `output_size` (int, 1-tuple or the whole shape) takes output_padding's place."""
         return ops.apply_layer(
             self.geometry,
@@ -174,7 +175,7 @@ class ConvTranspose1d(keras.layers.Layer):
             jit_compile=self.jit_compile,
         )
 
-    def forward(self, x, output_size=None):
+    def forward(self, x, output_size: int | tuple[int, ...] | None = None):
         """PyTorch's name for calling the layer."""
         return self(x, output_size=output_size)
 
@@ -219,7 +220,7 @@ class ConvTranspose1d(keras.layers.Layer):
             config = {**config, "device": None}
         return super().from_config(config)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         """The arguments as PyTorch and Lucid print them: those that differ from the default after the first five."""
         g = self.geometry
         later = {"output_padding": (g.output_padding, 0), "groups": (g.groups, 1), "bias": (self.use_bias, True)}

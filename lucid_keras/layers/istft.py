@@ -1,6 +1,7 @@
 """`ISTFT`: the inverse short-time Fourier transform as one transposed convolution of builtin operations."""
 
 import functools
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -53,14 +54,14 @@ class ISTFT(keras.layers.Layer):
 
     def __init__(
         self,
-        n_fft,
-        hop_length=None,
-        win_length=None,
-        window="hann",
-        center=True,
-        data_format="channels_first",
-        dtype=None,
-        name=None,
+        n_fft: int,
+        hop_length: int | None = None,
+        win_length: int | None = None,
+        window: str | Sequence[float] = "hann",
+        center: bool = True,
+        data_format: str = "channels_first",
+        dtype: str | keras.DTypePolicy | None = None,
+        name: str | None = None,
         **kwargs,
     ):
         super().__init__(dtype=dtype, name=name, **kwargs)

@@ -1,0 +1,45 @@
+# Everything starts from here: each target makes the environment it needs, with any Python from 3.11 to 3.13.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo test lint sweep bench clean
+
+help:
+	@echo "make demo   install, then reconstruct a recording in Keras and under LiteRT (saved_models/demo/)"
+	@echo "make test   install, then lint and run the tests (PYTEST_ARGS=... is passed on)"
+	@echo "make sweep  install, then the long sweeps: 2,000 random configurations and more (about an hour)"
+	@echo "make bench  install, then time the operation against its peers and write the README's tables (about an hour)"
+	@echo "make lint   install, then formatting, style and the layering contract"
+	@echo "make clean  remove the environment and every cache"
+
+demo: $(VENV)/.demo
+	$(BIN)/lucid-keras demo
+
+test: lint
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+sweep: $(VENV)/.test
+	$(BIN)/python -m pytest -m sweep -v $(PYTEST_ARGS)
+
+bench: $(VENV)/.test $(VENV)/.bench
+	PYTHONPATH=tests $(BIN)/python -m benchmarks
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.report
+
+# One stamp an extra, so that `make demo` installs no PyTorch.
+$(VENV)/.%: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v >= (3, 11) or sys.exit(f"lucid_keras needs Python 3.11 or newer. Received: {sys.executable} {v[0]}.{v[1]}; set PYTHON=python3.12, say")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[$*]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info saved_models/demo
+	rm -rf .pytest_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,182 @@
+"""BigVGAN's generator in Keras, whose anti-aliased activations are depthwise transposed convolutions.
+
+    python examples/bigvgan_generator.py                          random weights, compared with transformers' model
+    python examples/bigvgan_generator.py --checkpoint FILE        your weights, the authors' names or transformers'
+
+Every activation upsamples its input twofold, applies a periodic function, and goes back, each time through a low-pass
+filter: one `conv_transpose1d` with `groups=channels`. Other converters make one operation of each channel. The
+replicated border that the upsampling would trim again is folded into `padding`.
+
+The layers have the names of `transformers.Qwen2_5OmniToken2WavBigVGANModel` and of the authors' code, which agree.
+
+Source: S. Lee et al., "BigVGAN", arXiv:2206.04658; T. Karras et al., "Alias-Free GAN", arXiv:2106.12423.
+"""
+
+import argparse
+import pathlib
+import tempfile
+
+import keras
+import numpy as np
+import tensorflow as tf
+from comparison import print_comparison
+
+import lucid_keras as lk
+
+RATIO, TAPS = 2, 12
+SAMPLE_RATE = 24_000
+
+# The filters follow from RATIO and TAPS; the authors' checkpoints hold them all the same.
+WITHOUT_FILTERS = {r"\.filter$": None}
+
+
+def low_pass_filter(cutoff, half_width, taps):
+    """A Kaiser-windowed sinc of unit sum; cutoff and half the transition's width in cycles per sample; `taps` even."""
+    attenuation = 2.285 * (taps // 2 - 1) * np.pi * 4 * half_width + 7.95  # dB
+    if attenuation > 50:
+        beta = 0.1102 * (attenuation - 8.7)
+    else:
+        beta = 0.5842 * max(attenuation - 21, 0) ** 0.4 + 0.07886 * max(attenuation - 21, 0)
+    time = np.arange(-(taps // 2), taps // 2) + 0.5
+    weights = np.kaiser(taps, beta) * np.sinc(2 * cutoff * time)
+    return (weights / weights.sum()).astype(np.float32)
+
+
+def replicate(x, before, after):
+    """`x [batch, length, channels]` with its first and its last position repeated."""
+    batch, length, channels = x.shape
+    one = [-1 if batch is None else batch, 1, channels]
+    first, last = tf.slice(x, [0, 0, 0], one), x[:, -1:] if length is None else tf.slice(x, [0, length - 1, 0], one)
+    border = [edge * tf.ones([1, count, 1], x.dtype) for edge, count in ((first, before), (last, after))]
+    return tf.concat([border[0], x, border[1]], axis=1)
+
+
+@keras.saving.register_keras_serializable(package="bigvgan")
+class AntiAliasedSnake(keras.layers.Layer):
+    """`x + sin(x * exp(alpha))**2 / exp(beta)`, computed at twice the rate, on `[batch, length, channels]`."""
+
+    def build(self, shape):
+        self.alpha = self.add_weight(name="alpha", shape=shape[-1:], initializer="zeros")
+        self.beta = self.add_weight(name="beta", shape=shape[-1:], initializer="zeros")
+        low_pass = low_pass_filter(0.5 / RATIO, 0.6 / RATIO, TAPS)
+        self._interpolation = np.tile(RATIO * low_pass, (shape[-1], 1, 1))
+        self._decimation = np.tile(low_pass[np.newaxis, :, np.newaxis, np.newaxis], (1, 1, shape[-1], 1))
+
+    def call(self, x):
+        border = TAPS // RATIO - 1
+        x = lk.conv_transpose1d(
+            replicate(x, border, border),
+            tf.constant(self._interpolation, x.dtype),
+            stride=RATIO,
+            padding=border * RATIO + (TAPS - RATIO) // 2,
+            groups=x.shape[-1],
+            data_format="channels_last",
+        )
+        x = x + tf.square(tf.sin(x * tf.exp(self.alpha))) / (tf.exp(self.beta) + 1e-9)
+        x = tf.expand_dims(replicate(x, TAPS // 2 - 1, TAPS // 2), 1)
+        kernel = tf.constant(self._decimation, x.dtype)
+        return tf.squeeze(tf.nn.depthwise_conv2d(x, kernel, strides=[1, RATIO, RATIO, 1], padding="VALID"), 1)
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+def bigvgan_generator(
+    mel_dim=80,
+    upsample_initial_channel=1536,
+    resblock_kernel_sizes=(3, 7, 11),
+    resblock_dilation_sizes=((1, 3, 5), (1, 3, 5), (1, 3, 5)),
+    upsample_rates=(5, 3, 2, 2, 2, 2),
+    upsample_kernel_sizes=(11, 7, 4, 4, 4, 4),
+):
+    """The generator as a `keras.Model` of a mel spectrogram `[batch, frames, mel_dim]`, normalised to -1..1, to samples
+    `[batch, samples, 1]`.
+
+    The arguments are those of `transformers.Qwen2_5OmniBigVGANConfig`, whose defaults these are.
+    """
+
+    def conv(x, filters, taps, name, dilation=1, bias=True):
+        return keras.layers.Conv1D(filters, taps, dilation_rate=dilation, padding="same", use_bias=bias, name=name)(x)
+
+    def residual_block(x, channels, taps, dilations, name):
+        for index, dilation in enumerate(dilations):
+            y = AntiAliasedSnake(name=f"{name}.activations.{2 * index}.act")(x)
+            y = conv(y, channels, taps, f"{name}.convs1.{index}", dilation)
+            y = AntiAliasedSnake(name=f"{name}.activations.{2 * index + 1}.act")(y)
+            x = x + conv(y, channels, taps, f"{name}.convs2.{index}")
+        return x
+
+    mel = keras.Input((None, mel_dim))
+    channels = upsample_initial_channel
+    x = conv(mel, channels, 7, "conv_pre")
+    kinds = len(resblock_kernel_sizes)
+    for stage, (rate, taps) in enumerate(zip(upsample_rates, upsample_kernel_sizes, strict=True)):
+        x = lk.ConvTranspose1d(
+            channels,
+            channels // 2,
+            kernel_size=taps,
+            stride=rate,
+            padding=(taps - rate) // 2,
+            data_format="channels_last",
+            name=f"ups.{stage}.0",
+        )(x)
+        channels //= 2
+        blocks = zip(resblock_kernel_sizes, resblock_dilation_sizes, strict=True)
+        x = keras.layers.Average()(
+            [
+                residual_block(x, channels, taps, dilations, f"resblocks.{stage * kinds + kind}")
+                for kind, (taps, dilations) in enumerate(blocks)
+            ]
+        )
+    x = AntiAliasedSnake(name="activation_post.act")(x)
+    x = conv(x, 1, 7, "conv_post", bias=False)
+    return keras.Model(mel, keras.ops.clip(x, -1, 1), name="bigvgan_generator")
+
+
+def reference_model(**configuration):
+    """transformers' model of the same configuration, random in every parameter."""
+    import torch
+    from transformers.models.qwen2_5_omni import configuration_qwen2_5_omni, modeling_qwen2_5_omni
+
+    torch.manual_seed(0)
+    config = configuration_qwen2_5_omni.Qwen2_5OmniBigVGANConfig(**configuration)
+    model = modeling_qwen2_5_omni.Qwen2_5OmniToken2WavBigVGANModel(config)
+    for name, parameter in model.named_parameters():
+        if name.endswith(("alpha", "beta")):
+            torch.nn.init.uniform_(parameter, -0.5, 0.5)
+        elif name.endswith("weight"):
+            torch.nn.init.normal_(parameter, std=0.7 * parameter[0].numel() ** -0.5)
+    return model.eval()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--checkpoint", help="a checkpoint with the authors' names or those of transformers")
+    parser.add_argument("--channels", type=int, default=512, help="upsample_initial_channel (the official: 1536)")
+    parser.add_argument("--seconds", type=float, default=0.5)
+    parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("bigvgan_generator.tflite"))
+    arguments = parser.parse_args()
+
+    generator = bigvgan_generator(upsample_initial_channel=arguments.channels)
+    frames = round(arguments.seconds * SAMPLE_RATE / 240)
+    log_mel = np.random.default_rng(0).normal(-4, 2, (1, frames, 80)).astype("float32")
+    if arguments.checkpoint is not None:
+        mel = np.clip(log_mel / 6, -1, 1)
+        lk.interop.load_state_dict(generator, arguments.checkpoint, rename=WITHOUT_FILTERS)
+        expected = np.asarray(generator(mel))
+    else:
+        import torch
+
+        reference = reference_model(upsample_initial_channel=arguments.channels)
+        with tempfile.TemporaryDirectory() as directory:
+            torch.save(reference.state_dict(), pathlib.Path(directory) / "bigvgan.pt")
+            lk.interop.load_state_dict(generator, pathlib.Path(directory) / "bigvgan.pt")
+        with torch.no_grad():
+            mel = reference.process_mel_spectrogram(torch.from_numpy(log_mel)).numpy()
+            expected = reference(torch.from_numpy(log_mel).mT).numpy()[np.newaxis, :, np.newaxis]
+    lk.export.to_tflite(generator, arguments.output, length=frames)
+    print_comparison(arguments.output, mel, generator(mel), expected, expected.shape[1] / SAMPLE_RATE)
+
+
+if __name__ == "__main__":
+    main()

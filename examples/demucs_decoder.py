@@ -1,0 +1,146 @@
+"""The waveform decoder of HTDemucs in Keras: skip, gated 1x3 convolution, transposed convolution, trim, GELU.
+
+    python examples/demucs_decoder.py                             random weights, compared with the block in PyTorch
+    python examples/demucs_decoder.py --checkpoint FILE           your `model.state_dict()`, the authors' names
+
+The authors' transposed convolution has no padding; its output is trimmed by a quarter of the kernel on the left and to
+the length of the skip's input on the right. The left trim and its mirror are `padding` here, which computes neither.
+
+Source: S. Rouard et al., "Hybrid Transformers for Music Source Separation", arXiv:2211.08553.
+"""
+
+import argparse
+import pathlib
+import tempfile
+
+import keras
+import numpy as np
+import tensorflow as tf
+from comparison import print_comparison
+
+import lucid_keras as lk
+
+SAMPLE_RATE = 44_100
+KERNEL, STRIDE = 8, 4
+
+# Of the whole model's names those of the waveform decoder.
+DECODER_ONLY = {r"^(?!tdecoder\.)": None}
+
+
+def lengths(samples, depth):
+    """The positions at each level of the encoder, samples first."""
+    levels = [samples]
+    for _ in range(depth):
+        levels.append(-(-levels[-1] // STRIDE))
+    return levels
+
+
+@keras.saving.register_keras_serializable(package="demucs")
+class TrimTo(keras.layers.Layer):
+    """The first `length` positions."""
+
+    def __init__(self, length, **kwargs):
+        super().__init__(**kwargs)
+        self.length = length
+
+    def call(self, x):
+        if x.shape[1] == self.length:
+            return x
+        return tf.slice(x, [0, 0, 0], [-1 if x.shape[0] is None else x.shape[0], self.length, x.shape[2]])
+
+    def compute_output_shape(self, shape):
+        return (shape[0], self.length, shape[2])
+
+    def get_config(self):
+        return {**super().get_config(), "length": self.length}
+
+
+def demucs_decoder(samples, channels=48, growth=2, depth=4, out_channels=8):
+    """The decoder for `samples` of audio as a `keras.Model`.
+
+    Its inputs are the skips of the encoder, deepest first, `[batch, positions, channels * growth**level]`; the first
+    of them has the transformer's output added. Its output is `[batch, samples, out_channels]`, sources times two.
+    """
+    levels = lengths(samples, depth)
+    widths = [channels * growth**level for level in range(depth)]
+    skips = [keras.Input((levels[level + 1], widths[level]), name=f"skip_{level}") for level in reversed(range(depth))]
+    x = None
+    for index, skip in enumerate(skips):
+        level = depth - 1 - index
+        x = skip if x is None else x + skip
+        x = keras.layers.Conv1D(2 * widths[level], 3, padding="same", name=f"tdecoder.{index}.rewrite")(x)
+        x = keras.ops.glu(x, axis=-1)
+        x = lk.ConvTranspose1d(
+            widths[level],
+            widths[level - 1] if level else out_channels,
+            kernel_size=KERNEL,
+            stride=STRIDE,
+            padding=KERNEL // 4,
+            data_format="channels_last",
+            name=f"tdecoder.{index}.conv_tr",
+        )(x)
+        x = TrimTo(levels[level])(x)
+        if level:
+            x = keras.ops.gelu(x, approximate=False)
+    return keras.Model(skips, x, name="demucs_decoder")
+
+
+def reference_model(channels=48, growth=2, depth=4, out_channels=8):
+    """The authors' `HDecLayer` chain as PyTorch modules with random weights, and the function that runs it."""
+    import torch
+    from torch import nn
+
+    torch.manual_seed(0)
+    blocks = nn.ModuleList()
+    for level in reversed(range(depth)):
+        width = channels * growth**level
+        out = channels * growth ** (level - 1) if level else out_channels
+        parts = {
+            "conv_tr": nn.ConvTranspose1d(width, out, KERNEL, STRIDE),
+            "rewrite": nn.Conv1d(width, 2 * width, 3, 1, 1),
+        }
+        blocks.append(nn.ModuleDict(parts))
+    model = nn.ModuleDict({"tdecoder": blocks}).eval()
+
+    @torch.no_grad()
+    def run(skips, samples):
+        x, levels = 0, lengths(samples, depth)
+        for index, (block, skip) in enumerate(zip(blocks, skips, strict=True)):
+            y = nn.functional.glu(block["rewrite"](x + torch.from_numpy(skip).mT), dim=1)
+            length = levels[depth - 1 - index]
+            x = block["conv_tr"](y)[..., KERNEL // 4 : KERNEL // 4 + length]
+            x = x if index == depth - 1 else nn.functional.gelu(x)
+        return x.mT.numpy()
+
+    return model, run
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--checkpoint", help="a checkpoint with the authors' names")
+    parser.add_argument("--samples", type=int, default=44_099)
+    parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("demucs_decoder.tflite"))
+    arguments = parser.parse_args()
+
+    import torch
+
+    decoder = demucs_decoder(arguments.samples)
+    reference, run = reference_model()
+    rng = np.random.default_rng(0)
+    skips = [rng.standard_normal((1, *skip.shape[1:])).astype("float32") for skip in decoder.inputs]
+    with tempfile.TemporaryDirectory() as directory:
+        checkpoint = arguments.checkpoint
+        if checkpoint is None:
+            checkpoint = pathlib.Path(directory) / "demucs.pt"
+            torch.save(reference.state_dict(), checkpoint)
+        lk.interop.load_state_dict(decoder, checkpoint, rename=DECODER_ONLY)
+        state = {name: torch.from_numpy(array) for name, array in lk.interop.read_state_dict(checkpoint).items()}
+    reference.load_state_dict({name: tensor for name, tensor in state.items() if name.startswith("tdecoder.")})
+    lk.export.to_tflite(decoder, arguments.output)
+    expected = run(skips, arguments.samples)
+    by_name = {skip.name: array for skip, array in zip(decoder.inputs, skips, strict=True)}
+    print_comparison(arguments.output, by_name, decoder(skips), expected, arguments.samples / SAMPLE_RATE)
+
+
+if __name__ == "__main__":
+    main()

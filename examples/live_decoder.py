@@ -1,0 +1,190 @@
+"""A neural audio decoder, live: one frame of 13 ms at a time through a `.tflite` file, equal to the whole decode.
+
+    python examples/live_decoder.py                              the recording beside the project
+    python examples/live_decoder.py speech_24k.wav               yours, mono, 24 kHz, 16 bit
+    python examples/live_decoder.py --weights decoder.weights.h5 your training's weights
+    python examples/live_decoder.py --minutes 60                 a stream of an hour, in constant memory
+
+The decoder has the shape of EnCodec's for 24 kHz: 75 frames a second of 128 numbers, two LSTM layers, upsampling by
+8, 5, 4 and 2 with a dilated residual block after each, everything causal. Without `--weights` its weights are random
+and so is its voice; what is shown is that the live decode is the whole decode, and how fast it is.
+
+Source: A. Défossez et al., "High Fidelity Neural Audio Compression", arXiv:2210.13438.
+"""
+
+import argparse
+import pathlib
+import resource
+import tempfile
+import time
+import wave
+
+import keras
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+import lucid_keras as lk
+
+SAMPLE_RATE = 24_000
+FRAME = 320  # samples
+LATENTS = 128
+RATIOS = (8, 5, 4, 2)
+RECORDING = pathlib.Path(__file__).parents[2] / "shared" / "data" / "real_audio_24k.wav"
+
+layers = keras.layers
+
+
+def causal_decoder(filters=32):
+    """EnCodec's decoder, frames `[batch, frames, 128]` to samples `[batch, frames * 320, 1]`."""
+    width = filters * 2 ** len(RATIOS)
+    latents = keras.Input((None, LATENTS))
+    x = layers.Conv1D(width, 7, padding="causal")(latents)
+    recurrent = layers.LSTM(width, return_sequences=True)(x)
+    recurrent = layers.LSTM(width, return_sequences=True)(recurrent)
+    x = layers.Add()([x, recurrent])
+    for ratio in RATIOS:
+        x = lk.ConvTranspose1d(width, width // 2, 2 * ratio, ratio, data_format="channels_last")(layers.ELU()(x))
+        x = layers.Cropping1D((0, ratio))(x)  # the taps that reach past the last frame
+        width //= 2
+        residual = layers.Conv1D(width // 2, 3, padding="causal")(layers.ELU()(x))
+        residual = layers.Conv1D(width, 1)(layers.ELU()(residual))
+        x = layers.Add()([layers.Conv1D(width, 1)(x), residual])
+    return keras.Model(latents, layers.Conv1D(1, 7, padding="causal")(layers.ELU()(x)), name="decoder")
+
+
+class LiveDecoder:
+    """A streaming `.tflite` file: a frame in, 320 samples out, the states in between."""
+
+    def __init__(self, path, threads=1):
+        interpreter = Interpreter(str(path), num_threads=threads)
+        self.step = interpreter.get_signature_runner("step")
+        self.initial_state = interpreter.get_signature_runner("initial_state")
+        self.states = self.initial_state()
+
+    def decode(self, frame):
+        """`[batch, 1, 128]` to `[batch, 320, 1]`."""
+        self.states = self.step(x=frame, **self.states)
+        return self.states.pop("y")
+
+    def reset(self, rows=None):
+        """Begin the streams at `rows`, a mask of the batch, anew; all of them without a mask."""
+        for name, beginning in self.initial_state().items():
+            if rows is None:
+                self.states[name] = beginning
+            else:
+                self.states[name][rows] = beginning[rows]
+
+
+def latents_of(path):
+    """The recording as latents `[1, frames, 128]`: each frame's lowest cosine coefficients, for want of an encoder."""
+    with wave.open(str(path)) as recording:
+        if (recording.getnchannels(), recording.getframerate(), recording.getsampwidth()) != (1, SAMPLE_RATE, 2):
+            raise SystemExit(f"the recording must be mono, {SAMPLE_RATE} Hz, 16 bit. Received: {recording.getparams()}")
+        samples = np.frombuffer(recording.readframes(recording.getnframes()), "<i2") / 2**15
+    frames = samples[: len(samples) // FRAME * FRAME].reshape(-1, FRAME)
+    basis = np.cos(np.pi / FRAME * np.outer(np.arange(FRAME) + 0.5, np.arange(LATENTS))) / np.sqrt(FRAME)
+    return (4 * frames @ basis).astype("float32")[np.newaxis]
+
+
+def write_wav(path, samples):
+    """16 bit, at most full scale."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes((np.clip(samples / max(1, np.abs(samples).max()), -1, 1) * 32767).astype("<i2").tobytes())
+
+
+def relative_error(live, whole):
+    return np.abs(live - whole).max() / np.abs(whole).max()
+
+
+def decode_live(live, latents):
+    """All frames, one by one, and the seconds that each took."""
+    pieces, seconds = [], []
+    for frame in range(latents.shape[1]):
+        start = time.perf_counter()
+        pieces.append(live.decode(latents[:, frame : frame + 1]))
+        seconds.append(time.perf_counter() - start)
+    return np.concatenate(pieces, axis=1), np.array(seconds)
+
+
+def show_reset(live, latents, whole):
+    """A stream broken off in the middle and begun anew gives the whole decode again."""
+    live.reset()
+    decode_live(live, latents[:, 5:12])
+    live.reset()
+    again, _ = decode_live(live, latents[:, :50])
+    print(f"reset in mid-stream:        relative error {relative_error(again, whole[:, : 50 * FRAME]):.1e}")
+
+
+def show_two_streams(streaming, directory, latents, whole):
+    """Two streams in one batch; after 20 frames the second begins anew, the first goes on."""
+    path = lk.export.streaming_to_tflite(streaming, directory / "two_streams.tflite", batch=2)
+    live = LiveDecoder(path)
+    both = np.concatenate([latents[:, :40], latents[:, 7:47]])
+    decode_live(live, both[:, :20])
+    live.reset(np.array([False, True]))
+    both[1, 20:] = latents[0, :20]
+    samples, _ = decode_live(live, both[:, 20:])
+    first = relative_error(samples[:1], whole[:, 20 * FRAME : 40 * FRAME])
+    second = relative_error(samples[1:], whole[:, : 20 * FRAME])
+    print(f"two streams, one reset:     relative errors {first:.1e} and {second:.1e}")
+
+
+def show_long_stream(live, latents, minutes):
+    """The recording over and over; the process's peak memory after the first second and at the end."""
+    live.reset()
+    frames, peak = round(minutes * 60 * SAMPLE_RATE / FRAME), None
+    for frame in range(frames):
+        live.decode(latents[:, frame % latents.shape[1]][:, np.newaxis])
+        if frame == 75:
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak
+    print(f"a stream of {minutes:g} minutes:     {frames} frames, peak memory grew by {grown / 1024:.1f} MiB")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recording", nargs="?", type=pathlib.Path, default=RECORDING, help="mono, 24 kHz, 16 bit")
+    parser.add_argument("--weights", help="a .weights.h5 file of causal_decoder()")
+    parser.add_argument("--filters", type=int, default=32, help="EnCodec's 32; fewer for a smaller decoder")
+    parser.add_argument("--quantization", default="float32", choices=["float32", "dynamic_int8"])
+    parser.add_argument("--minutes", type=float, default=0.5, help="of the long stream")
+    parser.add_argument("--seconds", type=float, default=20, help="of the recording to decode")
+    parser.add_argument("--output", type=pathlib.Path, help="the decoded WAV; default: a temporary folder")
+    arguments = parser.parse_args()
+
+    keras.utils.set_random_seed(0)
+    decoder = causal_decoder(arguments.filters)
+    if arguments.weights:
+        decoder.load_weights(arguments.weights)
+    latents = latents_of(arguments.recording)[:, : round(arguments.seconds * SAMPLE_RATE / FRAME)]
+    streaming = lk.StreamingModel(decoder)
+    with tempfile.TemporaryDirectory() as directory:
+        directory = pathlib.Path(directory)
+        path = lk.export.streaming_to_tflite(
+            streaming, directory / "decoder.tflite", quantization=arguments.quantization
+        )
+        print(f"{path.name}: {path.stat().st_size / 1e6:.1f} MB, {arguments.quantization}, latency {streaming.latency}")
+        live = LiveDecoder(path)
+        samples, seconds = decode_live(live, latents)
+        whole = decoder.predict(latents, verbose=0)
+        print(
+            f"live against whole decode:  relative error {relative_error(samples, whole):.1e}, {samples.size} samples"
+        )
+        p50, p99 = 1e3 * np.percentile(seconds, [50, 99])
+        budget = 1e3 * FRAME / SAMPLE_RATE
+        print(f"each frame of {budget:.1f} ms:      {p50:.2f} ms (p50), {p99:.2f} ms (p99)")
+        print(f"real-time factor:           {seconds.sum() / (samples.size / SAMPLE_RATE):.3f}")
+        if arguments.quantization == "float32":
+            show_reset(live, latents, whole)
+            show_two_streams(streaming, directory, latents, whole)
+        show_long_stream(live, latents, arguments.minutes)
+        output = arguments.output or pathlib.Path(tempfile.gettempdir()) / "live_decoder.wav"
+        write_wav(output, samples[0, :, 0])
+        print(f"written: {output}")
+
+
+if __name__ == "__main__":
+    main()

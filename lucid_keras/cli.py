@@ -1,0 +1,65 @@
+"""The command line, `lucid-keras`: arguments in, one line for an error, the work in the modules it calls."""
+
+import argparse
+import pathlib
+import sys
+
+from lucid_keras.version import __version__
+
+
+def main(arguments=None):
+    """Run a command; returns the exit status."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        parsed.handler(parsed)
+    except (ImportError, OSError, ValueError) as error:
+        print(f"lucid-keras: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("lucid-keras: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="lucid-keras", description="The 1-D transposed convolution from training to the phone."
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    demo = commands.add_parser(
+        "demo",
+        help="reconstruct a recording with a transposed convolution, in Keras and under LiteRT",
+        description="Reads a recording, computes its STFT, reconstructs it with an inverse STFT that is a transposed "
+        "convolution, exports that to a .tflite file, runs the file, and writes file, sound and picture.",
+        epilog="example: lucid-keras demo --audio speech.wav --out results",
+    )
+    demo.add_argument("--audio", type=pathlib.Path, metavar="FILE", help="a WAV or FLAC file (default: a guitar)")
+    demo.add_argument("--out", type=pathlib.Path, default=pathlib.Path("saved_models/demo"), metavar="DIR")
+    demo.set_defaults(handler=_demo)
+    version = commands.add_parser(
+        "version", help="print the versions that results depend on", epilog="example: lucid-keras version"
+    )
+    version.set_defaults(handler=_version)
+    return parser
+
+
+def _demo(parsed):
+    from lucid_keras import demo
+
+    try:
+        from rich.console import Console
+    except ImportError:
+        raise ImportError("the demo needs rich: pip install 'lucid_keras[demo]'") from None
+    console = Console()
+    demo.print_result(demo.run(parsed.audio, parsed.out, console), console)
+
+
+def _version(parsed):
+    from importlib.metadata import PackageNotFoundError, version
+
+    print(f"lucid_keras {__version__}")
+    for package in ("tensorflow", "keras", "numpy", "ai-edge-litert", "ai-edge-quantizer"):
+        try:
+            print(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            print(f"{package} not installed")

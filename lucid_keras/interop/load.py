@@ -1,0 +1,179 @@
+"""`load_state_dict` and `to_state_dict`: a PyTorch state dict into a Keras layer's or model's variables, and back."""
+
+import collections.abc
+import dataclasses
+import re
+
+import keras
+import numpy as np
+
+from lucid_keras.interop.layouts import BESIDE, slots_of
+from lucid_keras.interop.misfit import misfit_message
+from lucid_keras.interop.naming import joined, named_layers
+from lucid_keras.interop.state_dict import read_state_dict
+from lucid_keras.interop.weight_norm import fold_weight_norm
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadReport:
+    """The names that were loaded, those that the checkpoint lacks, and those that the target has no place for."""
+
+    loaded: tuple[str, ...]
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+
+
+def load_state_dict(target, source, *, rename=None, strict=True):
+    """Load a PyTorch or Lucid state dict into a Keras layer or model, each weight turned into Keras's layout.
+
+    `ConvTranspose1d` takes its weights as they are; so does any layer of your own that holds PyTorch's shapes, under
+    its variables' names. Keras's Conv1D, Conv2D, Conv3D, their transposes, DepthwiseConv1D and 2D, Dense, Embedding,
+    LSTM, GRU, SimpleRNN, Bidirectional, LayerNormalization, BatchNormalization, GroupNormalization, RMSNormalization
+    and PReLU are turned. Weight norm, in both spellings, is folded. Either all of it is loaded or, when this raises,
+    nothing.
+
+    Args:
+        target: a built `keras.Layer` or `keras.Model`. A layer in a functional or sequential model is known by its
+            name, which may contain dots; one in a subclassed layer by its attribute: `blocks.0.conv`.
+        source: a path for `read_state_dict`, or a mapping of name to array.
+        rename: how the source's names become the target's: a function of a name that gives a name or None, which drops
+            the entry; or a dict of regular expressions to their replacements or None, applied in its order, such as
+            `{r"^module\\.": "", r"^discriminator\\.": None}`. Default None: they are the same.
+        strict: whether names on one side alone are an error. Default True. A wrong shape always is.
+
+    Returns:
+        A `LoadReport` of the names: `loaded`, `missing` and `unexpected`.
+
+    Raises:
+        ValueError: names or shapes do not fit; all of them are listed, each with the nearest candidate. Or the target
+            is not built, or weights are normalised in a way that cannot be folded.
+        TypeError: an array's kind of number is not its variable's.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from lucid_keras import ConvTranspose1d
+    >>> up = ConvTranspose1d(1, 1, kernel_size=2, stride=2)
+    >>> weight = np.array([[[1.0, 2.0]]], "float32")
+    >>> state = {"generator.up.weight": weight, "generator.up.bias": np.zeros(1, "float32")}
+    >>> load_state_dict(up, state, rename={r"^generator\\.up\\.": ""}).loaded
+    ('weight', 'bias')
+    """
+    state = source if isinstance(source, collections.abc.Mapping) else read_state_dict(source)
+    state = fold_weight_norm(_renamed({name: np.asarray(array) for name, array in state.items()}, rename))
+    slots = _named_slots(target)
+    expected = {joined(layer, entry): shape for layer, slot in slots for entry, shape in slot.shapes.items()}
+    permitted = expected.keys() | _entries_beside(target).keys()
+    missing = sorted(expected.keys() - state.keys())
+    unexpected = sorted(state.keys() - permitted)
+    wrong = sorted(name for name in expected.keys() & state.keys() if state[name].shape != tuple(expected[name]))
+    if wrong or (strict and (missing or unexpected)):
+        raise ValueError(misfit_message(expected, state, missing, unexpected, wrong, strict))
+    assignments = []
+    for layer, slot in slots:
+        names = [joined(layer, entry) for entry in slot.shapes]
+        if all(name in state for name in names):
+            _check_numbers(names, state, slot.variable)
+            assignments.append((names, slot.variable, slot.from_torch(*(state[name] for name in names))))
+    for _, variable, value in assignments:
+        variable.assign(value)
+    loaded = tuple(name for names, _, _ in assignments for name in names)
+    return LoadReport(loaded, tuple(missing), tuple(unexpected))
+
+
+def to_state_dict(target):
+    """The variables of a Keras layer or model as a state dict that PyTorch loads: names, shapes and layouts.
+
+    Args:
+        target: a built `keras.Layer` or `keras.Model`, named as for `load_state_dict`.
+
+    Returns:
+        A dict of name to NumPy array, in the target's order. An LSTM's one bias becomes `bias_ih_l0`, beside a
+        `bias_hh_l0` of zeros. bfloat16 becomes float32.
+
+    Raises:
+        ValueError: the target is not built, or holds no variables.
+
+    Example:
+
+    >>> from lucid_keras import ConvTranspose1d
+    >>> {name: array.shape for name, array in to_state_dict(ConvTranspose1d(4, 2, kernel_size=3)).items()}
+    {'weight': (4, 2, 3), 'bias': (2,)}
+    """
+    state = {}
+    for layer, slot in _named_slots(target):
+        arrays = slot.to_torch(_value(slot.variable))
+        state |= {
+            joined(layer, entry): np.ascontiguousarray(array).reshape(array.shape)
+            for entry, array in zip(slot.shapes, arrays, strict=True)
+        }
+    return state | _entries_beside(target)
+
+
+def _value(variable):
+    value = variable.value.numpy()
+    return value if value.dtype.kind in "fiub" else value.astype(np.float32)
+
+
+def _named_slots(target):
+    if not isinstance(target, keras.Layer):
+        raise TypeError(f"target must be a keras.Layer or keras.Model. Received: {type(target).__name__}")
+    slots = [(name, slot) for name, layer in named_layers(target) for slot in slots_of(layer)]
+    if not slots:
+        raise ValueError(f"target must be built and have variables. Received: {target.name!r}, which has none")
+    names = [joined(layer, entry) for layer, slot in slots for entry in slot.shapes]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"each variable of the target must have a name of its own. Received: {', '.join(twice)} twice")
+    return slots
+
+
+def _entries_beside(target):
+    """What PyTorch's layers write beside their variables, for the layers of the target."""
+    return {
+        joined(name, entry): value
+        for name, layer in named_layers(target)
+        for kind, entries in BESIDE.items()
+        if isinstance(layer, kind)
+        for entry, value in entries.items()
+    }
+
+
+def _check_numbers(names, state, variable):
+    floating = keras.backend.is_float_dtype(variable.dtype)
+    for name in names:
+        if (state[name].dtype.kind == "f") != floating or state[name].dtype.kind not in "fiub":
+            raise TypeError(
+                f"an array's kind of number must be its variable's. Received: {name} of dtype {state[name].dtype} "
+                f"for a variable of dtype {variable.dtype}"
+            )
+
+
+def _renamed(state, rename):
+    if rename is None:
+        return state
+    new_name = rename if callable(rename) else _by_expressions(rename)
+    renamed = {}
+    for name, array in state.items():
+        new = new_name(name)
+        if new in renamed:
+            raise ValueError(f"rename must give different names. Received: {new!r} for {name!r} and for another")
+        if new is not None:
+            renamed[new] = array
+    return renamed
+
+
+def _by_expressions(expressions):
+    """The function of a name that applies regular expressions in order; one whose replacement is None drops it."""
+    compiled = [(re.compile(pattern), replacement) for pattern, replacement in expressions.items()]
+
+    def new_name(name):
+        for pattern, replacement in compiled:
+            if replacement is None:
+                if pattern.search(name):
+                    return None
+            else:
+                name = pattern.sub(replacement, name)
+        return name
+
+    return new_name

@@ -1,0 +1,233 @@
+"""`read_state_dict`: a checkpoint file to a dict of NumPy arrays; nothing in the file is executed. No TensorFlow."""
+
+import io
+import math
+import pathlib
+import re
+import zipfile
+import zlib
+
+import numpy as np
+
+from lucid_keras.interop.lucid_file import read_lucid
+from lucid_keras.interop.raw_tensor import array_of
+
+TORCH_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin")
+ZIP_MAGIC = b"PK\x03\x04"
+
+# What a file may unfold to in memory: legitimate ones stay far below, a zip bomb reaches a thousand times its size.
+MAX_EXPANSION = 16
+SMALL = 64 << 20
+
+SAFETENSORS_DTYPES = {"BF16": "bfloat16", "BOOL": "bool", "C64": "complex64"}
+SAFETENSORS_DTYPES |= {
+    f"{kind}{bits}": f"{name}{bits}"
+    for kind, name, sizes in (
+        ("F", "float", (16, 32, 64)),
+        ("I", "int", (8, 16, 32, 64)),
+        ("U", "uint", (8, 16, 32, 64)),
+    )
+    for bits in sizes
+}
+
+
+def read_state_dict(path, key=None):
+    """Read the tensors of a checkpoint by name. No code in the file is executed.
+
+    Args:
+        path: a `.safetensors` or `.npz` file, a PyTorch `.pt`, `.pth`, `.ckpt` or `.bin` file (read by torch with
+            `weights_only=True`; torch must be installed for these only), a Lucid `.lucid` file of format 1 or 2, or
+            the directory of a sharded Lucid checkpoint.
+        key: where the state dict lies in a file that wraps it, `"generator"` or nested `"model.generator"`. Default
+            None: at the top, or under `"state_dict"`, or under the one key that holds tensors.
+
+    Returns:
+        A dict of name to NumPy array in the file's order. bfloat16 and 8-bit floats, which NumPy lacks, become
+        float32, which holds them exactly. Entries that are not tensors are left out.
+
+    Raises:
+        ValueError: the file is damaged, is not what its name says, unfolds to far more than its size, or holds
+            several state dicts and `key` names none of them.
+        ImportError: the format needs a package that is not installed; the message names it.
+
+    Example:
+
+    >>> import pathlib, tempfile, numpy as np
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "decoder.npz"
+    >>> np.savez(path, **{"up.weight": np.zeros((16, 8, 4), "float32")})
+    >>> {name: array.shape for name, array in read_state_dict(path).items()}
+    {'up.weight': (16, 8, 4)}
+    """
+    path = pathlib.Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"there must be a checkpoint at the path. Received: path={str(path)!r}")
+    read = READERS.get("" if path.is_dir() else path.suffix.lower())
+    if read is None:
+        raise ValueError(
+            f"a checkpoint's name must end in one of {', '.join(filter(None, READERS))}, or be a sharded Lucid "
+            f"checkpoint's directory. Received: path={str(path)!r}"
+        )
+    tensors = _state_dict_in(read(path), key, path)
+    limit = _largest_content(path)
+    held = sum(math.prod(tensor.shape) * tensor.itemsize for tensor in tensors.values())
+    if held > limit:  # torch's tensors may be views that repeat few numbers many times
+        raise ValueError(f"a file of this size holds at most {limit} bytes. Received: {path} with {held}")
+    return {
+        name: tensor if isinstance(tensor, np.ndarray) else _array_of_tensor(name, tensor)
+        for name, tensor in tensors.items()
+    }
+
+
+def _read_safetensors(path):
+    try:
+        import safetensors
+    except ImportError:
+        raise ImportError("reading .safetensors needs safetensors: pip install 'lucid_keras[interop]'") from None
+    try:
+        tensors = safetensors.deserialize(path.read_bytes())
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path} is not a readable .safetensors file: {error}") from error
+    return {name: _safetensor(name, tensor) for name, tensor in tensors}
+
+
+def _safetensor(name, tensor):
+    code = tensor["dtype"]
+    if code in SAFETENSORS_DTYPES:
+        return array_of(tensor["data"], tensor["shape"], SAFETENSORS_DTYPES[code])
+    raise ValueError(
+        f"a tensor's dtype must be one of {', '.join(SAFETENSORS_DTYPES)}. Received: {name} of dtype {code}"
+    )
+
+
+def _read_npz(path):
+    try:
+        archive = _checked_archive(path)
+        return {name.removesuffix(".npy"): _npy(archive.read(name)) for name in archive.namelist()}
+    except (zipfile.BadZipFile, ValueError, EOFError, OSError, RuntimeError, zlib.error) as error:
+        raise ValueError(f"{path} is not a readable .npz file: {error!s:.500}") from error
+
+
+def _checked_archive(path):
+    """The archive in a file, checked to unfold to no more than it may. It is read from memory, where a length that
+    the archive claims cannot make a read allocate more than there is."""
+    archive = zipfile.ZipFile(io.BytesIO(path.read_bytes()))
+    total = sum(member.file_size for member in archive.infolist())
+    if total > _largest_content(path):
+        raise ValueError(f"it unfolds to {total} bytes, more than {_largest_content(path)}")
+    if any(member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for member in archive.infolist()):
+        raise ValueError("its members must be stored or deflated")
+    return archive
+
+
+def _npy(content):
+    """The array of a `.npy` file's bytes, its size checked before it is allocated; pickled objects are refused."""
+    stream = io.BytesIO(content)
+    version = np.lib.format.read_magic(stream)
+    headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in headers:
+        raise ValueError(f"the .npy format version must be 1.0 or 2.0, not {version}")
+    shape, fortran_order, dtype = headers[version](stream)
+    if dtype.kind not in "fciub" or dtype.byteorder == ">":
+        raise ValueError(f"an array must be numeric and little-endian, not of dtype {dtype}")
+    array = array_of(stream.read(), shape[::-1] if fortran_order else shape, dtype.name)
+    return array.T if fortran_order else array
+
+
+def _read_torch(path):
+    try:
+        import torch
+    except ImportError:
+        raise ImportError(
+            f"reading a PyTorch file ({', '.join(TORCH_SUFFIXES)}) needs torch: pip install torch; or save it as "
+            f".safetensors where torch is. Received: path={str(path)!r}"
+        ) from None
+    try:
+        with open(path, "rb") as file:
+            if file.read(4) == ZIP_MAGIC:  # else the form before PyTorch 1.6
+                _checked_archive(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises nearly every type for a damaged or a refused file
+        refused = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))
+        reason = (
+            f"it holds more than tensors, {refused[1]}; where you trust it, load it in PyTorch and save its state dict"
+            if refused
+            else f"{type(error).__name__}: {error!s:.200}"
+        )
+        raise ValueError(f"{path} cannot be read with weights_only=True: {reason}") from error
+
+
+def _array_of_tensor(name, tensor):
+    """The array of a torch tensor; torch is here, since the tensor is."""
+    import torch
+
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
+        raise ValueError(
+            "a tensor must be dense and hold plain numbers. "
+            f"Received: {name} of {tensor.layout}, {tensor.dtype}, on {tensor.device}"
+        )
+    tensor = tensor.detach().resolve_conj().resolve_neg()
+    if tensor.dtype == torch.bfloat16 or (tensor.dtype.is_floating_point and tensor.element_size() == 1):
+        tensor = tensor.float()
+    return np.array(tensor.numpy())
+
+
+def _largest_content(path):
+    files = path.iterdir() if path.is_dir() else [path]
+    return max(SMALL, MAX_EXPANSION * sum(file.stat().st_size for file in files))
+
+
+READERS = {
+    ".safetensors": _read_safetensors,
+    ".npz": _read_npz,
+    **dict.fromkeys(TORCH_SUFFIXES, _read_torch),
+    ".lucid": read_lucid,
+    "": read_lucid,
+}
+
+
+def _state_dict_in(content, key, path):
+    """The tensors by name within what a file holds: under `key`, at the top, or under the one key that holds any."""
+    where = str(path)
+    for part in _steps(content, key):
+        if not isinstance(content, dict) or part not in content:
+            raise ValueError(
+                f"key must lead to a state dict. Received: key={key!r}, and {where} holds {_held(content)}"
+            )
+        content, where = content[part], f"{where}[{part!r}]"
+    tensors = _tensors(content)
+    if not tensors and isinstance(content, dict):
+        inner = {name: _tensors(value) for name, value in content.items() if isinstance(name, str)}
+        inner = {name: found for name, found in inner.items() if found}
+        if "state_dict" in inner:
+            return inner["state_dict"]
+        if len(inner) > 1:
+            raise ValueError(
+                f"key must say which state dict is meant. Received: key=None, {where} holds {_held(inner)}"
+            )
+        tensors = next(iter(inner.values()), {})
+    if not tensors:
+        raise ValueError(f"a checkpoint must hold tensors by name. Received: {where}, which holds {_held(content)}")
+    return tensors
+
+
+def _steps(content, key):
+    """`key` as it is where the file has it so, else split at its dots."""
+    if key is None:
+        return ()
+    return (key,) if isinstance(content, dict) and key in content else key.split(".")
+
+
+def _tensors(content):
+    if not isinstance(content, dict):
+        return {}
+    return {name: value for name, value in content.items() if isinstance(name, str) and _is_tensor(value)}
+
+
+def _is_tensor(value):
+    return isinstance(value, np.ndarray) or (type(value).__module__.startswith("torch") and hasattr(value, "numel"))
+
+
+def _held(content):
+    if not isinstance(content, dict):
+        return f"no dict but {type(content).__name__}"
+    return f"the keys {', '.join(repr(name)[:60] for name in list(content)[:12])}" if content else "an empty dict"

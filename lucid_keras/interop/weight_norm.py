@@ -1,0 +1,94 @@
+"""Folding weight norm, in both of PyTorch's spellings, into the weights of a state dict."""
+
+import re
+
+import numpy as np
+
+PARAMETRIZED = re.compile(r"(?P<module>.*?)parametrizations\.(?P<name>\w+)\.(?P<part>.+)")
+WEIGHT_NORM_PARTS = ("original0", "original1")  # the magnitude g, the direction v
+
+
+def fold_weight_norm(state):
+    """A state dict with every weight-normalised pair replaced by the weight that it stands for.
+
+    `weight = g * v / ||v||`, the norm over all axes on which `g` has extent 1. PyTorch normalises over all axes but
+    `dim`, and its `g` has extent 1 on exactly those; so the axis needs no table of layer types. For a transposed
+    convolution with the default `dim=0` it is in_channels: `g` is `[in_channels, 1, 1]`.
+
+    Args:
+        state: a dict of name to array. `weight_g` and `weight_v` are one spelling,
+            `parametrizations.weight.original0` and `...original1` the other; `weight` may be any name that begins so,
+            as an LSTM's `weight_hh_l0`.
+
+    Returns:
+        A new dict in the order of the old, `weight` where the pair was, in the dtype of `v`.
+
+    Raises:
+        ValueError: half of a pair is missing, `g` does not fit `v`, a direction is zero, or the state dict holds
+            spectral norm or another parametrization.
+
+    Example:
+
+    >>> import numpy as np
+    >>> state = {"up.weight_g": np.full((1, 1, 1), 10.0), "up.weight_v": np.array([[[3.0, 4.0]]])}
+    >>> fold_weight_norm(state)
+    {'up.weight': array([[[6., 8.]]])}
+
+    Source: T. Salimans and D. Kingma, "Weight Normalization", arXiv:1602.07868, eq. 2.
+    """
+    folded = {}
+    for name, array in state.items():
+        weight, magnitude_name, direction_name = _pair(name, state)
+        if weight is None:
+            folded[name] = array
+        elif weight not in folded:
+            for needed in (magnitude_name, direction_name):
+                if needed not in state:
+                    raise ValueError(f"weight norm needs a magnitude and a direction. Received: {name} but no {needed}")
+            if weight in state:
+                raise ValueError(f"a weight is stored once. Received: {weight} beside {magnitude_name}")
+            folded[weight] = _weight(magnitude_name, state[magnitude_name], direction_name, state[direction_name])
+    return folded
+
+
+def _pair(name, state):
+    """The weight that `name` is half of, and the names of its magnitude and direction; None where it is none."""
+    match = PARAMETRIZED.fullmatch(name)
+    if match:
+        if match["part"] not in WEIGHT_NORM_PARTS:
+            raise ValueError(
+                "the only parametrization that can be folded is weight_norm; undo spectral_norm and others with "
+                f"torch.nn.utils.parametrize.remove_parametrizations and save again. Received: {name}"
+            )
+        stem = f"{match['module']}parametrizations.{match['name']}."
+        return f"{match['module']}{match['name']}", f"{stem}original0", f"{stem}original1"
+    stem, ending = name[:-2], name[-2:]
+    if name.endswith("_orig") and f"{name.removesuffix('_orig')}_u" in state:
+        raise ValueError(
+            "spectral_norm cannot be folded; undo it with torch.nn.utils.remove_spectral_norm and save again. "
+            f"Received: {name}"
+        )
+    if ending in ("_g", "_v") and stem.rpartition(".")[2].startswith("weight") and f"{stem}_orig" not in state:
+        return stem, f"{stem}_g", f"{stem}_v"
+    return None, None, None
+
+
+def _weight(magnitude_name, magnitude, direction_name, direction):
+    fits = magnitude.ndim == 0 or (
+        magnitude.ndim == direction.ndim
+        and all(extent in (1, of) for extent, of in zip(magnitude.shape, direction.shape, strict=True))
+    )
+    if not fits:
+        raise ValueError(
+            "a weight norm's magnitude must have the direction's shape, with extent 1 on the axes of the norm. "
+            f"Received: {magnitude_name} of shape {list(magnitude.shape)}, "
+            f"{direction_name} of shape {list(direction.shape)}"
+        )
+    axes = tuple(axis for axis in range(direction.ndim) if magnitude.ndim == 0 or magnitude.shape[axis] == 1)
+    exact = direction.astype(np.float64)
+    norm = np.sqrt(np.sum(exact**2, axis=axes, keepdims=True))
+    if not norm.all():
+        raise ValueError(
+            f"a weight norm's direction must not be zero. Received: {direction_name}, zero in some channel"
+        )
+    return (exact * (magnitude / norm)).astype(direction.dtype)

@@ -1,0 +1,44 @@
+"""Inputs for a case, and the layout changes between the reference's channels first and a tensor's."""
+
+import dataclasses
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Arrays:
+    """`x [N, C_in, L]`, `weight`, `bias` or None and the output's gradient `dy [N, C_out, L_out]`."""
+
+    x: np.ndarray
+    weight: np.ndarray
+    bias: np.ndarray | None
+    dy: np.ndarray
+
+
+def integers(case, rng, dtype="float32"):
+    """Small integers, on which every order of summation gives the same float."""
+    return _arrays(case, lambda shape: rng.integers(-4, 5, shape).astype(dtype))
+
+
+def normals(case, rng, dtype="float32"):
+    """Standard normal numbers."""
+    return _arrays(case, lambda shape: rng.standard_normal(shape).astype(dtype))
+
+
+def _arrays(case, draw):
+    return Arrays(
+        x=draw((case.batch, case.in_channels, case.length)),
+        weight=draw(case.weight_shape),
+        bias=draw((case.out_channels,)) if case.bias else None,
+        dy=draw((case.batch, case.out_channels, case.output_length)),
+    )
+
+
+def to_layout(array, data_format):
+    """Channels first to `data_format`."""
+    return array if data_format == "channels_first" else np.moveaxis(array, -2, -1)
+
+
+def from_layout(array, data_format):
+    """`data_format` to channels first."""
+    return to_layout(array, data_format)

@@ -1,0 +1,72 @@
+"""The command line and the demo, as a person runs them."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from lucid_keras import cli, demo
+
+
+def test_the_demo_reconstructs_the_recording(tmp_path, capsys):
+    assert cli.main(["demo", "--out", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    for row in ("operators in the file", "XNNPACK delegate", "milliseconds per second of audio", "SNR against Keras"):
+        assert row in shown
+    recording, rate = soundfile.read(demo.RECORDING)
+    reconstruction, same_rate = soundfile.read(tmp_path / "reconstruction.wav")
+    assert rate == same_rate
+    assert recording.shape == reconstruction.shape
+    assert demo.snr(recording, reconstruction) > 100
+    assert (tmp_path / "istft.tflite").read_bytes()[4:8] == b"TFL3"
+    assert (tmp_path / "reconstruction.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_demo_takes_any_recording(tmp_path):
+    rng = np.random.default_rng(5)
+    soundfile.write(tmp_path / "stereo.wav", 0.1 * rng.standard_normal((700, 2)), 8000)
+    result = demo.run(tmp_path / "stereo.wav", tmp_path / "out")
+    assert result.snr_recording > 100
+    assert result.snr_keras > 100
+    assert result.coverage.delegated == len(result.coverage.ops)
+    assert result.coverage.partitions == 1
+    assert result.seconds == 700 / 8000
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "audio must be a WAV or FLAC file that exists"),
+        (b"not a sound", "audio must be a readable WAV or FLAC file"),
+        (np.zeros(0), "audio must hold finite samples"),
+        (np.full(9, np.nan), "audio must hold finite samples"),
+    ],
+    ids=["missing", "foreign", "empty", "nan"],
+)
+def test_a_wrong_recording_is_one_line(content, message, tmp_path, capsys):
+    path = tmp_path / "in.wav"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        soundfile.write(path, content, 8000, subtype="FLOAT")
+    assert cli.main(["demo", "--audio", str(path), "--out", str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"lucid-keras: {message}")
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_is_a_file_is_one_line(tmp_path, capsys):
+    (tmp_path / "out").write_text("in the way")
+    assert cli.main(["demo", "--out", str(tmp_path / "out")]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_version(capsys):
+    assert cli.main(["version"]) == 0
+    assert "tensorflow 2." in capsys.readouterr().out
+
+
+def test_every_command_says_how_it_is_called(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["demo", "--help"])
+    assert "example: lucid-keras demo" in capsys.readouterr().out

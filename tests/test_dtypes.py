@@ -1,0 +1,73 @@
+"""Every floating dtype and Keras policy, within the rounding of that dtype."""
+
+import arrays
+import keras
+import numpy as np
+import pytest
+import reference
+import tensorflow as tf
+from cases import CASES
+from tolerances import relative_tolerance
+
+import lucid_keras as lk
+
+DTYPES = ["float16", "bfloat16", "float32", "float64"]
+NAMES = ["hifigan_up", "grouped", "bigvgan_up", "dilated_strided", "stride_1"]
+
+
+def relative_error(got, want):
+    return abs(np.asarray(got, np.float64) - want).max() / abs(want).max()
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", NAMES)
+def test_forward_and_gradients(name, dtype, jit_compile, rng):
+    case = CASES[name]
+    data = arrays.normals(case, rng)
+    round_to = lambda array: tf.cast(tf.cast(array, dtype), tf.float64).numpy()  # noqa: E731
+    x, weight, dy = map(round_to, (data.x, data.weight, data.dy))
+    bias = round_to(data.bias) if case.bias else None
+    want = reference.conv_transpose1d(x, weight, bias, **case.parameters)
+    wanted = reference.gradients(x, weight, dy, **case.parameters)
+    for lowering in ("conv2d_transpose", "polyphase"):
+
+        def compute(x, weight, lowering=lowering):
+            with tf.GradientTape() as tape:
+                tape.watch([x, weight])
+                y = lk.conv_transpose1d(
+                    x, weight, None if bias is None else tf.cast(bias, dtype), **case.parameters, lowering=lowering
+                )
+                loss = tf.reduce_sum(y * tf.cast(dy, dtype))
+            return y, *tape.gradient(loss, [x, weight])
+
+        run = tf.function(compute, jit_compile=jit_compile, autograph=False)
+        results = run(tf.cast(x, dtype), tf.cast(weight, dtype))
+        terms = {"y": case.kernel_size * case.in_channels // case.groups}
+        terms["dx"] = case.kernel_size * case.out_channels // case.groups
+        terms["dweight"] = case.batch * case.length
+        for (what, count), got, exact in zip(terms.items(), results, (want, *wanted[:2]), strict=True):
+            assert got.dtype.name == dtype
+            assert relative_error(got, exact) < relative_tolerance(dtype, count), (what, lowering)
+
+
+@pytest.mark.parametrize("policy", ["float16", "bfloat16", "float64", "mixed_float16", "mixed_bfloat16"])
+def test_policies(policy, rng):
+    case = CASES["hifigan_up"]
+    data = arrays.normals(case, rng)
+    layer = lk.ConvTranspose1d(**case.layer_arguments, dtype=keras.DTypePolicy(policy))
+    y = layer(data.x)
+    compute, variable = layer.compute_dtype, layer.variable_dtype
+    assert (y.dtype.name, layer.weight.dtype) == (compute, variable)
+    assert (variable == "float32") == policy.startswith("mixed")
+    want = reference.conv_transpose1d(data.x, layer.weight.numpy(), layer.bias.numpy(), **case.parameters)
+    # the input and the kernel are rounded too, so every term carries up to three roundings
+    assert relative_error(tf.cast(y, tf.float64), want) < 3 * relative_tolerance(compute, case.kernel_size * 6)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(layer(data.x))
+    assert all(gradient.dtype == variable for gradient in tape.gradient(loss, layer.trainable_variables))
+
+
+@pytest.mark.parametrize("dtype", ["float16", tf.float16, np.float16, "mixed_float16", keras.DTypePolicy("float16")])
+def test_dtype_takes_what_keras_and_tensorflow_take(dtype):
+    assert lk.ConvTranspose1d(2, 2, 3, dtype=dtype).compute_dtype == "float16"

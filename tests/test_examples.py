@@ -1,0 +1,204 @@
+"""The examples' decoders against the libraries' own models: saved to a file, read, loaded, computed, compared."""
+
+import pathlib
+import re
+import sys
+
+import keras
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from tolerances import MODEL_PARITY
+
+from lucid_keras.interop import load_state_dict, to_state_dict
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "examples"))
+
+import bigvgan_generator
+import demucs_decoder
+import encodec_decoder
+import hifigan_generator
+import train_audio_autoencoder
+from comparison import relative_error
+
+transformers = pytest.importorskip("transformers")
+
+
+SMALL_ENCODEC = {"num_filters": 4, "upsampling_ratios": (3, 2), "hidden_size": 6}
+
+
+def test_the_official_encodec_from_a_file(tmp_path, rng):
+    reference, decoder = encodec_decoder.reference_model(), encodec_decoder.encodec_decoder()
+    save_file(reference.state_dict(), tmp_path / "encodec.safetensors")
+    report = load_state_dict(decoder, tmp_path / "encodec.safetensors", rename=encodec_decoder.DECODER_ONLY)
+    assert (report.missing, report.unexpected) == ((), ())
+    latents = rng.standard_normal((1, 25, 128)).astype("float32")
+    with torch.no_grad():
+        expected = reference.decoder(torch.from_numpy(latents).mT).mT.numpy()
+    assert expected.shape == (1, 320 * 25, 1)
+    assert relative_error(decoder.predict(latents, verbose=0), expected) < MODEL_PARITY
+
+
+@pytest.mark.parametrize("frames", [1, 2, 6, 7, 20])  # up to 6 there is less to mirror than the convolution needs
+def test_encodec_of_any_length_and_configuration(frames, tmp_path, rng):
+    options = SMALL_ENCODEC | {"residual_kernel_size": 5, "num_lstm_layers": 1, "audio_channels": 2}
+    options |= {"num_residual_layers": 2}
+    reference = encodec_decoder.reference_model(**options)
+    decoder = encodec_decoder.encodec_decoder(**options)
+    torch.save({"state_dict": reference.decoder.state_dict()}, tmp_path / "decoder.ckpt")
+    load_state_dict(decoder, tmp_path / "decoder.ckpt")
+    latents = rng.standard_normal((2, frames, 6)).astype("float32")
+    with torch.no_grad():
+        expected = reference.decoder(torch.from_numpy(latents).mT).mT.numpy()
+    assert relative_error(decoder(latents), expected) < MODEL_PARITY
+
+
+@pytest.fixture
+def small_encodec():
+    return encodec_decoder.encodec_decoder(**SMALL_ENCODEC)
+
+
+def test_encodec_unrolled(small_encodec, rng):
+    unrolled = encodec_decoder.encodec_decoder(**SMALL_ENCODEC, length=9)
+    load_state_dict(unrolled, to_state_dict(small_encodec))
+    latents = rng.standard_normal((2, 9, 6)).astype("float32")
+    assert relative_error(unrolled(latents), small_encodec(latents)) < MODEL_PARITY
+
+
+def test_encodec_goes_back_to_pytorch(small_encodec):
+    state = {name: torch.from_numpy(array) for name, array in to_state_dict(small_encodec).items()}
+    plain = encodec_decoder.reference_model(**SMALL_ENCODEC).decoder
+    for module in plain.modules():
+        if torch.nn.utils.parametrize.is_parametrized(module):
+            torch.nn.utils.parametrize.remove_parametrizations(module, "weight")
+    plain.load_state_dict(state, strict=True)
+
+
+def test_encodec_is_saved_by_keras(small_encodec, tmp_path):
+    small_encodec.save(tmp_path / "decoder.keras")
+    again = keras.saving.load_model(tmp_path / "decoder.keras")
+    latents = np.ones((1, 3, 6), "float32")
+    np.testing.assert_array_equal(again(latents), small_encodec(latents))
+
+
+def _small(preset):
+    return {**hifigan_generator.PRESETS[preset], "upsample_initial_channel": 32}
+
+
+@pytest.mark.parametrize("preset", ["v1", "v2", "speecht5"])
+def test_hifigan_from_a_file(preset, tmp_path, rng, monkeypatch):
+    monkeypatch.setitem(hifigan_generator.PRESETS, preset, _small(preset))
+    reference = hifigan_generator.reference_model(preset)
+    options = hifigan_generator.PRESETS[preset]
+    generator = hifigan_generator.hifigan_generator(**options)
+    torch.save({"generator": reference.state_dict()}, tmp_path / "g.pt")
+    load_state_dict(generator, tmp_path / "g.pt", rename=hifigan_generator.to_layers(**options))
+    log_mel = rng.normal(-4, 2, (2, 9, 80)).astype("float32")
+    with torch.no_grad():
+        expected = reference(torch.from_numpy(log_mel)).numpy()[..., None]
+    assert relative_error(generator(log_mel), expected) < MODEL_PARITY
+
+
+class AuthorsV3(torch.nn.Module):
+    """HiFi-GAN V3 with the authors' names, weight norm in the old spelling."""
+
+    def __init__(self, channels=32):
+        super().__init__()
+        norm, nn = torch.nn.utils.weight_norm, torch.nn
+        self.conv_pre = norm(nn.Conv1d(80, channels, 7, padding=3))
+        self.ups, self.resblocks = nn.ModuleList(), nn.ModuleList()
+        for rate, taps in ((8, 16), (8, 16), (4, 8)):
+            self.ups.append(norm(nn.ConvTranspose1d(channels, channels // 2, taps, rate, (taps - rate) // 2)))
+            channels //= 2
+            for taps, dilations in ((3, (1, 2)), (5, (2, 6)), (7, (3, 12))):
+                convs = [norm(nn.Conv1d(channels, channels, taps, dilation=d, padding="same")) for d in dilations]
+                self.resblocks.append(nn.ModuleDict({"convs": nn.ModuleList(convs)}))
+        self.conv_post = norm(nn.Conv1d(channels, 1, 7, padding=3))
+
+    def forward(self, x):
+        leaky = torch.nn.functional.leaky_relu
+        x = self.conv_pre(x.mT)
+        for stage, up in enumerate(self.ups):
+            x = up(leaky(x, 0.1))
+            outputs = []
+            for block in self.resblocks[3 * stage : 3 * stage + 3]:
+                y = x
+                for conv in block["convs"]:
+                    y = y + conv(leaky(y, 0.1))
+                outputs.append(y)
+            x = sum(outputs) / 3
+        return torch.tanh(self.conv_post(leaky(x))).mT
+
+
+@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated:FutureWarning")
+def test_hifigan_v3_with_the_authors_names(tmp_path, rng):
+    torch.manual_seed(0)
+    reference = AuthorsV3().eval()
+    with torch.no_grad():
+        for parameter in reference.parameters():
+            parameter.mul_(2)
+    torch.save({"generator": reference.state_dict()}, tmp_path / "g_02500000.pth")
+    generator = hifigan_generator.hifigan_generator(**_small("v3"))
+    load_state_dict(generator, tmp_path / "g_02500000.pth", rename=hifigan_generator.to_layers())
+    log_mel = rng.normal(-4, 2, (1, 9, 80)).astype("float32")
+    with torch.no_grad():
+        expected = reference(torch.from_numpy(log_mel)).numpy()
+    assert relative_error(generator(log_mel), expected) < MODEL_PARITY
+
+
+def test_bigvgan_from_a_file(tmp_path, rng):
+    options = {"upsample_initial_channel": 32, "upsample_rates": (5, 2), "upsample_kernel_sizes": (11, 4)}
+    reference = bigvgan_generator.reference_model(**options)
+    generator = bigvgan_generator.bigvgan_generator(**options)
+    filters = {"resblocks.0.activations.0.upsample.filter": torch.ones(1, 1, 12)}
+    torch.save({"generator": reference.state_dict() | filters}, tmp_path / "g.pt")
+    load_state_dict(generator, tmp_path / "g.pt", rename=bigvgan_generator.WITHOUT_FILTERS)
+    log_mel = torch.from_numpy(rng.normal(-4, 2, (1, 9, 80)).astype("float32"))
+    with torch.no_grad():
+        mel = reference.process_mel_spectrogram(log_mel).numpy()
+        expected = reference(log_mel.mT).numpy()[np.newaxis, :, np.newaxis]
+    assert np.abs(expected).max() < 1  # or the final clipping would hide what is before it
+    assert relative_error(generator(mel), expected) < MODEL_PARITY
+
+
+@pytest.mark.parametrize("samples", [1024, 1021, 999])
+def test_demucs_from_a_file(samples, tmp_path, rng):
+    options = {"channels": 4, "depth": 4, "out_channels": 2}
+    decoder = demucs_decoder.demucs_decoder(samples, **options)
+    reference, run = demucs_decoder.reference_model(**options)
+    save_file(reference.state_dict() | {"decoder.0.rewrite.bias": torch.ones(3)}, tmp_path / "m.safetensors")
+    load_state_dict(decoder, tmp_path / "m.safetensors", rename=demucs_decoder.DECODER_ONLY)
+    skips = [rng.standard_normal((2, *skip.shape[1:])).astype("float32") for skip in decoder.inputs]
+    expected = run(skips, samples)
+    assert expected.shape == (2, samples, 2)
+    assert relative_error(decoder(skips), expected) < MODEL_PARITY
+
+
+def test_the_autoencoder_learns(rng):
+    recording = np.sin(np.arange(20_000) * 0.05).astype("float32")
+    model = train_audio_autoencoder.autoencoder()
+    excerpt = recording[np.newaxis, : train_audio_autoencoder.CROP, np.newaxis]
+    assert model(excerpt).shape == excerpt.shape
+    train_audio_autoencoder.train(model, recording, seconds=0.01)  # one round of steps, however slow the machine
+    assert np.square(model(excerpt) - excerpt).mean() < np.square(excerpt).mean()
+
+
+COMMANDS = {
+    "encodec": (encodec_decoder, ["--seconds", "0.1"]),
+    "hifigan_v2": (hifigan_generator, ["--preset", "v2", "--seconds", "0.1"]),
+    "hifigan_speecht5": (hifigan_generator, ["--preset", "speecht5", "--seconds", "0.1"]),
+    "bigvgan": (bigvgan_generator, ["--channels", "128", "--seconds", "0.05"]),
+}
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("name", COMMANDS)
+def test_one_command_from_a_checkpoint_to_a_file(name, tmp_path, monkeypatch, capsys):
+    module, arguments = COMMANDS[name]
+    monkeypatch.setattr(sys, "argv", [name, *arguments, "--output", str(tmp_path / "model.tflite")])
+    module.main()
+    errors = [float(error) for error in re.findall(r"relative error (\S+e-\d+)", capsys.readouterr().out)]
+    assert len(errors) == 2
+    assert max(errors) < MODEL_PARITY
+    assert (tmp_path / "model.tflite").stat().st_size > 0

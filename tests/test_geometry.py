@@ -1,0 +1,83 @@
+"""The geometry against the definition, tap by tap, and what it accepts."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from cases import CASES, random_case
+
+from lucid_keras._geometry import ConvTranspose1dGeometry
+
+
+def geometry_of(case):
+    arguments = case.layer_arguments
+    del arguments["bias"]
+    return ConvTranspose1dGeometry(**arguments)
+
+
+def landings_by_definition(case):
+    """`{(l, k, t)}`: which input reaches which output through which tap."""
+    return {
+        (position, tap, position * case.stride + tap * case.dilation - case.padding)
+        for position in range(case.length)
+        for tap in range(case.kernel_size)
+        if 0 <= position * case.stride + tap * case.dilation - case.padding < case.output_length
+    }
+
+
+def landings_by_plan(case):
+    """The same set, as the polyphase plan walks it: pad, convolve, shift, interleave, crop."""
+    geometry = geometry_of(case)
+    plan = geometry.phase_plan
+    padded = [None] * max(plan.pad[0], 0) + list(range(case.length)) + [None] * max(plan.pad[1], 0)
+    padded = padded[max(-plan.pad[0], 0) : len(padded) - max(-plan.pad[1], 0)]
+    furthest = max(plan.offsets)
+    blocks = len(padded) - (plan.taps - 1) * plan.spacing - furthest
+    found = set()
+    for block in range(blocks):
+        for kernel, (phase, offset) in enumerate(zip(plan.phases, plan.offsets, strict=True)):
+            output = block * case.stride + phase - plan.crop[0]
+            if not 0 <= output < blocks * case.stride - sum(plan.crop):
+                continue
+            for tap in range(plan.taps):
+                position = padded[block + furthest - offset + (plan.taps - 1 - tap) * plan.spacing]
+                true_tap = kernel + tap * len(plan.phases)
+                if position is not None and true_tap < case.kernel_size:
+                    found.add((position, true_tap, output))
+    assert blocks * case.stride - sum(plan.crop) == case.output_length
+    return found
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_the_plan_reaches_what_the_definition_says(case):
+    assert geometry_of(case).output_length(case.length) == case.output_length
+    assert landings_by_plan(case) == landings_by_definition(case)
+
+
+def test_the_plan_over_the_whole_legal_space():
+    rng = np.random.default_rng(1)
+    for _ in range(1000):
+        case = random_case(rng)
+        assert landings_by_plan(case) == landings_by_definition(case), case
+
+
+def test_the_plan_multiplies_no_zeros_beyond_whole_blocks():
+    for case in CASES.values():
+        plan = geometry_of(case).phase_plan
+        assert plan.taps * len(plan.phases) - case.kernel_size < max(case.stride, len(plan.phases))
+
+
+@pytest.mark.parametrize("value", [3, (3,), [3], np.int64(3)], ids=["int", "tuple", "list", "numpy"])
+def test_integers_and_one_tuples(value):
+    geometry = ConvTranspose1dGeometry(2, 2, value, stride=value, padding=value, dilation=value)
+    assert geometry == ConvTranspose1dGeometry(2, 2, 3, stride=3, padding=3, dilation=3)
+    assert all(type(getattr(geometry, field.name)) is int for field in dataclasses.fields(geometry))
+
+
+@pytest.mark.parametrize(("output_size", "output_padding"), [(13, 0), (14, 1), (15, 2)])
+def test_output_size_is_output_padding_by_another_name(output_size, output_padding):
+    geometry = ConvTranspose1dGeometry(1, 1, 5, stride=3, padding=2, output_padding=1)
+    assert geometry.for_output_size(5, output_size).output_padding == output_padding
+    assert geometry.output_shape((2, 1, 5), "channels_first", output_size) == (2, 1, output_size)
+    assert geometry.output_shape((2, 5, 1), "channels_last", (2, output_size, 1)) == (2, output_size, 1)
+    assert geometry.output_shape((1, None), "channels_first", [output_size]) == (1, output_size)

@@ -1,0 +1,103 @@
+"""The house itself: what is public, what an import costs, what the wheel holds, that documentation runs."""
+
+import doctest
+import importlib
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import zipfile
+
+import pytest
+import tensorflow as tf
+
+import lucid_keras as lk
+
+ROOT = pathlib.Path(__file__).parent.parent
+DOCUMENTED = ["ops", "layers.conv_transpose1d", "layers.istft"]
+
+
+@pytest.mark.parametrize("module", DOCUMENTED)
+def test_the_examples_in_the_docstrings(module):
+    results = doctest.testmod(importlib.import_module(f"lucid_keras.{module}"))
+    assert results.attempted > 0
+    assert results.failed == 0
+
+
+def test_every_public_name_has_its_sections_and_an_example():
+    for name in ("ConvTranspose1d", "ISTFT", "conv_transpose1d"):
+        text = getattr(lk, name).__doc__
+        for part in ("Args:", "Raises:", ">>> ", "Source:"):
+            assert part in text, (name, part)
+
+
+def test_the_examples_in_the_readme(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
+
+
+def test_an_import_adds_this_package_alone():
+    """Extras come when they are asked for; Keras and TensorFlow bring what they bring."""
+    before = "import sys, keras, tensorflow; before = set(sys.modules)"
+    script = f"{before}; import lucid_keras; print(*{{name.split('.')[0] for name in set(sys.modules) - before}})"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    added = set(result.stdout.split())
+    assert "lucid_keras" in added  # the check sees modules
+    assert not added & {
+        "torch",
+        "ai_edge_litert",
+        "ai_edge_quantizer",
+        "matplotlib",
+        "soundfile",
+        "safetensors",
+        "rich",
+    }
+
+
+def test_the_wheel_holds_the_package_alone(tmp_path):
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    tops = {name.split("/")[0] for name in names}
+    assert tops == {"lucid_keras", f"lucid_keras-{lk.__version__}.dist-info"}
+    assert {"lucid_keras/py.typed", "lucid_keras/recording/guitar_slide.flac", "lucid_keras/cli.py"} <= set(names)
+
+
+def test_the_constraints_hold_names_and_versions_only():
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = [line for line in lines if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.!+]+", pin) for pin in pins)
+    names = {pin.split("==")[0].lower() for pin in pins}
+    assert {"tensorflow", "keras", "numpy", "ai-edge-litert", "torch"} <= names
+
+
+def test_without_onednn():
+    """The lowerings on TensorFlow's other CPU kernels, which stand for ARM's and macOS's."""
+    files = [f"tests/test_{name}.py" for name in ("lowerings", "dtypes", "layer", "house")]
+    selection = "refuses or eager or unknown or empty or second_order or forward_and_gradients or training"
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", selection, *files],
+        env={**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout[-3000:]
+    assert re.search(r"\d{3} passed", result.stdout)
+
+
+@pytest.mark.skipif(os.environ.get("TF_ENABLE_ONEDNN_OPTS") != "0", reason="says something of the run without oneDNN")
+def test_tensorflow_refuses_grouped_gradients_without_onednn():
+    """If this passes, the run around it is the one that it claims to be."""
+    x, kernel = tf.ones([1, 1, 4, 4]), tf.ones([1, 2, 2, 4])
+    with tf.GradientTape() as tape:
+        tape.watch(kernel)
+        y = tf.nn.conv2d(x, kernel, 1, "VALID")
+    with pytest.raises(tf.errors.OpError):
+        tape.gradient(y, kernel).numpy()

@@ -1,0 +1,174 @@
+"""Both lowerings against the float64 reference, exactly on integers: forward and gradients, eager, graph and XLA."""
+
+import dataclasses
+
+import arrays
+import numpy as np
+import pytest
+import reference
+import tensorflow as tf
+from cases import CASES, Case, random_case
+
+from lucid_keras import conv_transpose1d
+
+LOWERINGS = ["conv2d_transpose", "polyphase"]
+SWEEP = 2000
+
+
+def value_and_gradients(case, data, lowering, data_format="channels_first"):
+    """A function of `x, weight[, bias]` to the output and the gradients of `sum(y * dy)`."""
+    dy = arrays.to_layout(data.dy, data_format)
+
+    def compute(*tensors):
+        with tf.GradientTape() as tape:
+            tape.watch(tensors)
+            y = conv_transpose1d(*tensors, **case.parameters, data_format=data_format, lowering=lowering)
+            loss = tf.reduce_sum(y * dy)
+        return y, tape.gradient(loss, tensors)
+
+    return compute
+
+
+def tensors_of(data, data_format="channels_first"):
+    tensors = [tf.constant(arrays.to_layout(data.x, data_format)), tf.constant(data.weight)]
+    return tensors + ([] if data.bias is None else [tf.constant(data.bias)])
+
+
+def assert_exact(case, data, result, data_format="channels_first"):
+    y, gradients = result
+    want = reference.conv_transpose1d(data.x, data.weight, data.bias, **case.parameters)
+    wanted = list(reference.gradients(data.x, data.weight, data.dy, **case.parameters))[: len(gradients)]
+    np.testing.assert_array_equal(arrays.from_layout(y.numpy(), data_format), want)
+    np.testing.assert_array_equal(arrays.from_layout(gradients[0].numpy(), data_format), wanted[0])
+    for gradient, expected in zip(gradients[1:], wanted[1:], strict=True):
+        np.testing.assert_array_equal(gradient.numpy(), expected)
+
+
+@pytest.mark.parametrize("lowering", LOWERINGS)
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_eager(case, lowering, rng):
+    data = arrays.integers(case, rng)
+    for data_format in ("channels_first", "channels_last"):
+        compute = value_and_gradients(case, data, lowering, data_format)
+        assert_exact(case, data, compute(*tensors_of(data, data_format)), data_format)
+
+
+@pytest.mark.parametrize("lowering", LOWERINGS)
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_unknown_batch_and_length(case, lowering, rng):
+    data = arrays.integers(case, rng)
+    shapes = [[None, case.in_channels, None], case.weight_shape, [case.out_channels]]
+    specs = [tf.TensorSpec(shape) for shape in shapes[: 3 if case.bias else 2]]
+    compute = tf.function(value_and_gradients(case, data, lowering), input_signature=specs, autograph=False)
+    assert_exact(case, data, compute(*tensors_of(data)))
+
+
+@pytest.mark.parametrize("lowering", LOWERINGS)
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_xla(case, lowering, rng):
+    data = arrays.integers(case, rng)
+    compute = tf.function(value_and_gradients(case, data, lowering), jit_compile=True, autograph=False)
+    assert_exact(case, data, compute(*tensors_of(data)))
+
+
+@pytest.mark.parametrize("lowering", LOWERINGS)
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_an_empty_batch_in_a_graph(case, lowering, rng):
+    """TensorFlow's CPU kernels divide by zero or misshape it if they are asked; they are not."""
+    case = dataclasses.replace(case, batch=0)
+    data = arrays.integers(case, rng)
+    compute = tf.function(value_and_gradients(case, data, lowering), autograph=False)
+    assert_exact(case, data, compute(*tensors_of(data)))
+
+
+def test_unbatched(rng):
+    case = CASES["grouped_dilated"]
+    data = arrays.integers(case, rng)
+    want = reference.conv_transpose1d(data.x, data.weight, data.bias, **case.parameters)[0]
+    for data_format in ("channels_first", "channels_last"):
+        x = arrays.to_layout(data.x[0], data_format)
+        for shape in (x.shape, [None if extent == case.length else extent for extent in x.shape]):
+            run = tf.function(
+                lambda x, data_format=data_format: conv_transpose1d(
+                    x, data.weight, data.bias, **case.parameters, data_format=data_format
+                ),
+                input_signature=[tf.TensorSpec(shape)],
+                autograph=False,
+            )
+            np.testing.assert_array_equal(arrays.from_layout(run(x).numpy(), data_format), want)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("lowering", LOWERINGS)
+@pytest.mark.parametrize("name", ["hifigan_up", "grouped_dilated", "bigvgan_up", "dilated", "common_factor"])
+def test_second_order_gradients(name, lowering, jit_compile, rng):
+    """`sum(dx * v) = <dy, conv_transpose1d(v, weight)>`, so its gradient by weight is the reference's at `v`."""
+    case = CASES[name]
+    data = arrays.integers(case, rng)
+    direction = rng.integers(-4, 5, data.x.shape).astype("float32")
+
+    def compute(x, weight):
+        with tf.GradientTape() as outer:
+            outer.watch(weight)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                y = conv_transpose1d(x, weight, **case.parameters, lowering=lowering)
+                loss = tf.reduce_sum(y * data.dy)
+            along = tf.reduce_sum(inner.gradient(loss, x) * direction)
+        return outer.gradient(along, weight)
+
+    got = tf.function(compute, jit_compile=jit_compile, autograph=False)(*tensors_of(data)[:2])
+    want = reference.gradients(direction, data.weight, data.dy, **case.parameters)[1]
+    np.testing.assert_array_equal(got.numpy(), want)
+
+
+@pytest.mark.parametrize("lowering", LOWERINGS)
+def test_a_length_known_only_at_run_time_is_checked_then(lowering):
+    weight = tf.ones([1, 1, 2])
+    run = tf.function(
+        lambda x: conv_transpose1d(x, weight, padding=2, lowering=lowering),
+        input_signature=[tf.TensorSpec([1, 1, None])],
+        autograph=False,
+    )
+    assert run(tf.ones([1, 1, 3])).shape == (1, 1, 0)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"must not be negative.*Received: input length"):
+        run(tf.ones([1, 1, 2]))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Expected an input of at least one position"):
+        run(tf.ones([1, 1, 0]))
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("part", range(20))
+def test_random_configurations(part):
+    """The whole legal space: both lowerings, jitted and not, forward and gradients, exactly, none excluded."""
+    rng = np.random.default_rng(part)
+    for _ in range(SWEEP // 20):
+        case = random_case(rng)
+        data = arrays.integers(case, rng, dtype=str(rng.choice(["float32", "float64"])))
+        for lowering in LOWERINGS:
+            for jit_compile in (False, True):
+                compute = value_and_gradients(case, data, lowering)
+                compiled = tf.function(compute, jit_compile=jit_compile, autograph=False)
+                try:
+                    assert_exact(case, data, compiled(*tensors_of(data)))
+                except BaseException as error:
+                    error.add_note(f"{case}, {lowering}, jit_compile={jit_compile}")
+                    raise
+
+
+def test_random_configurations_eagerly():
+    """A short draw from the same space; the sweep above is the long one."""
+    rng = np.random.default_rng(99)
+    for _ in range(100):
+        case = random_case(rng)
+        data = arrays.integers(case, rng)
+        for lowering in LOWERINGS:
+            assert_exact(case, data, value_and_gradients(case, data, lowering)(*tensors_of(data)))
+
+
+def test_the_comparison_can_fail(rng):
+    case = Case(2, 2, 3, stride=2)
+    data = arrays.integers(case, rng)
+    y, gradients = value_and_gradients(case, data, "polyphase")(*tensors_of(data))
+    with pytest.raises(AssertionError):
+        assert_exact(case, data, (y + 1, gradients))

@@ -1,0 +1,187 @@
+"""Streaming layers and models under LiteRT and in a SavedModel: the whole signal's output, every operator delegated."""
+
+import numpy as np
+import pytest
+from cases import Case
+from decoders import DECODERS
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from live import litert_signatures, saved_signatures, streamed
+from streams import DATA_FORMATS, Stream, cut, integer_layer, integers, streams, whole_output
+from tolerances import SNR_FLOOR, relative_tolerance
+
+import lucid_keras as lk
+from lucid_keras._lowering.target import lowering_for
+from lucid_keras.export.litert import coverage, interpreter
+from lucid_keras.export.streaming import convert, stream_signatures
+
+ENCODEC = Stream(Case(4, 3, 10, stride=5, batch=1), (1, 1, 1, 1), 5, "channels_last")
+
+
+def distinct(chunks):
+    """The lengths of chunks, each once, in order."""
+    return tuple(dict.fromkeys(chunks))
+
+
+def time_axis(stream):
+    return 2 if stream.data_format == "channels_first" else 1
+
+
+def assert_file_equals_whole(batch_of_streams):
+    """Many layers' signatures in one file, which converts in a fraction of the time of many files."""
+    signatures, prepared = {}, []
+    with lowering_for("litert"):
+        for number, stream in enumerate(batch_of_streams):
+            layer, x = integer_layer(stream)
+            streaming = lk.StreamingConvTranspose1d(layer, trim=stream.trim)
+            own = stream_signatures(streaming, distinct(stream.chunks), stream.case.batch)
+            signatures |= {f"layer{number}_{name}": signature for name, signature in own.items()}
+            prepared.append((stream, layer, x, streaming, f"layer{number}_"))
+    runners = litert_signatures(convert(signatures))
+    for stream, layer, x, streaming, prefix in prepared:
+        own = {name.removeprefix(prefix): runner for name, runner in runners.items() if name.startswith(prefix)}
+        y = streamed(own, cut(x, stream), streaming.latency, time_axis(stream))
+        np.testing.assert_array_equal(y, whole_output(stream, layer, x))
+
+
+SHORT = {"longest_chunk": 3, "most_chunks": 4, "fewest": 1}  # a file holds no empty tensor
+
+
+@settings(max_examples=1)
+@given(st.lists(streams(**SHORT), min_size=12, max_size=12))
+def test_any_stream_is_the_whole_signal_in_litert(batch_of_streams):
+    assert_file_equals_whole(batch_of_streams)
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("data_format", DATA_FORMATS)
+@pytest.mark.parametrize("groups", [1, 2, 3])
+def test_two_thousand_streams_in_litert(groups, data_format):
+    """14 files of 25 layers for each of the six."""
+    some = streams(**SHORT, groups=[groups], data_formats=[data_format])
+
+    @settings(max_examples=14)
+    @given(st.lists(some, min_size=25, max_size=25))
+    def in_litert(batch_of_streams):
+        assert_file_equals_whole(batch_of_streams)
+
+    in_litert()
+
+
+def step_coverage(model, path, chunk=1):
+    """The coverage of a file's first signature, `step`."""
+    return coverage(interpreter(lk.export.streaming_to_tflite(model, path, chunk=chunk).read_bytes()))
+
+
+@pytest.mark.parametrize(("name", "chunk"), [(name, 1) for name in DECODERS] + [("encodec", 6)])
+def test_every_operator_of_a_step_is_delegated(name, chunk, tmp_path):
+    taken = step_coverage(lk.StreamingModel(DECODERS[name]()), tmp_path / "step.tflite", chunk)
+    assert "CONV_2D" in taken.ops
+    assert taken.delegated == len(taken.ops)
+    assert taken.partitions == 1
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ENCODEC.case,
+        Case(4, 4, 16, stride=8, padding=4),
+        Case(8, 8, 8, stride=4, groups=4),
+        Case(6, 6, 4, stride=2, groups=6),
+        Case(4, 3, 5, stride=2, dilation=3),
+    ],
+)
+def test_every_operator_of_a_layers_step_is_delegated(case, tmp_path):
+    layer = lk.ConvTranspose1d(**case.layer_arguments, data_format="channels_last")
+    taken = step_coverage(lk.StreamingConvTranspose1d(layer), tmp_path / "step.tflite")
+    assert taken.delegated == len(taken.ops)
+    assert taken.partitions == 1
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_a_decoders_file_streams_the_whole_output(name, rng, tmp_path):
+    decoder = DECODERS[name]()
+    x = rng.standard_normal((1, 7, 8)).astype("float32")
+    whole = decoder(x).numpy()
+    streaming = lk.StreamingModel(decoder)
+    path = lk.export.streaming_to_tflite(streaming, tmp_path / "decoder.tflite", chunk=(1, 3))
+    chunks = np.split(x, [1, 4], axis=1)
+    y = streamed(litert_signatures(path.read_bytes()), chunks, streaming.latency, 1)
+    assert y.shape == whole.shape
+    assert np.abs(y - whole).max() <= relative_tolerance("float32", 1000) * np.abs(whole).max()
+
+
+@pytest.mark.parametrize("quantization", ["dynamic_int8", "int8"])
+def test_a_quantized_stream_is_close_to_the_whole_output(quantization, rng, tmp_path):
+    decoder = DECODERS["encodec"]()
+    x, typical = rng.standard_normal((1, 24, 8)), rng.standard_normal((4, 24, 8))
+    x, typical = x.astype("float32"), typical.astype("float32")
+    whole = decoder(x).numpy()
+    content = lk.export.streaming_to_tflite(
+        lk.StreamingModel(decoder),
+        tmp_path / "decoder.tflite",
+        quantization=quantization,
+        calibration_data=typical,
+    ).read_bytes()
+    y = streamed(litert_signatures(content), np.split(x, 24, axis=1), 0, 1)
+    snr = 10 * np.log10(np.square(whole).sum() / np.square(y - whole).sum())
+    assert snr >= SNR_FLOOR[quantization]
+    taken = coverage(interpreter(content))
+    assert taken.delegated == len(taken.ops)
+    assert taken.partitions == 1
+
+
+def test_a_layer_with_a_flush_streams_in_int8(rng, tmp_path):
+    layer = lk.ConvTranspose1d(4, 3, 8, stride=2, padding=1)
+    streaming = lk.StreamingConvTranspose1d(layer)
+    x, typical = rng.uniform(-1, 1, (1, 4, 20)).astype("float32"), rng.uniform(-1, 1, (6, 4, 20)).astype("float32")
+    path = lk.export.streaming_to_tflite(
+        streaming, tmp_path / "layer.tflite", chunk=2, quantization="int8", calibration_data=typical
+    )
+    y = streamed(litert_signatures(path.read_bytes()), np.split(x, 10, axis=2), streaming.latency, 2)
+    whole = layer(x).numpy()
+    snr = 10 * np.log10(np.square(whole).sum() / np.square(y - whole).sum())
+    assert snr >= SNR_FLOOR["int8"]
+
+
+def test_two_streams_in_one_batch(tmp_path):
+    layer, _ = integer_layer(ENCODEC)
+    streaming = lk.StreamingConvTranspose1d(layer, trim=5)
+    path = lk.export.streaming_to_tflite(streaming, tmp_path / "two.tflite", batch=2)
+    x = integers(9, 2, 3, 4)
+    y = streamed(litert_signatures(path.read_bytes()), np.split(x, 3, axis=1), 0, 1)
+    np.testing.assert_array_equal(y, layer(x)[:, :15])
+
+
+def test_a_saved_model_streams_the_whole_output(rng, tmp_path):
+    decoder = DECODERS["lagging"]()
+    x = rng.standard_normal((2, 5, 8)).astype("float32")
+    streaming = lk.StreamingModel(decoder)
+    path = lk.export.streaming_to_saved_model(streaming, tmp_path / "saved", chunk=(1, 2), batch=2)
+    y = streamed(saved_signatures(path), np.split(x, [1, 3], axis=1), streaming.latency, 1)
+    np.testing.assert_allclose(y, decoder(x), atol=1e-5)
+
+
+def test_signatures_that_would_give_nothing_are_left_out():
+    causal, open_ended = lk.StreamingConvTranspose1d(integer_layer(ENCODEC)[0], trim=5), DECODERS["tail"]()
+    assert sorted(stream_signatures(causal, (1,), 1)) == ["initial_state", "step"]
+    assert sorted(stream_signatures(lk.StreamingModel(open_ended), (1,), 1)) == ["flush", "initial_state", "step"]
+
+
+def test_refuses_an_unknown_quantization(tmp_path):
+    streaming = lk.StreamingConvTranspose1d(integer_layer(ENCODEC)[0])
+    with pytest.raises(ValueError, match=r"quantization must be one of 'float32', .*'int8'. Received: .*'int4'"):
+        lk.export.streaming_to_tflite(streaming, tmp_path / "x.tflite", quantization="int4")
+
+
+def test_int8_needs_calibration_data(tmp_path):
+    streaming = lk.StreamingConvTranspose1d(integer_layer(ENCODEC)[0])
+    with pytest.raises(ValueError, match=r"needs calibration_data. Received: calibration_data=None"):
+        lk.export.streaming_to_tflite(streaming, tmp_path / "x.tflite", quantization="int8")
+
+
+@pytest.mark.parametrize("chunk", [0, (), (1, 0)])
+def test_refuses_empty_chunks(chunk, tmp_path):
+    streaming = lk.StreamingConvTranspose1d(integer_layer(ENCODEC)[0])
+    with pytest.raises(ValueError, match=r"chunk must be at least 1 position, or several such ints. Received: chunk="):
+        lk.export.streaming_to_tflite(streaming, tmp_path / "x.tflite", chunk=chunk)
