@@ -4,6 +4,7 @@ import html.parser
 import json
 import os
 import signal
+import sys
 
 import keras
 import numpy as np
@@ -15,6 +16,7 @@ import lucid_keras as lk
 from lucid_keras.export import to_saved_model, to_tflite
 from lucid_keras.export.files import write_atomically
 from lucid_keras.export.litert import Runner, coverage, interpreter
+from lucid_keras.export.progress import progress_bar
 from lucid_keras.export.tflite import DYNAMIC_LENGTHS
 
 
@@ -83,6 +85,21 @@ def test_several_inputs_and_outputs_keep_their_names(tmp_path, rng):
     inputs = {"mel": rng.uniform(size=(1, 4, 9)).astype("f"), "noise": rng.uniform(size=(1, 4, 9)).astype("f")}
     results = Runner(report.path.read_bytes())("serving_default", inputs)
     np.testing.assert_allclose(results["wave"], model(inputs)["wave"].numpy(), atol=1e-6)
+
+
+def test_each_input_may_have_a_length_of_its_own(tmp_path):
+    mel, noise = keras.Input((4, None), name="mel"), keras.Input((2, None), name="noise")
+    wave = lk.ConvTranspose1d(4, 2, 4, stride=4, name="up")(mel) + noise
+    report = to_tflite(
+        keras.Model([mel, noise], wave), tmp_path / "l.tflite", length={"mel": 5, "noise": 20}, timing_seconds=0
+    )
+    assert set(report.signatures["serving_default"]["inputs"]) == {"mel: float32[1, 4, 5]", "noise: float32[1, 2, 20]"}
+
+
+def test_the_progress_bar_hands_on_every_sample(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert list(progress_bar([1, 2, 3], "calibrating")) == [1, 2, 3]
+    assert "calibrating" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("quantization", "dtype"), [("int8", np.int8), ("int16x8", np.int16)])
