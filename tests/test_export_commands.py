@@ -74,7 +74,15 @@ def test_export_of_stablehlo(folder, tmp_path, capsys):
 def test_inspect_shows_signatures_operators_quantization_and_targets(folder, capsys):
     run("inspect", folder / "int8.tflite")
     text = capsys.readouterr().out
-    for shown in ("mel: float32[1, 6, 20]", "CONV_2D", "16 scales", "scale 0.0", "Arm Ethos-U85", "nothing"):
+    for shown in (
+        "mel: float32[1, 6, 20]",
+        "CONV_2D",
+        "16 scales",
+        "scale 0.0",
+        "Arm Ethos-U85",
+        "export with integer_io",
+        "nothing",
+    ):
         assert shown in text, shown
 
 

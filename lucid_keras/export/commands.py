@@ -148,7 +148,7 @@ def run_inspect(arguments):
 
 
 def _inspection(contents, refused):
-    from rich.table import Table
+    from rich.table import Column, Table
 
     signatures = Table("signature", "", "tensor", title=f"{contents.bytes:,} bytes")
     for name, both in contents.signatures.items():
@@ -158,7 +158,7 @@ def _inspection(contents, refused):
     operators = Table("operator", "count")
     for name, count in contents.counts().items():
         operators.add_row(name, str(count))
-    tensors = Table("tensor", "dtype", "shape", "quantization")
+    tensors = Table(Column("tensor", overflow="fold"), "dtype", "shape", "quantization")
     for one in contents.tensors:
         tensors.add_row(one.name, one.dtype, str(list(one.shape)), _quantization(one))
     targets = Table("target", "would refuse")
