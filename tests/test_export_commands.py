@@ -39,6 +39,7 @@ def folder(tmp_path_factory):
     (path / "foreign.tflite").write_bytes(b"not a flatbuffer, but long enough to look like one")
     whole = (path / "up.tflite").read_bytes()
     (path / "cut.tflite").write_bytes(whole[: len(whole) // 2])
+    np.save(path / "integers.npy", np.ones((9, 6, 20), int))
     (path / "cut.keras").write_bytes((path / "up.keras").read_bytes()[:300])
     return path
 
@@ -73,7 +74,15 @@ def test_export_of_stablehlo(folder, tmp_path, capsys):
 def test_inspect_shows_signatures_operators_quantization_and_targets(folder, capsys):
     run("inspect", folder / "int8.tflite")
     text = capsys.readouterr().out
-    for shown in ("mel: float32[1, 6, 20]", "CONV_2D", "16 scales", "scale 0.0", "Arm Ethos-U85", "nothing"):
+    for shown in (
+        "mel: float32[1, 6, 20]",
+        "CONV_2D",
+        "16 scales",
+        "scale 0.0",
+        "Arm Ethos-U85",
+        "export with integer_io",
+        "nothing",
+    ):
         assert shown in text, shown
 
 
@@ -116,6 +125,7 @@ FAILURES = {
     "verify no model": (("verify", "up.tflite", "nothing.keras"), FileNotFoundError, "must exist"),
     "verify cut model": (("verify", "up.tflite", "cut.keras"), ValueError, "must be a whole .keras file"),
     "verify swapped": (("verify", "up.keras", "up.tflite"), ValueError, "must be a .keras file"),
+    "verify dtype": (("verify", "up.tflite", "up.keras", "--data", "integers.npy"), ValueError, "of dtype float32"),
     "export report": (
         ("export", "up.keras", "x.tflite", "--report", "r.pdf"),
         ValueError,

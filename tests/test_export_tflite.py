@@ -3,6 +3,8 @@
 import html.parser
 import json
 import os
+import signal
+import sys
 
 import keras
 import numpy as np
@@ -14,6 +16,7 @@ import lucid_keras as lk
 from lucid_keras.export import to_saved_model, to_tflite
 from lucid_keras.export.files import write_atomically
 from lucid_keras.export.litert import Runner, coverage, interpreter
+from lucid_keras.export.progress import progress_bar
 from lucid_keras.export.tflite import DYNAMIC_LENGTHS
 
 
@@ -82,6 +85,21 @@ def test_several_inputs_and_outputs_keep_their_names(tmp_path, rng):
     inputs = {"mel": rng.uniform(size=(1, 4, 9)).astype("f"), "noise": rng.uniform(size=(1, 4, 9)).astype("f")}
     results = Runner(report.path.read_bytes())("serving_default", inputs)
     np.testing.assert_allclose(results["wave"], model(inputs)["wave"].numpy(), atol=1e-6)
+
+
+def test_each_input_may_have_a_length_of_its_own(tmp_path):
+    mel, noise = keras.Input((4, None), name="mel"), keras.Input((2, None), name="noise")
+    wave = lk.ConvTranspose1d(4, 2, 4, stride=4, name="up")(mel) + noise
+    report = to_tflite(
+        keras.Model([mel, noise], wave), tmp_path / "l.tflite", length={"mel": 5, "noise": 20}, timing_seconds=0
+    )
+    assert set(report.signatures["serving_default"]["inputs"]) == {"mel: float32[1, 4, 5]", "noise: float32[1, 2, 20]"}
+
+
+def test_the_progress_bar_hands_on_every_sample(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert list(progress_bar([1, 2, 3], "calibrating")) == [1, 2, 3]
+    assert "calibrating" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("quantization", "dtype"), [("int8", np.int8), ("int16x8", np.int16)])
@@ -266,6 +284,34 @@ def test_a_path_below_a_file_cannot_be_written(tmp_path):
         to_tflite(vocoder(9), tmp_path / "file" / "x.tflite")
 
 
+# ---- the accumulator of int16x8 ------------------------------------------------------------------------------------
+
+
+def summing():
+    """1024 equal weights behind each output sample: what can overflow is inputs of one sign."""
+    model = keras.Sequential([keras.Input((256, 8)), lk.ConvTranspose1d(256, 2, 4, bias=False, name="sum")])
+    model.get_layer("sum").weight.assign(np.full((256, 2, 4), 0.01, "f"))
+    return model
+
+
+def test_sums_that_only_extreme_inputs_overflow_are_warned_of(tmp_path, rng):
+    data = rng.uniform(-1, 1, (60, 256, 8)).astype("f")
+    report = to_tflite(
+        summing(), tmp_path / "s.tflite", quantization="int16x8", calibration_data=data, floor_db=0, timing_seconds=0
+    )
+    (warning,) = report.warnings
+    assert "could overflow the int32 sum (4.26e+09 of 2.15e+09); the calibrated range reaches" in warning
+
+
+def test_sums_that_overflow_in_the_calibrated_range_are_refused(tmp_path):
+    data = np.ones((5, 256, 8), "f")
+    with pytest.raises(
+        ValueError, match=r"must stay below 2\*\*31 = 2147483648.*Received: tensor .*reaching 4\.26e\+09"
+    ):
+        to_tflite(summing(), tmp_path / "s.tflite", quantization="int16x8", calibration_data=data)
+    assert not list(tmp_path.iterdir())
+
+
 # ---- files are whole -----------------------------------------------------------------------------------------------
 
 
@@ -281,6 +327,18 @@ def test_a_failure_at_any_point_leaves_the_old_file_and_nothing_else(tmp_path, m
         assert os.listdir(tmp_path) == ["old.tflite"]
     write_atomically(target, b"new")
     assert target.read_bytes() == b"new"
+
+
+def test_a_kill_before_the_rename_leaves_the_old_file(tmp_path):
+    target = tmp_path / "old.tflite"
+    target.write_bytes(b"old")
+    child = os.fork()
+    if child == 0:
+        os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        write_atomically(target, b"new")
+    _, status = os.waitpid(child, 0)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+    assert target.read_bytes() == b"old"
 
 
 def test_the_file_is_readable_as_the_umask_says(tmp_path):

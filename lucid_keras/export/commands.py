@@ -10,7 +10,7 @@ from lucid_keras.export.recipes import RECIPES
 def add_commands(subparsers):
     """Add the commands to argparse's sub-parsers; each sets `handler`, which takes the parsed arguments.
 
-    A handler raises `ValueError`, `TypeError`, `ImportError` or `OSError` with one clear message.
+    A handler raises `ValueError`, `ImportError` or `OSError` with one clear message.
     """
     _add_export(subparsers)
     _add_inspect(subparsers)
@@ -30,7 +30,7 @@ def _add_export(subparsers):
     parser.add_argument("--integer-io", action="store_true", help="integer inputs and outputs (int8, int16x8)")
     parser.add_argument("--floor", type=float, help="least signal-to-noise ratio in dB; default: the recipe's")
     parser.add_argument("--report", type=pathlib.Path, help="also save the report: NAME.html or NAME.json")
-    parser.set_defaults(handler=run_export)
+    parser.set_defaults(handler=_in_one_line(run_export))
 
 
 def _add_inspect(subparsers):
@@ -46,7 +46,19 @@ def _add_verify(subparsers):
     parser.add_argument("model", type=pathlib.Path, help="the .keras file")
     parser.add_argument("--data", type=pathlib.Path, help=".npz, .npy, or a folder; default: standard normal samples")
     parser.add_argument("--floor", type=float, default=RECIPES["int8"].floor_db, help="in dB; default: %(default)s")
-    parser.set_defaults(handler=run_verify)
+    parser.set_defaults(handler=_in_one_line(run_verify))
+
+
+def _in_one_line(handler):
+    """`handler`, for which data of a wrong dtype are a wrong value too: on the command line nothing is a type."""
+
+    def handle(arguments):
+        try:
+            return handler(arguments)
+        except TypeError as error:
+            raise ValueError(str(error)) from error
+
+    return handle
 
 
 def _lengths(text):
@@ -136,7 +148,7 @@ def run_inspect(arguments):
 
 
 def _inspection(contents, refused):
-    from rich.table import Table
+    from rich.table import Column, Table
 
     signatures = Table("signature", "", "tensor", title=f"{contents.bytes:,} bytes")
     for name, both in contents.signatures.items():
@@ -146,7 +158,7 @@ def _inspection(contents, refused):
     operators = Table("operator", "count")
     for name, count in contents.counts().items():
         operators.add_row(name, str(count))
-    tensors = Table("tensor", "dtype", "shape", "quantization")
+    tensors = Table(Column("tensor", overflow="fold"), "dtype", "shape", "quantization")
     for one in contents.tensors:
         tensors.add_row(one.name, one.dtype, str(list(one.shape)), _quantization(one))
     targets = Table("target", "would refuse")

@@ -69,6 +69,8 @@ def _ethos(contents, supported):
     floating = sorted({one.name for one in contents.operators if _floating(one)})
     if floating:
         found += (f"floating point, left to the CPU: {', '.join(floating)}",)
+    if any(_quantizes(one) and _has_floats(one) for one in contents.operators):
+        found += ("floating-point inputs and outputs, quantized on the CPU: export with integer_io",)
     return found
 
 
@@ -87,4 +89,8 @@ def _quantizes(operator):
 
 
 def _floating(operator):
-    return not _quantizes(operator) and any(dtype in ("float32", "float16") for dtype in operator.dtypes)
+    return not _quantizes(operator) and _has_floats(operator)
+
+
+def _has_floats(operator):
+    return any(dtype in ("float32", "float16") for dtype in operator.dtypes)

@@ -85,33 +85,37 @@ def to_tflite(
     warnings = check_accumulators(content) if recipe.name == "int16x8" else []
     runner = Runner(content)
     outputs, example = _compare(model, runner, verification, references)
-    failed = min(one.snr_db for one in outputs) < floor_db
-    if failed:
+    if min(one.snr_db for one in outputs) < floor_db:
         raise ValueError(_below_floor(outputs, _layers_if_possible(model, made, write, verification), floor_db, recipe))
-    layers = _compare_layers(model, made[0].name, write, verification) if compare_layers else ()
-    first = made[0].name
-    latency = milliseconds(runner.invocation(first, verification[first][0]), timing_seconds)
-    coverage = runner.coverage()
     report = ExportReport(
         path=path,
         kind="tflite",
         quantization=recipe.name,
-        bytes=len(content),
-        signatures=contents(content).signatures,
-        ops=coverage.ops,
-        delegated=coverage.delegated,
-        milliseconds=latency,
         outputs=tuple(outputs),
         floor_db=floor_db,
         verified_on=verified_on,
-        layers=tuple(layers),
+        layers=tuple(_compare_layers(model, made[0].name, write, verification) if compare_layers else ()),
         warnings=tuple(warnings),
-        versions=versions("ai-edge-litert", "ai-edge-quantizer"),
-        sha256=hashlib.sha256(content).hexdigest(),
         example=example,
+        **_measured(content, runner, made[0].name, verification, timing_seconds),
     )
     write_atomically(path, content)
     return report
+
+
+def _measured(content, runner, first, verification, seconds):
+    """What the report says of the file itself, and of running its first signature."""
+    latency = milliseconds(runner.invocation(first, verification[first][0]), seconds)
+    coverage = runner.coverage()
+    return {
+        "bytes": len(content),
+        "signatures": contents(content).signatures,
+        "ops": coverage.ops,
+        "delegated": coverage.delegated,
+        "milliseconds": latency,
+        "versions": versions("ai-edge-litert", "ai-edge-quantizer"),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
 
 
 def _check_arguments(recipe, made, calibration_data, integer_io):
