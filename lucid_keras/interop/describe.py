@@ -100,7 +100,8 @@ def _convolution(weight, bias):
         return f"{plain} or {transposed.format(out=second)}, bias=False)"
     (out,) = bias
     possible = [plain] if out == first else []
-    if out % second == 0 and first % (groups := out // second) == 0:
+    one_by_one = taps == 1 and possible  # nobody transposes those
+    if not one_by_one and out % second == 0 and first % (groups := out // second) == 0:
         grouped = f", groups={groups})" if groups > 1 else ")"
         possible.append(transposed.format(out=out) + grouped)
     return " or ".join(possible)
