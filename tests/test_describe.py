@@ -10,6 +10,7 @@ nn = torch.nn
 MODULES = {
     "conv": (nn.Conv1d(6, 4, 3), "Conv1D(4, 3)"),
     "grouped": (nn.Conv1d(6, 4, 3, groups=2), "Conv1D(4, 3)"),
+    "one_by_one": (nn.Conv1d(4, 4, 1), "Conv1D(4, 1)"),
     "up": (nn.ConvTranspose1d(6, 4, 3), "ConvTranspose1d(6, 4, kernel_size=3)"),
     "up_grouped": (nn.ConvTranspose1d(6, 4, 3, groups=2), "ConvTranspose1d(6, 4, kernel_size=3, groups=2)"),
     "either": (nn.ConvTranspose1d(4, 4, 3), "Conv1D(4, 3) or ConvTranspose1d(4, 4, kernel_size=3)"),

@@ -426,6 +426,23 @@ def test_names_that_meet():
         to_state_dict(outer)
 
 
+def test_an_lstm_of_two_layers_is_two_layers(rng):
+    module = _randomized(nn.LSTM(3, 4, num_layers=2, batch_first=True))
+    stack = [layers.LSTM(4, return_sequences=True, name=f"lstm_{layer}") for layer in range(2)]
+    model = keras.Sequential([keras.Input((None, 3)), *stack])
+    load_state_dict(model, _state(module), rename={r"^(\w+)_l(\d)$": r"lstm_\2.\1_l0"})
+    x = rng.standard_normal((2, 9, 3)).astype("float32")
+    _close(np.asarray(model(x)), _sequence(module, torch.from_numpy(x)), terms=100)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_pytorch_state_dict_as_it_is(dtype):
+    module, layer = nn.ConvTranspose1d(2, 3, 4).to(dtype), ConvTranspose1d(2, 3, 4)
+    for tensors in (module.state_dict(), dict(module.named_parameters())):
+        load_state_dict(layer, tensors)
+        np.testing.assert_array_equal(to_state_dict(layer)["weight"], module.weight.detach().float())
+
+
 def test_rename_drops(decoder):
     state = to_state_dict(decoder) | {"discriminator.weight_orig": G, "discriminator.weight_u": G}
     report = load_state_dict(decoder, state, rename={r"^discriminator\.": None})

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 
 from lucid_keras.interop.state_dict import read_state_dict
 from lucid_keras.interop.weight_norm import fold_weight_norm
@@ -31,7 +32,7 @@ class Description:
         return "\n".join([*lines, f"{len(rows)} tensors, {numbers:,} numbers"])
 
 
-def describe(path, key=None):
+def describe(path: str | os.PathLike, key: str | None = None) -> Description:
     """List the tensors of a checkpoint with their shapes and the layers that they could be loaded into.
 
     Args:
@@ -99,7 +100,8 @@ def _convolution(weight, bias):
         return f"{plain} or {transposed.format(out=second)}, bias=False)"
     (out,) = bias
     possible = [plain] if out == first else []
-    if out % second == 0 and first % (groups := out // second) == 0:
+    one_by_one = taps == 1 and possible  # nobody transposes those
+    if not one_by_one and out % second == 0 and first % (groups := out // second) == 0:
         grouped = f", groups={groups})" if groups > 1 else ")"
         possible.append(transposed.format(out=out) + grouped)
     return " or ".join(possible)

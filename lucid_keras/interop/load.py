@@ -1,8 +1,9 @@
 """`load_state_dict` and `to_state_dict`: a PyTorch state dict into a Keras layer's or model's variables, and back."""
 
-import collections.abc
 import dataclasses
+import os
 import re
+from collections.abc import Callable, Mapping
 
 import keras
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from lucid_keras.interop.layouts import BESIDE, slots_of
 from lucid_keras.interop.misfit import misfit_message
 from lucid_keras.interop.naming import joined, named_layers
-from lucid_keras.interop.state_dict import read_state_dict
+from lucid_keras.interop.state_dict import as_array, read_state_dict
 from lucid_keras.interop.weight_norm import fold_weight_norm
 
 
@@ -23,7 +24,13 @@ class LoadReport:
     unexpected: tuple[str, ...]
 
 
-def load_state_dict(target, source, *, rename=None, strict=True):
+def load_state_dict(
+    target: keras.Layer,
+    source: str | os.PathLike | Mapping[str, np.ndarray],
+    *,
+    rename: Mapping[str, str | None] | Callable[[str], str | None] | None = None,
+    strict: bool = True,
+) -> LoadReport:
     """Load a PyTorch or Lucid state dict into a Keras layer or model, each weight turned into Keras's layout.
 
     `ConvTranspose1d` takes its weights as they are; so does any layer of your own that holds PyTorch's shapes, under
@@ -35,10 +42,11 @@ def load_state_dict(target, source, *, rename=None, strict=True):
     Args:
         target: a built `keras.Layer` or `keras.Model`. A layer in a functional or sequential model is known by its
             name, which may contain dots; one in a subclassed layer by its attribute: `blocks.0.conv`.
-        source: a path for `read_state_dict`, or a mapping of name to array.
+        source: a path for `read_state_dict`, or a mapping of name to array or to torch tensor.
         rename: how the source's names become the target's: a function of a name that gives a name or None, which drops
             the entry; or a dict of regular expressions to their replacements or None, applied in its order, such as
-            `{r"^module\\.": "", r"^discriminator\\.": None}`. Default None: they are the same.
+            `{r"^module\\.": "", r"^discriminator\\.": None}`. Default None: they are the same. Each layer of a PyTorch
+            LSTM of several is one in Keras: `{r"^lstm\\.(\\w+)_l1$": r"lstm_1.\\1_l0"}`.
         strict: whether names on one side alone are an error. Default True. A wrong shape always is.
 
     Returns:
@@ -59,8 +67,8 @@ def load_state_dict(target, source, *, rename=None, strict=True):
     >>> load_state_dict(up, state, rename={r"^generator\\.up\\.": ""}).loaded
     ('weight', 'bias')
     """
-    state = source if isinstance(source, collections.abc.Mapping) else read_state_dict(source)
-    state = fold_weight_norm(_renamed({name: np.asarray(array) for name, array in state.items()}, rename))
+    state = source if isinstance(source, Mapping) else read_state_dict(source)
+    state = fold_weight_norm(_renamed({name: as_array(name, tensor) for name, tensor in state.items()}, rename))
     slots = _named_slots(target)
     expected = {joined(layer, entry): shape for layer, slot in slots for entry, shape in slot.shapes.items()}
     permitted = expected.keys() | _entries_beside(target).keys()
@@ -81,7 +89,7 @@ def load_state_dict(target, source, *, rename=None, strict=True):
     return LoadReport(loaded, tuple(missing), tuple(unexpected))
 
 
-def to_state_dict(target):
+def to_state_dict(target: keras.Layer) -> dict[str, np.ndarray]:
     """The variables of a Keras layer or model as a state dict that PyTorch loads: names, shapes and layouts.
 
     Args:

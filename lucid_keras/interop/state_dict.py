@@ -2,6 +2,7 @@
 
 import io
 import math
+import os
 import pathlib
 import re
 import zipfile
@@ -31,7 +32,7 @@ SAFETENSORS_DTYPES |= {
 }
 
 
-def read_state_dict(path, key=None):
+def read_state_dict(path: str | os.PathLike, key: str | None = None) -> dict[str, np.ndarray]:
     """Read the tensors of a checkpoint by name. No code in the file is executed.
 
     Args:
@@ -72,10 +73,7 @@ def read_state_dict(path, key=None):
     held = sum(math.prod(tensor.shape) * tensor.itemsize for tensor in tensors.values())
     if held > limit:  # torch's tensors may be views that repeat few numbers many times
         raise ValueError(f"a file of this size holds at most {limit} bytes. Received: {path} with {held}")
-    return {
-        name: tensor if isinstance(tensor, np.ndarray) else _array_of_tensor(name, tensor)
-        for name, tensor in tensors.items()
-    }
+    return {name: as_array(name, tensor) for name, tensor in tensors.items()}
 
 
 def _read_safetensors(path):
@@ -156,8 +154,10 @@ def _read_torch(path):
         raise ValueError(f"{path} cannot be read with weights_only=True: {reason}") from error
 
 
-def _array_of_tensor(name, tensor):
-    """The array of a torch tensor; torch is here, since the tensor is."""
+def as_array(name, tensor):
+    """The array that an array-like or a torch tensor holds; torch is there if the tensor is."""
+    if not _is_tensor(tensor) or isinstance(tensor, np.ndarray):
+        return np.asarray(tensor)
     import torch
 
     if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
@@ -168,7 +168,7 @@ def _array_of_tensor(name, tensor):
     tensor = tensor.detach().resolve_conj().resolve_neg()
     if tensor.dtype == torch.bfloat16 or (tensor.dtype.is_floating_point and tensor.element_size() == 1):
         tensor = tensor.float()
-    return np.array(tensor.numpy())
+    return np.array(tensor.numpy())  # a copy: views of one storage are independent after it
 
 
 def _largest_content(path):

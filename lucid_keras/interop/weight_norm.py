@@ -1,6 +1,7 @@
 """Folding weight norm, in both of PyTorch's spellings, into the weights of a state dict."""
 
 import re
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -8,7 +9,7 @@ PARAMETRIZED = re.compile(r"(?P<module>.*?)parametrizations\.(?P<name>\w+)\.(?P<
 WEIGHT_NORM_PARTS = ("original0", "original1")  # the magnitude g, the direction v
 
 
-def fold_weight_norm(state):
+def fold_weight_norm(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """A state dict with every weight-normalised pair replaced by the weight that it stands for.
 
     `weight = g * v / ||v||`, the norm over all axes on which `g` has extent 1. PyTorch normalises over all axes but
