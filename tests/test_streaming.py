@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from cases import CASES, Case
 from hypothesis import given, settings
-from streams import Stream, cut, integer_layer, integers, joined, streams, whole_output
+from streams import DATA_FORMATS, Stream, cut, integer_layer, integers, joined, streams, whole_output
 from tolerances import relative_tolerance
 
 import lucid_keras as lk
@@ -64,10 +64,17 @@ def test_two_thousand_streams(stream):
 
 
 @pytest.mark.sweep
-@settings(max_examples=2000)
-@given(streams(longest_chunk=2, most_chunks=3))
-def test_two_thousand_streams_under_xla(stream):
-    assert_equals_whole(stream, compiled=True)
+@pytest.mark.parametrize("data_format", DATA_FORMATS)
+@pytest.mark.parametrize("groups", [1, 2, 3])
+def test_two_thousand_streams_under_xla(groups, data_format):
+    """334 for each of the six."""
+
+    @settings(max_examples=334)
+    @given(streams(longest_chunk=2, most_chunks=3, groups=[groups], data_formats=[data_format]))
+    def under_xla(stream):
+        assert_equals_whole(stream, compiled=True)
+
+    under_xla()
 
 
 @settings(max_examples=40)
