@@ -1,29 +1,22 @@
 """The examples' decoders against the libraries' own models: saved to a file, read, loaded, computed, compared."""
 
-import pathlib
 import re
 import sys
-
-import keras
-import numpy as np
-import pytest
-import torch
-from safetensors.torch import save_file
-from tolerances import MODEL_PARITY
-
-from lucid_keras.interop import load_state_dict, to_state_dict
-
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "examples"))
 
 import bigvgan_generator
 import demucs_decoder
 import encodec_decoder
 import hifigan_generator
+import keras
+import numpy as np
+import pytest
+import torch
 import train_audio_autoencoder
 from comparison import relative_error
+from safetensors.torch import save_file
+from tolerances import MODEL_PARITY
 
-transformers = pytest.importorskip("transformers")
-
+from lucid_keras.interop import load_state_dict, to_state_dict
 
 SMALL_ENCODEC = {"num_filters": 4, "upsampling_ratios": (3, 2), "hidden_size": 6}
 

@@ -12,7 +12,7 @@ def current_target():
 
 @contextlib.contextmanager
 def lowering_for(target):
-    """Within the block, graphs are traced for `target`, "tensorflow" or "litert"."""
+    """Within the block, graphs are traced for `target`: "tensorflow", "saved_model" or "litert"."""
     token = _target.set(target)
     try:
         yield

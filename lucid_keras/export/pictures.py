@@ -81,7 +81,7 @@ def _figure(height):
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise ImportError("the report's pictures need matplotlib: pip install 'lucid_keras[demo]'") from None
+        raise ImportError("the report's pictures need matplotlib: pip install 'lucid_keras[export]'") from None
     return Figure(figsize=(9, height), layout="constrained")
 
 

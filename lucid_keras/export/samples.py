@@ -155,7 +155,7 @@ def _recording(path, inputs):
     try:
         import soundfile
     except ImportError:
-        raise ImportError("reading recordings needs soundfile: pip install 'lucid_keras[demo]'") from None
+        raise ImportError("reading recordings needs soundfile: pip install 'lucid_keras[export]'") from None
     if len(inputs) != 1:
         raise ValueError(f"A folder of recordings can only serve a model of one input. Received: {sorted(inputs)}")
     shape = next(iter(inputs.values())).shape[1:]
