@@ -15,7 +15,17 @@ import tensorflow as tf
 import lucid_keras as lk
 
 ROOT = pathlib.Path(__file__).parent.parent
-DOCUMENTED = ["ops", "layers.conv_transpose1d", "layers.istft"]
+DOCUMENTED = [
+    "ops",
+    "layers.conv_transpose1d",
+    "layers.istft",
+    "layers.streaming",
+    "layers.streaming_model",
+    "export.streaming",
+    "export.tflite",
+    "export.saved_model",
+    "export.stablehlo",
+]
 
 
 @pytest.mark.parametrize("module", DOCUMENTED)
