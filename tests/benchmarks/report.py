@@ -71,13 +71,15 @@ def draw(results, path):
     """Bars per case: how many times longer the others take than our LiteRT file and our TensorFlow graph."""
     from matplotlib.figure import Figure
 
-    shown = {title: row for title, row in COMPARED.items() if "canonical" not in title and "int8" not in title}
+    modes = {run["mode"] for run in results["runs"]}
+    drawn = ("forward in LiteRT", "forward in TensorFlow", "training step in TensorFlow")
+    shown = {title: COMPARED[title] for title in drawn if COMPARED[title][0] in modes}
     figure = Figure(figsize=(11, 3.2 * len(shown)), layout="constrained")
-    for axis, (title, (mode, ours, others)) in zip(
-        figure.subplots(len(shown), squeeze=False)[:, 0], shown.items(), strict=True
-    ):
-        batch = min((run["batch"] for run in results["runs"] if run["mode"] == mode), default=None)
+    axes = figure.subplots(len(shown), squeeze=False)[:, 0]
+    for axis, (title, (mode, ours, others)) in zip(axes, shown.items(), strict=True):
+        batch = min(run["batch"] for run in results["runs"] if run["mode"] == mode)
         runs = [run for run in results["runs"] if (run["mode"], run["batch"]) == (mode, batch)]
+        others = [other for other in others if any(ratio(run, other, ours) for run in runs)]
         width = 0.8 / len(others)
         for index, other in enumerate(others):
             values = [ratio(run, other, ours) or 0 for run in runs]
