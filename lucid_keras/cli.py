@@ -61,6 +61,8 @@ def _inspect(parsed):
     """A `.tflite` file's contents by the exporters, any other file's by the readers of checkpoints."""
     if parsed.file.suffix == ".tflite":
         run_inspect(parsed)
+    elif parsed.benchmark or parsed.json:
+        raise ValueError(f"--benchmark and --json are for .tflite files. Received: {parsed.file}")
     else:
         from lucid_keras import interop
 

@@ -1,10 +1,14 @@
 """The command line and the demo, as a person runs them."""
 
+import json
+import pathlib
+
 import numpy as np
 import pytest
 import soundfile
 
 from lucid_keras import cli, demo
+from lucid_keras.export.benchmark import benchmark
 
 
 def test_the_demo_reconstructs_the_recording(tmp_path, capsys):
@@ -80,3 +84,21 @@ def test_inspect_lists_a_checkpoint(tmp_path, capsys):
     error = capsys.readouterr().err
     assert error.startswith("lucid-keras: ")
     assert error.count("\n") == 1
+
+
+def test_inspect_times_a_file_with_litert_benchmark(capsys):
+    golden = pathlib.Path(__file__).parent.parent / "saved_models" / "golden" / "float32.tflite"
+    assert cli.main(["inspect", str(golden), "--benchmark", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)["benchmark"]
+    assert result["fully_accelerated"]
+    assert 0 < result["latency"]["median_ms"] <= result["latency"]["p95_ms"]
+    assert cli.main(["inspect", str(golden), "--benchmark"]) == 0
+    assert "95th percentile" in capsys.readouterr().out
+
+
+def test_a_file_that_litert_benchmark_cannot_run_is_one_line(tmp_path, capsys):
+    (tmp_path / "x.npz").write_bytes(b"")
+    assert cli.main(["inspect", str(tmp_path / "x.npz"), "--benchmark"]) == 1
+    assert "--benchmark and --json are for .tflite files" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="litert-benchmark must be able to run the file"):
+        benchmark(tmp_path / "missing.tflite")

@@ -37,6 +37,7 @@ def _add_inspect(subparsers):
     parser = subparsers.add_parser("inspect", help="what is in a .tflite file, and which targets would refuse it")
     parser.add_argument("file", type=pathlib.Path)
     parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--benchmark", action="store_true", help="also time a .tflite file with litert-benchmark")
     parser.set_defaults(handler=run_inspect)
 
 
@@ -134,17 +135,32 @@ def _first_line(error):
 
 
 def run_inspect(arguments):
-    """Print signatures, operators, tensors, quantization, and what targets refuse."""
+    """Print signatures, operators, tensors, quantization, what targets refuse, and where asked how fast it is."""
     from lucid_keras.export import flatbuffer
+    from lucid_keras.export.benchmark import benchmark
     from lucid_keras.export.targets import refusals
 
     contents = flatbuffer.read(arguments.file)
-    refused = refusals(contents, flatbuffer.read_content(arguments.file))
+    found = {"refusals": refusals(contents, flatbuffer.read_content(arguments.file))}
+    if arguments.benchmark:
+        found["benchmark"] = benchmark(arguments.file)
     if arguments.json:
-        print(json.dumps(contents.as_dict() | {"refusals": refused}, indent=2))
+        print(json.dumps(contents.as_dict() | found, indent=2))
         return
-    for table in _inspection(contents, refused):
+    for table in _inspection(contents, found["refusals"]):
         _print(table)
+    if arguments.benchmark:
+        _print(_benchmark_table(found["benchmark"]))
+
+
+def _benchmark_table(result):
+    from rich.table import Table
+
+    table = Table("litert-benchmark", "measured", title=f"CPU, {result['num_threads']} threads")
+    table.add_row("fully accelerated", "yes" if result["fully_accelerated"] else "no")
+    for label, key in (("median", "median_ms"), ("95th percentile", "p95_ms"), ("initialisation", "init_ms")):
+        table.add_row(label, f"{result['latency'][key]:.2f} ms")
+    return table
 
 
 def _inspection(contents, refused):
