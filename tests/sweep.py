@@ -1,7 +1,8 @@
 """One part of the sweep over the whole legal space, in a process of its own: `python sweep.py PART`.
 
-XLA keeps each program that it compiled mapped; after some 1,800 of them a process reaches the kernel's limit of
-mappings (vm.max_map_count) and dies. So a part is 100 configurations, and each part has its own process.
+XLA keeps each program that it compiled mapped, some fifty mappings a configuration, and a process has 65,530
+(vm.max_map_count on Linux); one that had run nine hundred configurations died. So a part is 100 of them, and each part
+has its own process.
 """
 
 import sys
