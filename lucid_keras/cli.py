@@ -49,11 +49,7 @@ def _parser():
 def _demo(parsed):
     from lucid_keras import demo
 
-    try:
-        from rich.console import Console
-    except ImportError:
-        raise ImportError("the demo needs rich: pip install 'lucid_keras[demo]'") from None
-    console = Console()
+    console = demo.demo_extra("rich.console").Console()
     demo.print_result(demo.run(parsed.audio, parsed.out, console), console)
 
 

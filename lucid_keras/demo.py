@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import importlib
 import math
 import pathlib
 import time
@@ -107,7 +108,7 @@ def print_result(result, console):
 
 def read_audio(path):
     """The samples of a sound file as float64 `[samples]`, channels averaged, and its rate in Hz."""
-    soundfile = _demo_extra("soundfile")
+    soundfile = demo_extra("soundfile")
     if not path.is_file():
         raise ValueError(f"audio must be a WAV or FLAC file that exists. Received: audio={str(path)!r}")
     try:
@@ -124,7 +125,7 @@ def read_audio(path):
 
 def write_audio(path, samples, rate):
     """Write float samples `[samples]` as a 32-bit float WAV."""
-    _demo_extra("soundfile").write(path, samples, rate, subtype="FLOAT")
+    demo_extra("soundfile").write(path, samples, rate, subtype="FLOAT")
 
 
 def stft(samples):
@@ -147,7 +148,7 @@ def snr(signal, estimate):
 
 def draw(path, recording, reconstruction, rate):
     """A PNG: waveform and spectrogram of the recording, of the reconstruction, and of their difference."""
-    figure_module = _demo_extra("matplotlib.figure")
+    figure_module = demo_extra("matplotlib.figure")
     figure = figure_module.Figure(figsize=(11, 8), layout="constrained")
     seconds = np.arange(len(recording)) / rate
     rows = {"recording": recording, "reconstruction by LiteRT": reconstruction}
@@ -176,9 +177,8 @@ def draw(path, recording, reconstruction, rate):
     figure.savefig(path, dpi=110)
 
 
-def _demo_extra(module):
-    import importlib
-
+def demo_extra(module):
+    """A module of the demo's extra; raises an error that names the extra where it is missing."""
     try:
         return importlib.import_module(module)
     except ImportError:

@@ -17,7 +17,7 @@ from lucid_keras.export import to_saved_model, to_tflite
 from lucid_keras.export.files import write_atomically
 from lucid_keras.export.litert import Runner, coverage, interpreter
 from lucid_keras.export.progress import progress_bar
-from lucid_keras.export.tflite import DYNAMIC_LENGTHS
+from lucid_keras.export.samples import OPEN_LENGTHS
 
 
 def vocoder(length=None):
@@ -57,7 +57,7 @@ def test_the_file_computes_what_the_model_does(tmp_path, rng):
 
 def test_dynamic_length_is_verified_at_several(tmp_path):
     report = to_tflite(vocoder(), tmp_path / "dynamic.tflite", length="dynamic", timing_seconds=0)
-    assert report.outputs[0].lengths == tuple(sorted(DYNAMIC_LENGTHS))
+    assert report.outputs[0].lengths == tuple(sorted(OPEN_LENGTHS))
     assert report.signatures["serving_default"]["inputs"] == ("mel: float32[1, 8, -1]",)
 
 

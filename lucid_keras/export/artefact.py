@@ -11,8 +11,6 @@ from lucid_keras.export.saved_model import SavedModelRunner
 from lucid_keras.export.signatures import Signature, model_inputs
 from lucid_keras.export.verify import accuracies, reference_outputs
 
-LENGTHS = (64, 17, 97)  # of synthetic samples where the artefact leaves the length open
-
 
 def verified(path, model, data=None):
     """`OutputAccuracy` of each output of each signature of a `.tflite` file or a SavedModel against `model`.
@@ -30,7 +28,7 @@ def verified(path, model, data=None):
     for name, shapes in run.input_shapes().items():
         signature = _signature(name, shapes, inputs)
         if samples is None:
-            chosen = synthetic_samples(signature, LENGTHS)
+            chosen = synthetic_samples(signature)
         else:
             chosen = at_more_lengths(windows(samples, signature), signature)
         results = [run(name, sample) for sample in chosen]

@@ -7,13 +7,12 @@ import tensorflow as tf
 from lucid_keras.export.files import checked_destination, folder_atomically
 from lucid_keras.export.litert import milliseconds
 from lucid_keras.export.report import ExportReport
-from lucid_keras.export.samples import at_more_lengths, read_samples, synthetic_samples, windows
+from lucid_keras.export.samples import SYNTHETIC, at_more_lengths, read_samples, synthetic_samples, windows
 from lucid_keras.export.signatures import frozen, model_inputs, signatures
 from lucid_keras.export.verify import accuracies, check_floor, reference_outputs
 from lucid_keras.export.versions import versions
 
 FLOOR_DB = 110.0
-LENGTHS = (64, 17, 97)  # of synthetic samples where the length is open
 NOT_COMPUTING = ("Const", "Placeholder", "Identity", "NoOp", "PartitionedCall", "StatefulPartitionedCall")
 
 
@@ -75,7 +74,7 @@ def to_saved_model(model, path, *, length="dynamic", verification_data=None, flo
             milliseconds=milliseconds(lambda: run(first, samples[first][0]), timing_seconds),
             outputs=tuple(outputs),
             floor_db=floor_db,
-            verified_on="synthetic samples (standard normal)" if given is None else f"{len(given)} samples given",
+            verified_on=SYNTHETIC if given is None else f"{len(given)} samples given",
             versions=versions(),
             example=example,
         )
@@ -117,7 +116,7 @@ def _opened(inputs, length):
 
 def _samples(signature, given):
     if given is None:
-        return synthetic_samples(signature, LENGTHS)
+        return synthetic_samples(signature)
     return at_more_lengths(windows(given, signature), signature)
 
 

@@ -11,7 +11,7 @@ from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 from lucid_keras.export.files import checked_destination, folder_atomically
 from lucid_keras.export.litert import milliseconds
 from lucid_keras.export.report import ExportReport
-from lucid_keras.export.samples import read_samples, synthetic_samples, windows
+from lucid_keras.export.samples import SYNTHETIC, read_samples, synthetic_samples, windows
 from lucid_keras.export.signatures import DYNAMIC, call_by_name, frozen, model_inputs, signatures
 from lucid_keras.export.verify import accuracies, check_floor, reference_outputs
 from lucid_keras.export.versions import versions
@@ -166,7 +166,7 @@ def _samples(signature, inputs, data):
         signature.name, {k: tf.TensorSpec([1, *s.shape[1:]], s.dtype) for k, s in signature.inputs.items()}
     )
     chosen = synthetic_samples(single, [1]) if data is None else windows(read_samples(data, inputs), single)
-    verified_on = "synthetic samples (standard normal)" if data is None else f"{len(chosen)} samples given"
+    verified_on = SYNTHETIC if data is None else f"{len(chosen)} samples given"
     return [{name: array.repeat(rows, 0) for name, array in sample.items()} for sample in chosen], verified_on
 
 

@@ -11,13 +11,10 @@ from lucid_keras.export.litert import Runner, milliseconds
 from lucid_keras.export.progress import progress_bar
 from lucid_keras.export.recipes import recipe_named
 from lucid_keras.export.report import ExportReport, decibels
-from lucid_keras.export.samples import at_more_lengths, held_out, read_samples, synthetic_samples, windows
+from lucid_keras.export.samples import SYNTHETIC, at_more_lengths, held_out, read_samples, synthetic_samples, windows
 from lucid_keras.export.signatures import model_inputs, signatures
 from lucid_keras.export.verify import accuracies, layer_accuracies, observed_layers, reference_outputs
 from lucid_keras.export.versions import versions
-
-DYNAMIC_LENGTHS = (64, 17, 97)  # lengths at which a file of open length is verified where no data says others
-SYNTHETIC = "synthetic samples (standard normal)"
 
 
 def to_tflite(
@@ -157,7 +154,7 @@ def _data(recipe, inputs, made, calibration_data, verification_data):
         verification = read_samples(verification_data, inputs)
         verified_on = f"{len(verification)} samples given"
     if verification is None:
-        return calibration, {one.name: synthetic_samples(one, DYNAMIC_LENGTHS) for one in made}, SYNTHETIC
+        return calibration, {one.name: synthetic_samples(one) for one in made}, SYNTHETIC
     verification = {one.name: at_more_lengths(windows(verification, one), one) for one in made}
     return calibration, verification, verified_on
 
