@@ -6,8 +6,9 @@ import functools
 import tensorflow as tf
 
 from lucid_keras._geometry import ConvTranspose1dGeometry, requested_length
-from lucid_keras._lowering.choice import LOWERINGS, choose_form
+from lucid_keras._lowering.choice import LOWERINGS, choose_lowering
 from lucid_keras._lowering.conv2d_transpose import conv2d_transpose
+from lucid_keras._lowering.overlap_add import overlap_add
 from lucid_keras._lowering.polyphase import polyphase
 from lucid_keras._lowering.target import current_target
 
@@ -44,7 +45,7 @@ def conv_transpose1d(
         groups: int; divides `in_channels` and `out_channels`.
         dilation: int or 1-tuple, at least 1: output positions between taps.
         data_format: `"channels_first"` (default) or `"channels_last"`.
-        lowering: `"auto"` (default), `"conv2d_transpose"` or `"polyphase"`; all give the same result.
+        lowering: `"auto"` (default), `"conv2d_transpose"`, `"overlap_add"` or `"polyphase"`; all give the same result.
 
     Returns:
         A tensor of `x`'s rank, layout and dtype, with `out_channels` channels and
@@ -162,10 +163,13 @@ def _checked_at_run_time(x, geometry, output_length_is_valid, rule):
 
 
 def _lower(geometry, x, weight, bias, lowering):
-    if lowering == "conv2d_transpose":
-        y = conv2d_transpose(geometry, x, weight)
-        return y if bias is None else y + bias
-    return polyphase(geometry, x, weight, bias, choose_form(geometry, current_target()))
+    if lowering == "auto":
+        positions = None if None in x.shape[:2] else x.shape[0] * x.shape[1]
+        lowering = choose_lowering(geometry, current_target(), positions)
+    return LOWER[lowering](geometry, x, weight, bias)
+
+
+LOWER = {"conv2d_transpose": conv2d_transpose, "overlap_add": overlap_add, "polyphase": polyphase}
 
 
 def _check_dtypes(x, weight, bias):

@@ -15,7 +15,7 @@ from cases import CASES, Case, random_case
 
 from lucid_keras import conv_transpose1d
 
-LOWERINGS = ["conv2d_transpose", "polyphase"]
+LOWERINGS = ["conv2d_transpose", "overlap_add", "polyphase"]
 SWEEP = 2000
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from lucid_keras import conv_transpose1d
 
-LOWERINGS = st.sampled_from(["conv2d_transpose", "polyphase"])
+LOWERINGS = st.sampled_from(["conv2d_transpose", "overlap_add", "polyphase"])
 
 
 @st.composite

@@ -1,23 +1,33 @@
-"""Which form of the polyphase lowering for a geometry on a target; "auto" is always polyphase.
+"""Which lowering for a geometry and a signal, and which form of the polyphase one, on each target.
 
-The measurements behind both are rows 1 and 2 of `tests/benchmarks/NOTES.md`.
+The measurements behind each rule are the rows of `tests/benchmarks/NOTES.md` that it names.
 """
 
-LOWERINGS = ("auto", "conv2d_transpose", "polyphase")
+LOWERINGS = ("auto", "conv2d_transpose", "overlap_add", "polyphase")
+
+
+def choose_lowering(geometry, target, positions):
+    """The name of the lowering; `positions` is batch times length where known, else None.
+
+    Polyphase (row 1), except where the weight outweighs the signal: then laying out the weight anew, which polyphase
+    must at each call, costs more than overlap-add's larger product (row 2). An exported file does it once and for all.
+    """
+    if target in ("tensorflow", "xla") and positions and positions < geometry.in_channels // geometry.groups:
+        return "overlap_add"
+    return "polyphase"
 
 
 def choose_form(geometry, target):
-    """The name in `contraction.FORMS` of the polyphase lowering's inner product for a target.
+    """The name in `contraction.FORMS` of the polyphase lowering's inner product (row 3).
 
-    `target` is "tensorflow" (CPU, GPU and XLA), "saved_model" (the same, never compiled) or "litert". TensorFlow's CPU
-    kernels without oneDNN have no gradient for grouped or dilated convolutions, and XLA's grouped ones are thousands
-    of times too slow, so there both are matrix products; LiteRT has fast kernels for each.
+    `target` is "tensorflow" (CPU and GPU kernels), "xla", "saved_model" (the same kernels on any machine, and its
+    gradients without oneDNN) or "litert". XLA's grouped convolutions are thousands of times too slow on the CPU.
     """
     depthwise = geometry.groups > 1 and geometry.in_channels == geometry.groups
-    if target == "litert":
-        return "depthwise_convolution" if depthwise else "convolution"
     if depthwise:
-        return "multiply_add"
-    if geometry.groups > 1 or geometry.phase_plan.spacing > 1:
+        return "multiply_add" if target == "xla" else "depthwise_convolution"
+    if target == "xla" and geometry.groups > 1:
+        return "matrix_product"
+    if target == "saved_model" and (geometry.groups > 1 or geometry.phase_plan.spacing > 1):
         return "matrix_product"
     return "convolution"

@@ -1,13 +1,14 @@
 """The stride-1 convolution inside the polyphase lowering, in the forms that dense, grouped and depthwise weights want.
 
 Every form takes `x [N, 1, L, C_in]`, already padded, the folded weight `[groups, C_in/groups, C_out/groups, taps,
-phases]` with its taps in the order of the input, and a bias `[C_out]` or None; it gives `[N, 1, M, phases*C_out]`
+phases]`, whose last tap meets the oldest input, and a bias `[C_out]` or None; it gives `[N, 1, M, phases*C_out]`
 with `M = L - (taps - 1)*spacing`, phase-major.
 """
 
 import tensorflow as tf
 
-from lucid_keras._lowering.edges import crop
+from lucid_keras._lowering.convolution import convolve, differentiable
+from lucid_keras._lowering.edges import crop, extents, shortfall
 from lucid_keras._lowering.target import current_target
 
 
@@ -19,33 +20,27 @@ def contract(form, x, folded, bias, spacing):
     So an empty input gains a row or positions of zeros, which go again. Where the shape is known and not empty, as
     almost always, this adds nothing to the graph.
     """
-    batch, _, length, _ = _shape(x)
+    batch, _, length, _ = extents(x)
     receptive = (folded.shape[3] - 1) * spacing
-    rows, positions = _missing(batch), _missing(length - receptive)
+    rows, positions = shortfall(batch), shortfall(length - receptive)
     if current_target() == "litert" or (rows is None and positions is None):
         return FORMS[form](x, folded, bias, spacing)
     filled = tf.pad(x, [[0, 0 if rows is None else rows], [0, 0], [0, 0 if positions is None else positions], [0, 0]])
     return FORMS[form](filled, folded, bias, spacing)[:batch, :, : length - receptive]
 
 
-def _missing(extent):
-    """How many to add to `extent` to have one at least; None if there is one already."""
-    if isinstance(extent, int):
-        return 1 - extent if extent < 1 else None
-    return tf.maximum(1 - extent, 0)
-
-
 def convolution(x, folded, bias, spacing):
     """One `tf.nn.conv2d`, grouped where the weight is."""
     groups, group_in, group_out, taps, phases = folded.shape
-    kernel = tf.transpose(folded, [3, 1, 0, 4, 2])
+    kernel = tf.reverse(tf.transpose(folded, [3, 1, 0, 4, 2]), [0])  # reversed last, when a tap is one long copy
     kernel = tf.reshape(kernel, [1, taps, group_in, groups * phases * group_out])
-    z = tf.nn.conv2d(x, kernel, strides=1, padding="VALID", dilations=[1, 1, spacing, 1])
+    exported = current_target() in ("litert", "saved_model")
+    z = convolve(x, kernel, spacing) if exported else differentiable(x, kernel, spacing)
     if bias is not None:
         over_phases = tf.tile(tf.reshape(bias, [groups, 1, group_out]), [1, phases, 1])
         z = z + tf.reshape(over_phases, [groups * phases * group_out])
     if groups > 1 and phases > 1:  # [groups, phases] to [phases, groups]
-        shape = _shape(z)
+        shape = extents(z)
         z = tf.reshape(z, [shape[0], shape[2], groups, phases, group_out])
         z = tf.reshape(tf.transpose(z, [0, 1, 3, 2, 4]), [shape[0], 1, shape[2], phases * groups * group_out])
     return z
@@ -55,6 +50,7 @@ def depthwise_convolution(x, folded, bias, spacing):
     """One `tf.nn.depthwise_conv2d` over the input repeated once per phase; for one input channel a group."""
     groups, _, multiplier, taps, phases = folded.shape
     kernel = tf.reshape(tf.transpose(folded, [3, 4, 0, 1, 2]), [1, taps, phases * groups, multiplier])
+    kernel = tf.reverse(kernel, [1])
     z = tf.nn.depthwise_conv2d(
         tf.concat([x] * phases, axis=3), kernel, strides=[1, 1, 1, 1], padding="VALID", dilations=[1, spacing]
     )
@@ -65,8 +61,8 @@ def matrix_product(x, folded, bias, spacing):
     """The shifted inputs side by side, times the kernel: one matrix product, batched over the groups."""
     groups, group_in, group_out, taps, phases = folded.shape
     kernel = tf.reshape(tf.transpose(folded, [0, 3, 1, 4, 2]), [groups, taps * group_in, phases * group_out])
-    shifted = [crop(x, tap * spacing, (taps - 1 - tap) * spacing, axis=2) for tap in range(taps)]
-    batch, _, length, _ = _shape(shifted[0])
+    shifted = [crop(x, (taps - 1 - tap) * spacing, tap * spacing, axis=2) for tap in range(taps)]
+    batch, _, length, _ = extents(shifted[0])
     if groups == 1:  # rank 2, because oneDNN's broadcast batched product overwrites foreign memory (TensorFlow 2.21)
         columns = tf.reshape(tf.concat(shifted, axis=3), [batch * length, taps * group_in])
         z = tf.reshape(tf.matmul(columns, kernel[0]), [batch, 1, length, phases * group_out])
@@ -82,19 +78,13 @@ def multiply_add(x, folded, bias, spacing):
     """Tap by tap, elementwise: for one input channel a group, where each output is a handful of products."""
     groups, _, multiplier, taps, phases = folded.shape
     kernel = tf.reshape(tf.transpose(folded, [3, 4, 0, 1, 2]), [taps, phases, groups, multiplier])
-    batch, _, length, _ = _shape(crop(x, (taps - 1) * spacing, 0, axis=2))
+    batch, _, length, _ = extents(crop(x, (taps - 1) * spacing, 0, axis=2))
     z = None if bias is None else tf.reshape(bias, [groups, multiplier])
     for tap in range(taps):
-        shifted = crop(x, tap * spacing, (taps - 1 - tap) * spacing, axis=2)
+        shifted = crop(x, (taps - 1 - tap) * spacing, tap * spacing, axis=2)
         term = tf.reshape(shifted, [batch, length, 1, groups, 1]) * kernel[tap]
         z = term if z is None else z + term
     return tf.reshape(z, [batch, 1, length, phases * groups * multiplier])
-
-
-def _shape(x):
-    """The shape of `x`, each extent a number where it is known and a scalar tensor where it is not."""
-    dynamic = tf.shape(x)
-    return [dynamic[axis] if extent is None else extent for axis, extent in enumerate(x.shape)]
 
 
 FORMS = {

@@ -1,8 +1,23 @@
-"""Zeros and crops at the two ends of the length axis, and the free reshape from blocks to positions."""
+"""Shapes, zeros and crops at the two ends of the length axis, and the free reshape from blocks to positions."""
 
 import tensorflow as tf
 
 from lucid_keras._lowering.target import current_target
+
+
+def extents(x):
+    """The shape of `x`, each extent a number where it is known and a scalar tensor where it is not."""
+    if x.shape.is_fully_defined():
+        return x.shape.as_list()
+    dynamic = tf.shape(x)
+    return [dynamic[axis] if extent is None else extent for axis, extent in enumerate(x.shape)]
+
+
+def shortfall(extent):
+    """How many to add to `extent` to have one at least; None if there is one already."""
+    if isinstance(extent, int):
+        return 1 - extent if extent < 1 else None
+    return tf.maximum(1 - extent, 0)
 
 
 def crop(x, left, right, axis):

@@ -9,13 +9,16 @@ between input positions, and none is multiplied but those that fill the kernel u
 
 import tensorflow as tf
 
+from lucid_keras._lowering.choice import choose_form
 from lucid_keras._lowering.contraction import contract
 from lucid_keras._lowering.edges import blocks_to_positions, crop, pad_or_crop
+from lucid_keras._lowering.target import current_target
 
 
-def polyphase(geometry, x, weight, bias, form):
-    """`[N, L, C_in]` and `[C_in, C_out/groups, K]` to `[N, L_out, C_out]`; `form` names the contraction inside."""
+def polyphase(geometry, x, weight, bias):
+    """`[N, L, C_in]` and `[C_in, C_out/groups, K]` to `[N, L_out, C_out]`."""
     plan = geometry.phase_plan
+    form = choose_form(geometry, current_target())
     x = pad_or_crop(tf.expand_dims(x, 1), *plan.pad, axis=2)
     phases = contract(form, x, _fold(geometry, weight), bias if plan.contiguous else None, plan.spacing)
     blocks = phases if plan.contiguous else _interleave(geometry, phases)
@@ -24,18 +27,14 @@ def polyphase(geometry, x, weight, bias, form):
 
 
 def _fold(geometry, weight):
-    """`[C_in, C_out/groups, K]` to `[groups, C_in/groups, C_out/groups, taps, phases]`, the last tap first.
-
-    The last tap first, because a convolution op correlates: its first tap meets the oldest input.
-    """
+    """`[C_in, C_out/groups, K]` to `[groups, C_in/groups, C_out/groups, taps, phases]`."""
     plan = geometry.phase_plan
     phases = len(plan.phases)
     missing = plan.taps * phases - geometry.kernel_size
     if missing:
         weight = tf.pad(weight, [[0, 0], [0, 0], [0, missing]])
     in_channels, group_out, _ = weight.shape
-    folded = tf.reshape(weight, [geometry.groups, in_channels // geometry.groups, group_out, plan.taps, phases])
-    return tf.reverse(folded, [3]) if plan.taps > 1 else folded
+    return tf.reshape(weight, [geometry.groups, in_channels // geometry.groups, group_out, plan.taps, phases])
 
 
 def _interleave(geometry, z):

@@ -1,20 +1,40 @@
-"""The runtime that the graph being traced is for: TensorFlow, unless an exporter says otherwise."""
+"""The runtime that the graph being traced is for: what an exporter says, or else XLA or TensorFlow's own kernels."""
 
 import contextlib
 import contextvars
 
-_target = contextvars.ContextVar("lucid_keras_target", default="tensorflow")
+import tensorflow as tf
+
+_exported_to = contextvars.ContextVar("lucid_keras_target", default=None)
 
 
 def current_target():
-    return _target.get()
+    """ "litert" or "saved_model" within an export; otherwise "xla" in a graph it will compile, or "tensorflow"."""
+    return _exported_to.get() or ("xla" if _compiled_by_xla() else "tensorflow")
 
 
 @contextlib.contextmanager
 def lowering_for(target):
-    """Within the block, graphs are traced for `target`: "tensorflow", "saved_model" or "litert"."""
-    token = _target.set(target)
+    """Within the block, graphs are traced for `target`: "saved_model" or "litert"."""
+    token = _exported_to.set(target)
     try:
         yield
     finally:
-        _target.reset(token)
+        _exported_to.reset(token)
+
+
+def _compiled_by_xla():
+    """Whether the function being traced, or one around it, has `jit_compile=True`.
+
+    TensorFlow marks such graphs with a control flow context and has no public question for it. Where a version does
+    not know the mark, the graph's kernels are chosen: right, and slower under XLA.
+    """
+    graph = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
+    while graph is not None:
+        context = getattr(graph, "_get_control_flow_context", lambda: None)()
+        while context is not None:
+            if context.IsXLAContext():
+                return True
+            context = context.outer_context
+        graph = getattr(graph, "outer_graph", None)
+    return False

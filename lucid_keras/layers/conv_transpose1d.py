@@ -32,7 +32,7 @@ class ConvTranspose1d(keras.layers.Layer):
         device: where the variables live: `"cpu"`, `"gpu:0"`, `"/GPU:0"`, or None (default) for TensorFlow's choice.
         dtype: what `keras.layers.Layer` takes: a dtype, its name, or a `keras.DTypePolicy`.
         data_format: `"channels_first"` (default), `[batch, channels, length]`, or `"channels_last"`.
-        lowering: `"auto"` (default), `"conv2d_transpose"` or `"polyphase"`; all give the same result.
+        lowering: `"auto"` (default), `"conv2d_transpose"`, `"overlap_add"` or `"polyphase"`; all give the same result.
         jit_compile: whether the layer's own call is compiled by XLA. Default False: see the note below.
         weight_initializer, bias_initializer: Keras initializers, or None (default) for PyTorch's Kaiming uniform
             with `a = sqrt(5)`: uniform in `+-1/sqrt(out_channels // groups * kernel_size)` for both.

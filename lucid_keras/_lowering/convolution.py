@@ -1,0 +1,57 @@
+"""A stride-1 `tf.nn.conv2d` over the length whose gradients every CPU kernel has: TensorFlow's lack grouped and dilated.
+
+With oneDNN off, or on other processors, TensorFlow convolves with groups or dilation but does not differentiate it.
+The gradient by the input is again such a convolution, that by the kernel one matrix product a tap.
+"""
+
+import tensorflow as tf
+
+from lucid_keras._lowering.edges import crop, extents
+
+
+def convolve(x, kernel, spacing):
+    """`[N, 1, L, C_in]` and `[1, taps, C_in/groups, C_out]`, `spacing` between the taps, to `[N, 1, M, C_out]`."""
+    return tf.nn.conv2d(x, kernel, strides=1, padding="VALID", dilations=[1, 1, spacing, 1])
+
+
+def differentiable(x, kernel, spacing):
+    """`convolve` with gradients of its own where TensorFlow may have none."""
+    groups = x.shape[3] // kernel.shape[2]
+    if groups == 1 and (spacing == 1 or kernel.shape[1] == 1):
+        return convolve(x, kernel, spacing)
+
+    @tf.custom_gradient
+    def forward(x, kernel):
+        def backward(dz):
+            return _by_input(dz, kernel, groups, spacing), _by_kernel(x, dz, kernel.shape, groups, spacing)
+
+        return convolve(x, kernel, spacing), backward
+
+    return forward(x, kernel)
+
+
+def _by_input(dz, kernel, groups, spacing):
+    """Every tap's way back: the kernel reversed, its inputs and outputs exchanged within each group."""
+    _, taps, group_in, out_channels = kernel.shape
+    back = tf.reshape(kernel, [taps, group_in, groups, out_channels // groups])
+    back = tf.reshape(tf.transpose(back, [0, 3, 2, 1]), [1, taps, out_channels // groups, groups * group_in])
+    reach = (taps - 1) * spacing
+    return differentiable(tf.pad(dz, [[0, 0], [0, 0], [reach, reach], [0, 0]]), tf.reverse(back, [1]), spacing)
+
+
+def _by_kernel(x, dz, shape, groups, spacing):
+    """For each tap the input that it met, times what came of it."""
+    _, taps, group_in, out_channels = shape
+    dz = _by_group(dz, groups)
+    met = [crop(x, tap * spacing, (taps - 1 - tap) * spacing, axis=2) for tap in range(taps)]
+    by_tap = tf.stack([tf.matmul(_by_group(part, groups), dz, transpose_a=True) for part in met])
+    by_tap = by_tap[:, tf.newaxis] if groups == 1 else by_tap  # [taps, groups, group_in, group_out]
+    return tf.reshape(tf.transpose(by_tap, [0, 2, 1, 3]), [1, taps, group_in, out_channels])
+
+
+def _by_group(x, groups):
+    """`[N, 1, M, groups*C]` to `[N*M, C]` for one group, to `[groups, N*M, C]` for several."""
+    batch, _, length, channels = extents(x)
+    if groups == 1:
+        return tf.reshape(x, [batch * length, channels])
+    return tf.transpose(tf.reshape(x, [batch * length, groups, channels // groups]), [1, 0, 2])
