@@ -13,6 +13,7 @@ from lucid_keras._lowering.polyphase import polyphase
 from lucid_keras._lowering.target import current_target
 
 DATA_FORMATS = ("channels_first", "channels_last")
+LOWER = {"conv2d_transpose": conv2d_transpose, "overlap_add": overlap_add, "polyphase": polyphase}
 
 
 def conv_transpose1d(
@@ -86,60 +87,73 @@ def conv_transpose1d(
     return apply_geometry(geometry, x, weight, bias, data_format=data_format, lowering=lowering)
 
 
-def apply_layer(geometry, x, weight, bias, *, data_format, lowering, output_size, jit_compile):
-    """`apply_geometry` on a layer's variables, compiled by XLA if `jit_compile`."""
+def apply_geometry(geometry, x, weight, bias, *, data_format, lowering, output_size=None, jit_compile=False):
+    """`conv_transpose1d` for a geometry that is already validated, and a `weight` and `bias` that fit it."""
     x, weight = tf.convert_to_tensor(x), tf.convert_to_tensor(weight)
     bias = None if bias is None else tf.convert_to_tensor(bias)
-    if not jit_compile or current_target() != "tensorflow":  # an exported graph carries no must-compile attribute
-        return apply_geometry(
-            geometry, x, weight, bias, data_format=data_format, lowering=lowering, output_size=output_size
-        )
-    geometry.output_shape(x.shape.as_list(), data_format, output_size)  # raises here, not inside the compiler
-    return _jitted(geometry, data_format, lowering, _hashable(output_size))(x, weight, bias)
-
-
-def _hashable(output_size):
-    return tuple(output_size) if isinstance(output_size, list) else output_size
-
-
-@functools.cache
-def _jitted(geometry, data_format, lowering, output_size):
-    """One compiled function per geometry, shared by every layer that has it; XLA compiles it once per input shape."""
-    apply = functools.partial(
-        apply_geometry, geometry, data_format=data_format, lowering=lowering, output_size=output_size
-    )
-    return tf.function(apply, jit_compile=True, autograph=False)
-
-
-def apply_geometry(geometry, x, weight, bias, *, data_format, lowering, output_size=None):
-    """`conv_transpose1d` for a geometry that is already validated, and a `weight` and `bias` that fit it."""
     _check_dtypes(x, weight, bias)
     if x.shape.rank is None:
         raise ValueError("The input's rank must be known, 2 (unbatched) or 3 (batched). Received: an unknown rank")
-    geometry.output_shape(x.shape.as_list(), data_format, output_size)  # raises for a wrong shape
-    if output_size is not None:
-        output_size = requested_length(output_size, x.shape.rank, data_format)
+    geometry.output_shape(x.shape.as_list(), data_format, output_size)  # raises here, not inside a function or compiler
+    geometry, output_size = _sized(geometry, x.shape, data_format, output_size)
     unbatched = x.shape.rank == 2
     if unbatched:
         x = tf.expand_dims(x, 0)
-    if data_format == "channels_first":
-        x = tf.transpose(x, [0, 2, 1])
-    y = _to_length(geometry, x, weight, bias, lowering, output_size)
-    if data_format == "channels_first":
-        y = tf.transpose(y, [0, 2, 1])
+    if lowering == "auto":  # before a trace is looked up, so that the numbers do not depend on earlier calls
+        lowering = choose_lowering(geometry, current_target(), _positions(x.shape, data_format))
+    how = (geometry, data_format, lowering, output_size)
+    if jit_compile and current_target() == "tensorflow":  # an exported graph carries no must-compile attribute
+        run = _jitted(*how)
+    elif tf.executing_eagerly():
+        run = _traced(*how)
+    else:
+        run = functools.partial(_compute, *how)
+    y = run(x, weight, bias)
     return tf.squeeze(y, 0) if unbatched else y
 
 
+def _positions(shape, data_format):
+    """Batch times length, or None where either is unknown."""
+    batch, length = shape[0], shape[2 if data_format == "channels_first" else 1]
+    return None if batch is None or length is None else batch * length
+
+
+def _sized(geometry, shape, data_format, output_size):
+    """The geometry that gives `output_size`, and what is left to ask for: the length, where the input's is unknown."""
+    if output_size is None:
+        return geometry, None
+    output_size = requested_length(output_size, shape.rank, data_format)
+    length = shape[-1 if data_format == "channels_first" else -2]
+    return (geometry, output_size) if length is None else (geometry.for_output_size(length, output_size), None)
+
+
+@functools.cache
+def _jitted(*how):
+    """One compiled function per geometry, shared by every layer that has it; XLA compiles it once per input shape."""
+    return tf.function(functools.partial(_compute, *how), jit_compile=True, autograph=False)
+
+
+@functools.lru_cache(maxsize=256)
+def _traced(*how):
+    """For eager calls: as a graph, two to four times as fast as op by op; a second input shape relaxes its trace."""
+    return tf.function(functools.partial(_compute, *how), reduce_retracing=True, autograph=False)
+
+
+def _compute(geometry, data_format, lowering, output_size, x, weight, bias):
+    """The operation on a batched input."""
+    if data_format == "channels_first":
+        x = tf.transpose(x, [0, 2, 1])
+    y = _to_length(geometry, x, weight, bias, lowering, output_size)
+    return tf.transpose(y, [0, 2, 1]) if data_format == "channels_first" else y
+
+
 def _to_length(geometry, x, weight, bias, lowering, output_size):
-    """The operation on `[N, L, C_in]`, the output length by `output_size` where given; checked late if L is unknown."""
-    length = x.shape[1]
-    if length is not None:
-        if output_size is not None:
-            geometry = geometry.for_output_size(length, output_size)
-        return _lower(geometry, x, weight, bias, lowering)
+    """The operation on `[N, L, C_in]`; where L is unknown it is checked at run time, and `output_size` may be given."""
+    if x.shape[1] is not None:
+        return LOWER[lowering](geometry, x, weight, bias)
     if output_size is None:
         x = _checked_at_run_time(x, geometry, lambda out: out >= 0, "The output length must not be negative")
-        return _lower(geometry, x, weight, bias, lowering)
+        return LOWER[lowering](geometry, x, weight, bias)
     longest = dataclasses.replace(geometry, output_padding=geometry.stride - 1)
     x = _checked_at_run_time(
         x,
@@ -147,7 +161,7 @@ def _to_length(geometry, x, weight, bias, lowering, output_size):
         lambda out: (out - geometry.stride < output_size) & (output_size <= out),
         f"requested an output size of {output_size}, which is outside the valid sizes for this input length",
     )
-    return _lower(longest, x, weight, bias, lowering)[:, :output_size]
+    return LOWER[lowering](longest, x, weight, bias)[:, :output_size]
 
 
 def _checked_at_run_time(x, geometry, output_length_is_valid, rule):
@@ -160,16 +174,6 @@ def _checked_at_run_time(x, geometry, output_length_is_valid, rule):
     ]
     with tf.control_dependencies(checks):
         return tf.identity(x)
-
-
-def _lower(geometry, x, weight, bias, lowering):
-    if lowering == "auto":
-        positions = None if None in x.shape[:2] else x.shape[0] * x.shape[1]
-        lowering = choose_lowering(geometry, current_target(), positions)
-    return LOWER[lowering](geometry, x, weight, bias)
-
-
-LOWER = {"conv2d_transpose": conv2d_transpose, "overlap_add": overlap_add, "polyphase": polyphase}
 
 
 def _check_dtypes(x, weight, bias):

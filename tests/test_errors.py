@@ -47,7 +47,11 @@ WEIGHT = np.zeros((4, 3, 3), "float32")
         ({"bias": 1}, TypeError, "bias must be True or False. Received: bias=1"),
         ({"jit_compile": None}, TypeError, "jit_compile must be True or False. Received: jit_compile=None"),
         ({"data_format": "NCW"}, ValueError, "data_format must be one of 'channels_first', 'channels_last'.*'NCW'"),
-        ({"lowering": "fast"}, ValueError, "lowering must be one of 'auto', 'conv2d_transpose', 'polyphase'.*'fast'"),
+        (
+            {"lowering": "fast"},
+            ValueError,
+            "lowering must be one of 'auto', 'conv2d_transpose', 'overlap_add', 'polyphase'.*'fast'",
+        ),
         ({"device": 0}, TypeError, "device must be a string or None. Received: device=0"),
         ({"device": "disk"}, ValueError, 'device must be like "cpu", "gpu:0".*Received: device=.disk.'),
         ({"device": "cpu:9"}, ValueError, "device must be one of this machine's.*Received: device='cpu:9'"),

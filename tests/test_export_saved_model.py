@@ -103,7 +103,7 @@ def test_below_the_floor_no_folder_is_left(model, tmp_path, monkeypatch):
     call = SavedModelRunner.__call__
     halved = lambda self, *arguments: {name: array / 2 for name, array in call(self, *arguments).items()}  # noqa: E731
     monkeypatch.setattr(SavedModelRunner, "__call__", halved)
-    with pytest.raises(ValueError, match=r"must reach 110 dB.*Received: 6.0 dB at the output 'up' of 'length_9'"):
+    with pytest.raises(ValueError, match=r"must reach 110 dB.*Received: 6.0 dB at the output 'up' of 'length_(9|10)'"):
         to_saved_model(model, tmp_path / "up", length=[9, 10])
     assert not list(tmp_path.iterdir())
 

@@ -1,4 +1,4 @@
-"""Both lowerings against the float64 reference, exactly on integers: forward and gradients, eager, graph and XLA."""
+"""Every lowering against the float64 reference, exactly on integers: forward and gradients, eager, graph and XLA."""
 
 import dataclasses
 import os
@@ -14,6 +14,7 @@ import tensorflow as tf
 from cases import CASES, Case, random_case
 
 from lucid_keras import conv_transpose1d
+from lucid_keras._lowering.target import current_target, lowering_for
 
 LOWERINGS = ["conv2d_transpose", "overlap_add", "polyphase"]
 SWEEP = 2000
@@ -55,6 +56,52 @@ def test_eager(case, lowering, rng):
     for data_format in ("channels_first", "channels_last"):
         compute = value_and_gradients(case, data, lowering, data_format)
         assert_exact(case, data, compute(*tensors_of(data, data_format)), data_format)
+
+
+@pytest.mark.parametrize("data_format", ["channels_first", "channels_last"])
+@pytest.mark.parametrize("name", ["hifigan_up", "bigvgan_up", "grouped", "dilated", "stride_not_dividing_kernel"])
+def test_eager_calls_again_and_again(name, data_format, rng):
+    """The first shape has a graph of its own, the later ones a graph of any shape."""
+    for length, batch in ((9, 2), (9, 2), (12, 2), (12, 0), (15, 1), (9, 2)):
+        case = dataclasses.replace(CASES[name], length=length, batch=batch)
+        data = arrays.integers(case, rng)
+        compute = value_and_gradients(case, data, "auto", data_format)
+        assert_exact(case, data, compute(*tensors_of(data, data_format)), data_format)
+
+
+def test_eager_calls_of_either_rank_and_any_dtype(rng):
+    case = CASES["encodec_up"]
+    data = arrays.integers(case, rng)
+    want = reference.conv_transpose1d(data.x, data.weight, data.bias, **case.parameters)
+    for dtype in ("float32", "float64", "float32", "float64"):
+        x, weight, bias = (tensor.astype(dtype) for tensor in (data.x, data.weight, data.bias))
+        np.testing.assert_array_equal(conv_transpose1d(x, weight, bias, **case.parameters), want)
+        np.testing.assert_array_equal(conv_transpose1d(x[0], weight, bias, **case.parameters), want[0])
+
+
+@pytest.mark.parametrize("length", [4, 5, 6, 200])
+def test_a_weight_that_outweighs_the_signal(length, rng):
+    """On both sides of the length where "auto" goes from overlap-add to polyphase."""
+    case = Case(10, 6, 8, stride=4, padding=2, batch=2, length=length)
+    data = arrays.integers(case, rng)
+    for jit_compile in (False, True):
+        compute = tf.function(value_and_gradients(case, data, "auto"), jit_compile=jit_compile, autograph=False)
+        assert_exact(case, data, compute(*tensors_of(data)))
+
+
+def test_the_target_is_what_the_graph_is_for():
+    def target_of(jit_compile, nested=False):
+        seen = []
+        inner = tf.function(lambda: seen.append(current_target()) or tf.constant(0), autograph=False)
+        tf.function(inner.python_function if not nested else inner, jit_compile=jit_compile, autograph=False)()
+        return seen[0]
+
+    assert current_target() == "tensorflow"
+    assert target_of(False) == "tensorflow"
+    assert target_of(True) == "xla"
+    assert target_of(True, nested=True) == "xla"
+    with lowering_for("litert"):
+        assert target_of(True) == current_target() == "litert"
 
 
 @pytest.mark.parametrize("lowering", LOWERINGS)
@@ -161,7 +208,7 @@ def test_random_configurations(part):
 def test_random_configurations_eagerly():
     """A short draw from the same space; the sweep above is the long one."""
     rng = np.random.default_rng(99)
-    for _ in range(100):
+    for _ in range(25):
         case = random_case(rng)
         data = arrays.integers(case, rng)
         for lowering in LOWERINGS:

@@ -34,8 +34,7 @@ def convolution(x, folded, bias, spacing):
     groups, group_in, group_out, taps, phases = folded.shape
     kernel = tf.reverse(tf.transpose(folded, [3, 1, 0, 4, 2]), [0])  # reversed last, when a tap is one long copy
     kernel = tf.reshape(kernel, [1, taps, group_in, groups * phases * group_out])
-    exported = current_target() in ("litert", "saved_model")
-    z = convolve(x, kernel, spacing) if exported else differentiable(x, kernel, spacing)
+    z = differentiable(x, kernel, spacing) if current_target() == "tensorflow" else convolve(x, kernel, spacing)
     if bias is not None:
         over_phases = tf.tile(tf.reshape(bias, [groups, 1, group_out]), [1, phases, 1])
         z = z + tf.reshape(over_phases, [groups * phases * group_out])

@@ -1,7 +1,8 @@
 """A stride-1 `tf.nn.conv2d` over the length whose gradients every CPU kernel has: TensorFlow's lack grouped and dilated.
 
 With oneDNN off, or on other processors, TensorFlow convolves with groups or dilation but does not differentiate it.
-The gradient by the input is again such a convolution, that by the kernel one matrix product a tap.
+The gradient by the input is again such a convolution, that by the kernel one matrix product a tap. They are closures of
+the graph that they were traced in, so exported graphs, which are read back elsewhere, do without.
 """
 
 import tensorflow as tf
@@ -11,6 +12,8 @@ from lucid_keras._lowering.edges import crop, extents
 
 def convolve(x, kernel, spacing):
     """`[N, 1, L, C_in]` and `[1, taps, C_in/groups, C_out]`, `spacing` between the taps, to `[N, 1, M, C_out]`."""
+    if kernel.shape[1] == 1:
+        spacing = 1  # one tap has no neighbour to be distant from, and undilated it has a gradient
     return tf.nn.conv2d(x, kernel, strides=1, padding="VALID", dilations=[1, 1, spacing, 1])
 
 

@@ -9,13 +9,13 @@ _exported_to = contextvars.ContextVar("lucid_keras_target", default=None)
 
 
 def current_target():
-    """ "litert" or "saved_model" within an export; otherwise "xla" in a graph it will compile, or "tensorflow"."""
+    """An exporter's target within an export; otherwise "xla" in a graph it will compile, or "tensorflow"."""
     return _exported_to.get() or ("xla" if _compiled_by_xla() else "tensorflow")
 
 
 @contextlib.contextmanager
 def lowering_for(target):
-    """Within the block, graphs are traced for `target`: "saved_model" or "litert"."""
+    """Within the block, graphs are traced for `target`: "saved_model", "xla" or "litert"."""
     token = _exported_to.set(target)
     try:
         yield

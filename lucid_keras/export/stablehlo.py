@@ -66,7 +66,7 @@ def to_stablehlo(
         raise ValueError(f"length must be an int or a dict for StableHLO. Received: length={length!r}")
     (signature,) = signatures(model, length, batch)
     path = checked_destination(path, folder=True)
-    traced = frozen(model, signature, "tensorflow")
+    traced = frozen(model, signature, "xla")
     described = {"inputs": _described(signature.inputs, _names(traced)), "outputs": _outputs(traced)}
     programs = _programs(traced, signature, described, vjp)
     samples, verified_on = _samples(signature, inputs, verification_data)

@@ -164,7 +164,7 @@ class ConvTranspose1d(keras.layers.Layer):
 
     def call(self, x, output_size: int | tuple[int, ...] | None = None):
         """`x` to the output; `output_size` (int, 1-tuple or the whole shape) takes output_padding's place."""
-        return ops.apply_layer(
+        return ops.apply_geometry(
             self.geometry,
             x,
             self.weight,

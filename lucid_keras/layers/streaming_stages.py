@@ -12,7 +12,7 @@ from lucid_keras.layers.conv_transpose1d import ConvTranspose1d
 from lucid_keras.layers.streaming import StreamingConvTranspose1d
 
 # The longest chunk whose recurrence is written out position by position, by target: LiteRT delegates no loop.
-UNROLLED = {"tensorflow": 16, "litert": 128}
+UNROLLED = {"tensorflow": 16, "xla": 16, "saved_model": 16, "litert": 128}
 
 # Layers that see one position at a time whatever their arguments.
 POINTWISE = (
