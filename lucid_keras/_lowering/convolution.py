@@ -1,4 +1,4 @@
-"""A stride-1 `tf.nn.conv2d` over the length whose gradients every CPU kernel has: TensorFlow's lack grouped and dilated.
+"""A stride-1 `tf.nn.conv2d` over the length with gradients everywhere: TensorFlow's CPU kernels lack some.
 
 With oneDNN off, or on other processors, TensorFlow convolves with groups or dilation but does not differentiate it.
 The gradient by the input is again such a convolution, that by the kernel one matrix product a tap. They are closures of
