@@ -53,8 +53,9 @@ def run(parsed):
         results = contest.run(workload, parsed.rounds, parsed.seconds, advance)
     if parsed.json is not None:
         parsed.json.write_text(json.dumps(_record(workload, parsed, results), indent=1) + "\n")
-    console.print(_table(workload, results))
     skipped = {name: result["skipped"] for name, result in results.items() if "skipped" in result}
+    if len(skipped) < len(results):
+        console.print(_table(workload, results))
     for name, reason in skipped.items():
         console.print(f"{name}: {reason}", markup=False, highlight=False)
     if len(skipped) == len(results):

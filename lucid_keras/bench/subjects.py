@@ -47,9 +47,7 @@ SUBJECTS = {
     "ours LiteRT": Subject(function="ours", **LITERT),
     "ours LiteRT int8": Subject(function="ours", options={"recipe": "int8"}, **INT8),
     "TRANSPOSE_CONV": Subject(function="ours", options={"lowering": "conv2d_transpose"}, **LITERT),
-    "TRANSPOSE_CONV int8": Subject(
-        function="ours", options={"lowering": "conv2d_transpose", "recipe": "int8"}, **INT8
-    ),
+    "TRANSPOSE_CONV int8": Subject(function="ours", options={"lowering": "conv2d_transpose", "recipe": "int8"}, **INT8),
     "litert-torch": Subject(function="litert_torch", **LITERT),
     "ONNX Runtime": Subject("in_onnxruntime", "conv_transpose", needs=("onnx", "onnxruntime"), modes=("forward",)),
     "LiteRT product": Subject(function="product", **LITERT),

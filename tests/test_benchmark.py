@@ -1,0 +1,237 @@
+"""The benchmark: its judge, what it refuses, that it waits for the numbers, and one run from end to end."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import reference
+import tensorflow as tf
+from arrays import normals
+from cases import CASES
+from tolerances import relative_tolerance
+
+from lucid_keras.bench import judge, rounds, worker
+from lucid_keras.bench.measured import quartiles, ratio, times
+from lucid_keras.bench.memory import peak_mib
+from lucid_keras.bench.subjects import LITERT_TORCH, SUBJECTS, named, refusal
+from lucid_keras.bench.workload import MODES, Workload
+from lucid_keras.cli import main
+
+SMALL = Workload(4, 2, 4, stride=2, padding=1, length=8)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_judge_is_the_reference(name, rng):
+    case = CASES[name]
+    data = normals(case, rng, "float64")
+    bias = np.zeros(case.out_channels) if data.bias is None else data.bias
+    tolerance = relative_tolerance("float64", case.kernel_size * max(case.in_channels, case.length) * 4)
+    y = judge.forward(data.x, data.weight, bias, **case.parameters)
+    pairs = [(y, reference.conv_transpose1d(data.x, data.weight, data.bias, **case.parameters))]
+    got = judge.gradients(data.x, data.weight, data.dy, **case.parameters)
+    pairs += zip(got, reference.gradients(data.x, data.weight, data.dy, **case.parameters), strict=True)
+    for array, wanted in pairs:
+        assert array.shape == wanted.shape
+        assert np.abs(array - wanted).max(initial=0) <= tolerance * np.abs(wanted).max(initial=0)
+
+
+def test_wrong_numbers_shapes_and_nan_do_not_pass():
+    wanted = [np.array([1.0, -4.0])]
+    assert rounds._judged([np.array([1.0, -4.0])], wanted, 1e-4) == {"error": 0.0, "milliseconds": []}
+    off = rounds._judged([np.array([1.0, -4.1])], wanted, 1e-4)
+    assert "off by 0.025 of the largest magnitude" in off["skipped"]
+    assert off["error"] == pytest.approx(0.025)
+    assert "off by nan" in rounds._judged([np.array([np.nan, -4.0])], wanted, 1e-4)["skipped"]
+    assert "wrong shapes: [[3]]" in rounds._judged([np.zeros(3)], wanted, 1e-4)["skipped"]
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_call_ends_when_its_numbers_are_there(jit_compile):
+    """Reading the result is a copy; had the call only started the work, reading would take the work's time."""
+    x = tf.random.normal([1000, 1000])
+
+    @tf.function(jit_compile=jit_compile, autograph=False)
+    def heavy(x):
+        for _ in range(20):
+            x = tf.tanh(x @ x)
+        return x
+
+    heavy(x)
+    seconds = {"call": [], "read": []}
+    for _ in range(3):
+        start = time.perf_counter()
+        y = heavy(x)
+        called = time.perf_counter()
+        y[:1, :1].numpy()
+        seconds["call"].append(called - start)
+        seconds["read"].append(time.perf_counter() - called)
+    assert min(seconds["read"]) < 0.2 * min(seconds["call"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"length": 0}, "length must be at least 1. Received: length=0"),
+        ({"batch": 0}, "batch must be at least 1. Received: batch=0"),
+        ({"mode": "backward"}, "mode must be one of 'forward', 'train'. Received: mode='backward'"),
+        ({"groups": 3}, "in_channels must be divisible by groups. Received: in_channels=4, groups=3"),
+        ({"length": 1, "padding": 2}, "An empty output cannot be timed. Received: length=1"),
+    ],
+)
+def test_a_workload_that_cannot_be_timed_is_refused(changes, rule):
+    arguments = {"in_channels": 4, "out_channels": 2, "kernel_size": 4, "stride": 2} | changes
+    with pytest.raises(ValueError, match=rule.replace("(", r"\(")):
+        Workload(**arguments)
+
+
+def test_a_matrix_product_of_as_many_multiply_adds():
+    rows, inner, columns = SMALL.product_shape
+    assert rows * inner * columns == SMALL.multiply_adds == 8 * 4 * 4 * 2
+
+
+def test_subjects_by_name():
+    assert named("Ours-LiteRT-int8") == named("ours LiteRT int8") == "ours LiteRT int8"
+    with pytest.raises(ValueError, match="A subject must be one of ours-eager, .*Received: lasagne"):
+        named("lasagne")
+
+
+@pytest.mark.parametrize(
+    ("workload", "reason"),
+    [
+        (SMALL, None),
+        (Workload(4, 2, 4, stride=2), None),
+        (Workload(4, 4, 4, stride=2, groups=2), "has no groups"),
+        (Workload(4, 2, 4, stride=2, dilation=3), "refuses a stride with dilation"),
+        (Workload(4, 2, 4, stride=2, padding=1, output_padding=1), "has no such output padding"),
+        (Workload(4, 2, 5, stride=2, padding=1), "has no such padding"),
+        (Workload(4, 2, 2, stride=3), "has no such padding"),
+    ],
+)
+def test_what_keras_cannot_express(workload, reason):
+    assert refusal("Keras", workload) == reason
+
+
+def test_why_a_subject_is_not_tried(monkeypatch):
+    monkeypatch.delenv(LITERT_TORCH, raising=False)
+    assert refusal("litert-torch", SMALL) == f"{LITERT_TORCH} names no Python that has litert-torch"
+    assert refusal("ours LiteRT", Workload(4, 2, 4, mode="train")) == "does not train"
+    monkeypatch.setitem(SUBJECTS, "torch", SUBJECTS["torch"].__class__("in_torch", "layer", needs=("no_such_package",)))
+    assert refusal("torch", SMALL) == "not installed: no_such_package"
+
+
+def test_peers_do_not_share_a_process_with_tensorflow():
+    script = """
+import runpy, sys
+import_for = runpy.run_path(sys.argv[1])["_import_what_it_needs"]
+for subject, module in (("torch", "in_torch"), ("ours graph", "in_tensorflow")):
+    import_for(subject)
+    __import__(f"lucid_keras.bench.{module}")
+    print("tensorflow" in sys.modules)
+"""
+    command = [sys.executable, "-P", "-c", script, worker.__file__]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert shown == ["False", "True"]
+
+
+def test_a_process_that_ends_or_hangs_is_an_answer(monkeypatch):
+    unknown = rounds.Worker("nobody", threads=1)
+    assert unknown.ask(measure=0.1) == {"skipped": "its process ended with status 1"}
+    assert unknown.process is None  # the next request starts a new one
+    monkeypatch.setattr(rounds, "LIMIT", 0.01)
+    assert rounds.Worker("ours graph", threads=1).ask(measure=0.1) == {"skipped": "took longer than 0.01 s"}
+
+
+def test_quartiles_and_ratios():
+    results = {"a": {"milliseconds": [2.0, 4.0, 9.0]}, "b": {"milliseconds": [1.0, 4.0, 3.0]}, "c": {"skipped": "no"}}
+    assert quartiles([1.0, 2.0, 3.0, 4.0, 5.0]) == [2.0, 3.0, 4.0]
+    assert quartiles([7.0]) == [7.0, 7.0, 7.0]
+    assert ratio(results, "a", "b") == 2.0  # the median of 2, 1 and 3, not 4 over 3
+    assert ratio(results, "a", "c") is None
+    assert times(results, "nobody") is None
+
+
+def test_peak_memory_is_what_a_call_takes_and_gives_back():
+    assert peak_mib(lambda: np.ones(5 * 2**20)) == pytest.approx(40, abs=2)
+    assert peak_mib(lambda: None) < 2
+
+
+def test_the_node_is_the_one_that_pytorch_exports(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("onnxruntime")
+    from lucid_keras.bench.in_onnxruntime import model
+
+    workload = Workload(4, 6, 5, stride=3, padding=1, output_padding=2, groups=2, dilation=2, length=8)
+    path = str(tmp_path / "layer.onnx")
+    arrays = workload.arrays()
+    module = torch.nn.ConvTranspose1d(**workload.layer_arguments)
+    torch.onnx.export(module, (torch.from_numpy(arrays.x),), path, dynamo=False)
+    exported = {one.op_type: one for one in onnx.load(path).graph.node}["ConvTranspose"]
+    (ours,) = model(workload, arrays).graph.node
+    attributes = [
+        {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute} for node in (exported, ours)
+    ]
+    assert {name: attributes[0][name] for name in attributes[1]} == attributes[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["4", "2", "4", "--groups", "3"], "in_channels must be divisible by groups"),
+        (["4", "2", "4", "--subjects", "lasagne"], "A subject must be one of ours-eager"),
+        (["4", "2", "4", "--rounds", "0"], "--rounds must be at least 1. Received: 0"),
+        (["4", "2", "4", "--threads", "0"], "--threads must be at least 1. Received: 0"),
+        (["4", "2", "4", "--seconds", "-1"], "--seconds must be positive. Received: -1.0"),
+        (["4", "2", "4", "--json", "/no/such/folder/x.json"], "The folder of --json must exist"),
+        (["4", "4", "4", "--groups", "2", "--subjects", "keras"], "No subject could be timed"),
+    ],
+)
+def test_errors_of_the_command_are_one_line(arguments, message, capsys):
+    assert main(["bench", *arguments]) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("lucid-keras: ")
+    assert message in error
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", [name for name in SUBJECTS if name not in ("torch.compile", "litert-torch")])
+def test_every_subject_computes_the_operation(name, mode):
+    """In this process, where speed does not matter; the other two take long to compile and an interpreter of their own."""
+    workload = dataclasses.replace(SMALL, mode=mode)
+    if refusal(name, workload):
+        pytest.skip(refusal(name, workload))
+    prepared = SUBJECTS[name].prepare(workload, workload.arrays(), threads=2)
+    prepared.call()
+    if prepared.results is None:
+        assert name.endswith(("product", "product int8"))
+    else:
+        wanted = rounds._wanted(workload)
+        assert "skipped" not in rounds._judged(prepared.results(), wanted, SUBJECTS[name].tolerance)
+    if SUBJECTS[name].module == "in_litert":
+        assert prepared.facts["delegation"]["partitions"] == 1
+
+
+def test_the_command_from_end_to_end(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    path = tmp_path / "out.json"
+    options = ["--stride", "2", "--padding", "1", "--length", "16", "--rounds", "2", "--seconds", "0.001"]
+    names = ["ours-litert", "torch", "litert-torch"]
+    monkeypatch.delenv(LITERT_TORCH, raising=False)
+    assert main(["bench", "4", "2", "4", *options, "--subjects", *names, "--json", str(path)]) == 0
+    shown = capsys.readouterr().out
+    (one,) = json.loads(path.read_text())["runs"]
+    assert one["case"] == {**Workload(4, 2, 4, 2, 1).layer_arguments, "length": 16}
+    assert list(one["subjects"]) == ["ours LiteRT", "torch", "litert-torch"]
+    for name in ("ours LiteRT", "torch"):
+        assert name in shown
+        assert len(one["subjects"][name]["milliseconds"]) == 2
+        assert 0 < one["subjects"][name]["error"] < 1e-5
+        assert one["subjects"][name]["peak_mib"] > 0
+    delegation = one["subjects"]["ours LiteRT"]["delegation"]
+    assert delegation["partitions"] == 1
+    assert delegation["delegated"] == delegation["operators"] > 0
+    assert f"litert-torch: {LITERT_TORCH} names no Python" in shown
