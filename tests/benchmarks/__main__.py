@@ -29,12 +29,8 @@ def main():
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path(__file__).parent / "results.json")
     parsed = parser.parse_args()
-    plan = [
-        (name, batch, mode)
-        for mode in parsed.modes
-        for batch in parsed.batches or BATCHES[mode]
-        for name in parsed.cases
-    ]
+    batches = {mode: parsed.batches or BATCHES[mode] for mode in parsed.modes}
+    plan = [(name, batch, mode) for mode in parsed.modes for batch in batches[mode] for name in parsed.cases]
     results = {"machine": machine(parsed.threads), "rounds": parsed.rounds, "seconds": parsed.seconds, "runs": []}
     with Contest(parsed.subjects, parsed.threads) as contest, Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("", total=len(plan) * contest.steps(parsed.rounds))
