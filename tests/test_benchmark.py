@@ -11,6 +11,8 @@ import pytest
 import reference
 import tensorflow as tf
 from arrays import normals
+from benchmarks import report
+from benchmarks.targets import verdicts
 from cases import CASES
 from tolerances import relative_tolerance
 
@@ -22,6 +24,7 @@ from lucid_keras.bench.workload import Workload
 from lucid_keras.cli import main
 
 SMALL = Workload(4, 2, 4, stride=2, padding=1, length=8)
+SLOW = ("torch.compile", "litert-torch")  # one compiles for seconds, the other needs an interpreter of its own
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -196,16 +199,10 @@ def test_errors_of_the_command_are_one_line(arguments, message, capsys):
 
 
 @pytest.mark.parametrize(
-    ("name", "mode"),
-    [
-        (name, mode)
-        for name in SUBJECTS
-        for mode in SUBJECTS[name].modes
-        if name not in ("torch.compile", "litert-torch")
-    ],
+    ("name", "mode"), [(name, mode) for name in SUBJECTS if name not in SLOW for mode in SUBJECTS[name].modes]
 )
 def test_every_subject_computes_the_operation(name, mode):
-    """In this process; the two left out take long to compile, and an interpreter of their own."""
+    """In this process, where speed does not matter."""
     workload = dataclasses.replace(SMALL, mode=mode)
     prepared = SUBJECTS[name].prepare(workload, workload.arrays(), threads=2)
     prepared.call()
@@ -238,3 +235,55 @@ def test_the_command_from_end_to_end(tmp_path, capsys, monkeypatch):
     assert delegation["partitions"] == 1
     assert delegation["delegated"] == delegation["operators"] > 0
     assert f"litert-torch: {LITERT_TORCH} names no Python" in shown
+
+
+def _results(milliseconds):
+    """Results of one run of hifi_up1, in which each subject took the same in each of two rounds."""
+    subjects = {name: {"milliseconds": [value] * 2} for name, value in milliseconds.items()}
+    run = {"case": "hifi_up1", "batch": 1, "mode": "forward", "subjects": subjects}
+    return {"machine": {"versions": {"keras": "3"}, "processor": "a", "cores": 2}, "rounds": 2, "runs": [run]}
+
+
+def _verdict(results, text):
+    (one,) = (one for one in verdicts(results) if text in one.target)
+    return one
+
+
+def test_a_verdict_names_the_worst_and_is_met_or_not():
+    results = _results({"ours LiteRT": 2.0, "LiteRT product": 1.5, "ours LiteRT int8": 0.5})
+    share, int8 = _verdict(results, "share of the ceiling"), _verdict(results, "our float32")
+    assert (share.measured, share.met) == ("0.75 (hifi_up1, batch 1); 0 of 1", False)
+    assert (int8.measured, int8.met) == ("4.00 (hifi_up1, batch 1); 1 of 1", True)
+    assert _verdict(results, "TRANSPOSE_CONV, depthwise").met is None
+
+
+def test_a_file_in_two_partitions_fails_its_target():
+    results = _results({"ours LiteRT": 2.0})
+    subject = results["runs"][0]["subjects"]["ours LiteRT"]
+    for partitions, met in ((1, True), (2, False)):
+        subject["delegation"] = {"operators": 3, "delegated": 3, "partitions": partitions}
+        assert _verdict(results, "in one partition").met is met
+
+
+def test_the_report_is_written_between_the_marks(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "RESULTS", tmp_path / "results.json")
+    for name in ("README", "NOTES", "COSTS", "PICTURE"):
+        monkeypatch.setattr(report, name, tmp_path / f"{name}.png")
+    for path in (report.README, report.NOTES):
+        path.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    results = _results({"ours LiteRT": 2.0, "TRANSPOSE_CONV": 5.0, "torch": 3.0})
+    results["runs"][0]["subjects"]["litert-torch"] = {"skipped": "wrong numbers: off by 0.8 of it", "error": 0.8}
+    report.RESULTS.write_text(json.dumps(results))
+    report.main()
+    readme, notes = report.README.read_text(), report.NOTES.read_text()
+    assert "| hifi_up1 | 2.00 (2.00-2.00) | 2.50 | 1.50 |" in readme
+    assert "| litert-torch | wrong numbers | hifi_up1 |" in notes
+    for text in (readme, notes):
+        assert text.startswith("before\n")
+        assert text.endswith("after\n")
+        assert "old" not in text
+        assert "strided dense: at least 1.7 | 2.50 (hifi_up1, batch 1); 1 of 1 | yes |" in text
+    assert report.PICTURE.stat().st_size > 1000
+    report.NOTES.write_text("no marks")
+    with pytest.raises(ValueError, match="The file must have the lines"):
+        report.main()
