@@ -9,7 +9,7 @@ help:
 	@echo "make demo   install, then reconstruct a recording in Keras and under LiteRT (saved_models/demo/)"
 	@echo "make test   install, then lint and run the tests (PYTEST_ARGS=... is passed on)"
 	@echo "make sweep  install, then the long sweeps: 2,000 random configurations and more (about an hour)"
-	@echo "make bench  install, then time the operation against its peers and write the README's tables (about an hour)"
+	@echo "make bench  install, then time the operation against its peers and write the README's tables (about two hours)"
 	@echo "make lint   install, then formatting, style and the layering contract"
 	@echo "make clean  remove the environment and every cache"
 
@@ -29,6 +29,7 @@ sweep: $(VENV)/.test
 
 bench: $(VENV)/.test $(VENV)/.bench
 	PYTHONPATH=tests $(BIN)/python -m benchmarks
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.costs
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.report
 
 # One stamp an extra, so that `make demo` installs no PyTorch.

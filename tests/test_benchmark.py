@@ -11,7 +11,7 @@ import pytest
 import reference
 import tensorflow as tf
 from arrays import normals
-from benchmarks import report
+from benchmarks import costs, report
 from benchmarks.targets import verdicts
 from cases import CASES
 from tolerances import relative_tolerance
@@ -20,7 +20,7 @@ from lucid_keras.bench import judge, rounds, worker
 from lucid_keras.bench.measured import quartiles, ratio, times
 from lucid_keras.bench.memory import peak_mib
 from lucid_keras.bench.subjects import LITERT_TORCH, SUBJECTS, named, refusal
-from lucid_keras.bench.workload import Workload
+from lucid_keras.bench.workload import MODES, Workload
 from lucid_keras.cli import main
 
 SMALL = Workload(4, 2, 4, stride=2, padding=1, length=8)
@@ -287,3 +287,48 @@ def test_the_report_is_written_between_the_marks(tmp_path, monkeypatch):
     report.NOTES.write_text("no marks")
     with pytest.raises(ValueError, match="The file must have the lines"):
         report.main()
+
+
+def test_memory_beyond_the_budget_fails_its_target():
+    results = _results({"ours graph": 2.0})
+    subject = results["runs"][0]["subjects"]["ours graph"]
+    x, weight, y = 512 * 100, 512 * 256 * 16, 256 * 800
+    budget = 4 * (x + 2 * weight + y) / 2**20 + 1
+    for peak, met in ((budget, True), (budget + 0.1, False)):
+        subject["peak_mib"] = peak
+        assert _verdict(results, "peak memory of a forward call, ours graph").met is met
+    assert _verdict(results, "peak memory of a forward call, ours XLA").met is None
+
+
+def test_slopes_and_their_verdicts():
+    linear = {"sizes": [1, 2, 4], "milliseconds": [3.0, 6.0, 12.0]}
+    square = {"sizes": [1, 2, 4], "milliseconds": [3.0, 12.0, 48.0]}
+    assert costs.slope(*square.values()) == pytest.approx(2)
+    found = {f"{axis}, {name}": linear for axis in costs.GROWTHS for name in costs.GROWN}
+    assert [one.met for one in costs.growth_verdicts(found)] == [True, True]
+    found["length, ours XLA"] = square
+    assert [one.met for one in costs.growth_verdicts(found)] == [True, False]
+    groups = {f"ours XLA, {mode}": {"groups": [1, 4], "milliseconds": [2.0, 1.0]} for mode in MODES}
+    assert [one.met for one in costs.grouping_verdicts(groups)] == [True, True, True]
+    groups["ours XLA, train"]["milliseconds"][1] = 2.1
+    assert [one.met for one in costs.grouping_verdicts(groups)] == [False, True, False]
+
+
+def test_importing_and_starting_verdicts():
+    found = {"import keras": [3.0], "import lucid_keras": [0.05], "first call": [0.1], "first call of Keras's": [0.2]}
+    assert [one.met for one in costs.starting_verdicts(found)] == [True, True]
+    assert [one.met for one in costs.starting_verdicts(found | {"import lucid_keras": [0.2]})] == [False, True]
+    assert [one.met for one in costs.starting_verdicts(found | {"first call": [0.3]})] == [True, False]
+
+
+def test_points_are_timed_in_this_process(monkeypatch):
+    class Parsed:
+        threads, rounds, seconds = 2, 1, 0.001
+
+    small = [dataclasses.replace(SMALL, length=length) for length in (8, 16)]
+    monkeypatch.setattr(costs, "GROWTHS", {"length": small})
+    monkeypatch.setattr(costs, "GROWN", ("ours LiteRT",))
+    found = costs.growth(Parsed)["length, ours LiteRT"]
+    assert found["sizes"] == [8, 16]
+    assert all(value > 0 for value in found["milliseconds"])
+    assert costs.fresh("import sys; print(1.5, len(sys.argv))", "argument") == [1.5, 2.0]

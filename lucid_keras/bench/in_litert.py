@@ -10,7 +10,7 @@ import numpy as np
 
 import lucid_keras as lk
 from lucid_keras.bench import litert_torch_conversion
-from lucid_keras.bench.prepared import Prepared, channels_last, held_bytes
+from lucid_keras.bench.prepared import Prepared, channels_last
 from lucid_keras.bench.subjects import LITERT_TORCH
 from lucid_keras.export.convert import convert
 from lucid_keras.export.litert import Runner
@@ -27,9 +27,7 @@ def ours(workload, arrays, threads, *, lowering="auto", recipe="float32"):
     layer.weight.assign(arrays.weight)
     layer.bias.assign(arrays.bias)
     x = channels_last(arrays.x)
-    runner, afresh = _loaded(_file(layer, x, recipe), x, threads)
-    results = lambda: [channels_last(_run(runner, x))]  # noqa: E731
-    return _prepared(runner, results, afresh, held_bytes(workload, arrays))
+    return _prepared(_file(layer, x, recipe), x, threads, lambda y: [channels_last(y)])
 
 
 def litert_torch(workload, arrays, threads):
@@ -50,16 +48,14 @@ def litert_torch(workload, arrays, threads):
             lines = [line for line in done.stderr.splitlines() if line.strip()]
             raise ValueError(f"litert-torch refuses it: {lines[-1] if lines else f'exit status {done.returncode}'}")
         content = made.read_bytes()
-    runner, afresh = _loaded(content, arrays.x, threads)
-    return _prepared(runner, lambda: [_run(runner, arrays.x)], afresh, held_bytes(workload, arrays))
+    return _prepared(content, arrays.x, threads, lambda y: [y])
 
 
 def product(workload, arrays, threads, *, recipe="float32"):
     """The ceiling: one FULLY_CONNECTED."""
     rows, inner, columns = workload.product_shape
     x = np.random.default_rng(0).standard_normal((rows, inner), np.float32)
-    runner, afresh = _loaded(_file(keras.layers.Dense(columns), x, recipe), x, threads)
-    return _prepared(runner, None, afresh, x.nbytes + 4 * inner * columns)
+    return _prepared(_file(keras.layers.Dense(columns), x, recipe), x, threads, None)
 
 
 def _file(layer, x, recipe):
@@ -71,11 +67,23 @@ def _file(layer, x, recipe):
     return convert(model, [signature], recipe, calibration, integer_io=recipe.calibrated)
 
 
-def _loaded(content, x, threads):
-    """A runner that has run the file on `x` once, and a function that loads and runs it anew."""
+def _prepared(content, x, threads, judged):
+    """A file that is invoked barely: its input lies in the interpreter since the run that comes before.
+
+    `judged` makes results of the output; None for nothing to judge. The file is held; what the interpreter takes
+    besides, its input among it, is seen when the file is loaded and run afresh.
+    """
     runner = Runner(content, threads)
     _run(runner, x)
-    return runner, lambda: _run(Runner(content, threads), x)
+    coverage = runner.coverage()
+    delegation = {"operators": len(coverage.ops), "delegated": coverage.delegated, "partitions": coverage.partitions}
+    return Prepared(
+        call=runner.interpreter.invoke,
+        results=None if judged is None else lambda: judged(_run(runner, x)),
+        held=len(content),
+        afresh=lambda: _run(Runner(content, threads), x),
+        facts={"delegation": delegation},
+    )
 
 
 def _run(runner, x):
@@ -84,10 +92,3 @@ def _run(runner, x):
     (key,) = runner.input_shapes()[name]
     (y,) = runner(name, {key: x}).values()
     return y
-
-
-def _prepared(runner, results, afresh, held):
-    """Timed is the bare invocation: its input lies in the interpreter since `_loaded` ran it."""
-    coverage = runner.coverage()
-    delegation = {"operators": len(coverage.ops), "delegated": coverage.delegated, "partitions": coverage.partitions}
-    return Prepared(runner.interpreter.invoke, results, held, afresh, {"delegation": delegation})

@@ -26,6 +26,7 @@ def verdicts(results, costs=None):
         *_int8(results["runs"]),
         *_forward(results["runs"]),
         *_training(results["runs"]),
+        *(_memory(results["runs"], name) for name in ("ours graph", "ours XLA", "ours LiteRT")),
     ]
     return found + [Verdict(**one) for one in (costs or {}).get("verdicts", [])]
 
@@ -106,6 +107,34 @@ def _delegated(runs, names):
     return Verdict(target, f"{len(files) - len(split)} of {len(files)}{named}", not split)
 
 
+def _memory(runs, name):
+    """Input, output and weights, and the largest of the three once more; a MiB is the measurement's own."""
+    target = f"peak memory of a forward call, {name}: at most input, output, weights and one copy of the largest"
+    shares = {}
+    for run in runs:
+        peak = run["subjects"].get(name, {}).get("peak_mib")
+        if run["mode"] == "forward" and peak is not None:
+            numbers = _numbers(dataclasses.replace(NAMED[run["case"]], batch=run["batch"]))
+            allowed = 1 + 4 * (sum(numbers) + max(numbers)) / 2**20
+            shares[run["case"], run["batch"]] = peak / allowed
+    if not shares:
+        return Verdict(target, "not measured", None)
+    worst = max(shares, key=shares.get)
+    met = sum(share <= 1 for share in shares.values())
+    text = f"{shares[worst]:.2f} of that ({worst[0]}, batch {worst[1]}); {met} of {len(shares)}"
+    return Verdict(target, text, met == len(shares))
+
+
+def _numbers(case):
+    """How many numbers input, weight and output hold."""
+    weight = math.prod(case.geometry.weight_shape)
+    return (
+        case.batch * case.in_channels * case.length,
+        weight,
+        case.batch * case.out_channels * case.output_length,
+    )
+
+
 def every(case):
     return True
 
@@ -124,6 +153,4 @@ def grouped(case):
 
 def compute_bound(case):
     """Dense, and with more arithmetic a byte than the machine's own balance."""
-    numbers = case.in_channels * case.length + math.prod(case.geometry.weight_shape)
-    numbers += case.out_channels * case.output_length
-    return dense(case) and 2 * case.multiply_adds >= COMPUTE_BOUND * 4 * numbers
+    return dense(case) and 2 * case.multiply_adds >= COMPUTE_BOUND * 4 * sum(_numbers(case))
