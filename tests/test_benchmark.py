@@ -11,7 +11,9 @@ import pytest
 import reference
 import tensorflow as tf
 from arrays import normals
-from benchmarks import costs, report
+from benchmarks import costs, pjrt, report
+from benchmarks.named import NAMED
+from benchmarks.pjrt import NAMES
 from benchmarks.targets import verdicts
 from cases import CASES
 from tolerances import relative_tolerance
@@ -22,6 +24,7 @@ from lucid_keras.bench.memory import peak_mib
 from lucid_keras.bench.subjects import LITERT_TORCH, SUBJECTS, named, refusal
 from lucid_keras.bench.workload import MODES, Workload
 from lucid_keras.cli import main
+from lucid_keras.export.stablehlo import StableHloRunner
 
 SMALL = Workload(4, 2, 4, stride=2, padding=1, length=8)
 SLOW = ("torch.compile", "litert-torch")  # one compiles for seconds, the other needs an interpreter of its own
@@ -209,8 +212,8 @@ def test_every_subject_computes_the_operation(name, mode):
     if prepared.results is None:
         assert name.endswith(("product", "product int8"))
     else:
-        wanted = rounds._wanted(workload)
-        assert "skipped" not in rounds._judged(prepared.results(), wanted, SUBJECTS[name].tolerance)
+        expected = rounds.wanted(workload, workload.arrays())
+        assert "skipped" not in rounds._judged(prepared.results(), expected, SUBJECTS[name].tolerance)
     if SUBJECTS[name].module == "in_litert":
         assert prepared.facts["delegation"]["partitions"] == 1
 
@@ -332,3 +335,53 @@ def test_points_are_timed_in_this_process(monkeypatch):
     assert found["sizes"] == [8, 16]
     assert all(value > 0 for value in found["milliseconds"])
     assert costs.fresh("import sys; print(1.5, len(sys.argv))", "argument") == [1.5, 2.0]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """The StableHLO folders of a small case."""
+    folder = tmp_path_factory.mktemp("pjrt")
+    NAMED["small"] = SMALL
+    pjrt.write(folder, ["small"], {"forward": 1, "train": 2}, ["auto", "conv2d_transpose"])
+    del NAMED["small"]
+    return folder
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("lowering", ["auto", "conv2d_transpose"])
+def test_the_programs_for_other_devices_give_the_numbers_beside_them(written, mode, lowering):
+    path = written / f"small-{mode}"
+    case = json.loads((path / "case.json").read_text())
+    arrays = pjrt.inputs(case)
+    assert pjrt.digest(arrays) == case["sha256"]
+    expected = np.load(path / "expected.npz")
+    shapes = [case["shapes"][name] for name in NAMES["train"][:3]] if mode == "train" else [case["shapes"]["dy"]]
+    run = StableHloRunner(
+        (path / f"{lowering}-float32.stablehlo").read_bytes(),
+        [(name, arrays[name].shape, "float32") for name in NAMES[mode]],
+        [(str(number), shape, "float32") for number, shape in enumerate(shapes)],
+    )
+    results = list(run(arrays).values())
+    assert pjrt._error(results, expected, case["peaks"]) < 1e-6
+    results[0] = results[0] + 1  # the check sees a wrong number
+    assert pjrt._error(results, expected, case["peaks"]) > 0.05
+
+
+def test_the_exported_folder_travels_along(written):
+    assert (written / "small-forward" / "exported" / "forward.stablehlo").exists()
+    assert not (written / "small-train" / "exported").exists()
+
+
+def test_every_call_is_waited_for():
+    waited = []
+    assert pjrt.milliseconds(lambda: "numbers", waited.append, seconds=1e-9) > 0
+    assert waited == ["numbers"] * 3  # the warm-up, the estimate, and the last of the timed
+
+
+def test_the_run_on_a_device(written, tmp_path):
+    pytest.importorskip("jax")
+    pjrt.run(written, rounds=1, seconds=1e-3, out=tmp_path / "out.json", torch_python=sys.executable)
+    runs = json.loads((tmp_path / "out.json").read_text())["runs"]
+    assert len(runs) >= 4
+    for one in runs:
+        assert all("skipped" not in answer for answer in one["subjects"].values())

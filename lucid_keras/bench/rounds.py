@@ -93,11 +93,11 @@ class Contest:
             as `"delegation"`; or `{"skipped": why}`, with `"error"` if its numbers were wrong. `error` is the largest,
             relative to the largest magnitude, against float64; None for a matrix product.
         """
-        wanted = _wanted(workload)
+        expected = wanted(workload, workload.arrays())
         found = {}
         for name in self.workers:
             advance(f"preparing {name}")
-            found[name] = self._prepared(name, workload, wanted)
+            found[name] = self._prepared(name, workload, expected)
         timed = [name for name, result in found.items() if "skipped" not in result]
         for number in range(rounds):
             advance(f"round {number + 1}")
@@ -114,7 +114,7 @@ class Contest:
         """How often `run` calls `advance`."""
         return 2 * len(self.workers) + rounds
 
-    def _prepared(self, name, workload, wanted):
+    def _prepared(self, name, workload, expected):
         refused = refusal(name, workload)
         if refused:
             return {"skipped": refused}
@@ -127,7 +127,7 @@ class Contest:
             if not answer.pop("judged"):
                 return {"error": None, "milliseconds": []} | answer
             with np.load(path) as results:
-                return _judged([results[key] for key in results.files], wanted, SUBJECTS[name].tolerance) | answer
+                return _judged([results[key] for key in results.files], expected, SUBJECTS[name].tolerance) | answer
 
     def _measure(self, name, result, seconds):
         answer = self.workers[name].ask(measure=seconds)
@@ -137,19 +137,18 @@ class Contest:
             result["milliseconds"].append(answer["milliseconds"])
 
 
-def _wanted(workload):
+def wanted(workload, arrays):
     """What a subject must compute, in float64."""
-    arrays = workload.arrays()
     if workload.mode == "train":
         return judge.gradients(arrays.x, arrays.weight, arrays.dy, **workload.parameters)
     return [judge.forward(arrays.x, arrays.weight, arrays.bias, **workload.parameters)]
 
 
-def _judged(results, wanted, tolerance):
-    shapes = [[list(array.shape) for array in arrays] for arrays in (results, wanted)]
+def _judged(results, expected, tolerance):
+    shapes = [[list(array.shape) for array in arrays] for arrays in (results, expected)]
     if shapes[0] != shapes[1]:
         return {"skipped": f"wrong shapes: {shapes[0]} instead of {shapes[1]}"}
-    error = judge.largest_error(results, wanted)
+    error = judge.largest_error(results, expected)
     if not error <= tolerance:
         recorded = error if math.isfinite(error) else None  # JSON has no NaN
         return {"skipped": f"wrong numbers: off by {error:.2g} of the largest magnitude", "error": recorded}
