@@ -11,7 +11,7 @@ import pytest
 import reference
 import tensorflow as tf
 from arrays import normals
-from benchmarks import costs, pjrt, report
+from benchmarks import costs, pjrt, pjrt_write, report
 from benchmarks.named import NAMED
 from benchmarks.pjrt import NAMES
 from benchmarks.targets import verdicts
@@ -342,7 +342,7 @@ def written(tmp_path_factory):
     """The StableHLO folders of a small case."""
     folder = tmp_path_factory.mktemp("pjrt")
     NAMED["small"] = SMALL
-    pjrt.write(folder, ["small"], {"forward": 1, "train": 2}, ["auto", "conv2d_transpose"])
+    pjrt_write.write(folder, ["small"], {"forward": 1, "train": 2}, ["auto", "conv2d_transpose"])
     del NAMED["small"]
     return folder
 

@@ -1,12 +1,9 @@
 """This package's XLA programs on any PJRT device, beside torch's layer and the device's own matrix product.
 
-    PYTHONPATH=tests:. python -m benchmarks.pjrt write FOLDER     needs TensorFlow: StableHLO and CPU numbers to FOLDER
-    python tests/benchmarks/pjrt.py run FOLDER --out RESULT.json  needs jax, and for the comparison torch; no TensorFlow
+    PYTHONPATH=tests:. python -m benchmarks.pjrt_write FOLDER  needs TensorFlow: StableHLO and CPU numbers to FOLDER
+    python tests/benchmarks/pjrt.py FOLDER --out RESULT.json   needs jax, and for the comparison torch; no TensorFlow
 
-Written for each case are a forward program and a training step (the gradients of input, weight and bias), with the
-weights among their parameters, in float32 and bfloat16; and where its weights are small, the folder that
-`lucid_keras.export.to_stablehlo` makes, which holds them. The inputs are drawn again on the other machine, from a
-generator whose numbers a hash confirms; of the expected numbers a sample is kept, so that all fits in a few megabytes.
+Each framework has a process of its own, asked in turn. The numbers are checked before anything is timed.
 """
 
 import argparse
@@ -25,7 +22,6 @@ import numpy as np
 
 SEED = 7
 KEPT = 4096  # expected numbers of each result
-EXPORTED_BYTES = 2**22  # of weights, above which the exported folder is left out
 NAMES = {"forward": ("x", "weight", "bias"), "train": ("x", "weight", "bias", "dy")}
 # Of the largest magnitude. TF32 keeps 10 bits of each factor, bfloat16 7.
 TOLERANCES = {"float32": 1e-4, "tf32": 5e-3, "bfloat16": 3e-2}
@@ -46,83 +42,6 @@ def sampled(array):
     """`KEPT` numbers of an array, evenly over it, in float64."""
     flat = np.asarray(array).reshape(-1)
     return flat[np.linspace(0, flat.size - 1, min(KEPT, flat.size)).astype(int)].astype(np.float64)
-
-
-# ---- write: with TensorFlow -----------------------------------------------------------------------------------------
-
-
-def write(folder, names, batches, lowerings):
-    """A folder for each case and mode."""
-    import dataclasses
-
-    from benchmarks.named import NAMED
-
-    for name in names:
-        for mode, batch in batches.items():
-            workload = dataclasses.replace(NAMED[name], batch=batch, mode=mode)
-            target = pathlib.Path(folder) / f"{name}-{mode}"
-            target.mkdir(parents=True, exist_ok=True)
-            _write_case(target, name, workload)
-            for lowering in lowerings:
-                for dtype in ("float32", "bfloat16"):
-                    (target / f"{lowering}-{dtype}.stablehlo").write_bytes(program(workload, dtype, lowering))
-            print(target)
-
-
-def _write_case(target, name, workload):
-    """What the other machine needs to know, and the numbers that the programs must give."""
-    from lucid_keras.bench.rounds import wanted
-
-    arrays = workload.arrays()
-    shapes = {key: list(getattr(arrays, key).shape) for key in ("x", "weight", "bias", "dy")}
-    case = {"name": name, "mode": workload.mode, "batch": workload.batch, "layer": workload.layer_arguments}
-    case |= {"shapes": shapes, "product": workload.product_shape}
-    drawn = inputs(case)
-    case["sha256"] = digest(drawn)
-    expected = wanted(workload, type(arrays)(**drawn))
-    case["peaks"] = [float(np.abs(one).max()) for one in expected]
-    np.savez(target / "expected.npz", *map(sampled, expected))
-    (target / "case.json").write_text(json.dumps(case, indent=1) + "\n")
-    if workload.mode == "forward" and arrays.weight.nbytes <= EXPORTED_BYTES:
-        _export(target / "exported", workload, drawn)
-
-
-def _export(path, workload, drawn):
-    """The folder that a user of the exporter has: the weights inside."""
-    import keras
-
-    import lucid_keras as lk
-
-    layer = lk.ConvTranspose1d(**workload.layer_arguments)
-    layer.weight.assign(drawn["weight"])
-    layer.bias.assign(drawn["bias"])
-    model = keras.Sequential([keras.Input(drawn["x"].shape[1:], name="x"), layer])
-    if not path.exists():
-        lk.export.to_stablehlo(model, path, batch=workload.batch, timing_seconds=0)
-
-
-def program(workload, dtype, lowering):
-    """The serialized StableHLO of a jitted forward pass or training step, its arrays the parameters."""
-    import tensorflow as tf
-
-    import lucid_keras as lk
-
-    def forward(x, weight, bias):
-        return lk.conv_transpose1d(x, weight, bias, **workload.parameters, lowering=lowering)
-
-    def train(x, weight, bias, dy):
-        with tf.GradientTape() as tape:
-            tape.watch([x, weight, bias])
-            y = forward(x, weight, bias)
-        return tape.gradient(y, [x, weight, bias], output_gradients=dy)
-
-    arrays = workload.arrays()
-    specs = [tf.TensorSpec(getattr(arrays, name).shape, dtype) for name in NAMES[workload.mode]]
-    function = tf.function(train if workload.mode == "train" else forward, jit_compile=True, autograph=False)
-    return function.experimental_get_compiler_ir(*specs)(stage="stablehlo_serialized")
-
-
-# ---- run: each framework in a process of its own, asked in turn ------------------------------------------------------
 
 
 def run(folder, rounds, seconds, out, torch_python):
@@ -189,7 +108,7 @@ def _line(one):
 
 def _start(python, framework):
     environment = {**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # both frameworks are on the device
-    command = [python, __file__, "serve", framework]
+    command = [python, __file__, "--serve", framework]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     return subprocess.Popen(command, **pipes, text=True, env=environment)
 
@@ -369,33 +288,18 @@ class InTorch:
 
 
 def main():
-    """Parse and do."""
+    """Parse, and run; or, started by `run` with a framework's name alone, answer it."""
+    if sys.argv[1:] in (["--serve", "jax"], ["--serve", "torch"]):
+        serve(sys.argv[2])
+        return
     parser = argparse.ArgumentParser(prog="pjrt.py", description=__doc__.splitlines()[0])
-    phases = parser.add_subparsers(dest="phase", required=True)
-    writing = phases.add_parser("write")
-    writing.add_argument("folder", type=pathlib.Path)
-    writing.add_argument("--cases", nargs="+", help="default: all of benchmarks.named")
-    writing.add_argument("--forward-batch", type=int, default=8)
-    writing.add_argument("--train-batch", type=int, default=16)
-    writing.add_argument("--lowerings", nargs="+", default=["auto", "conv2d_transpose"])
-    running = phases.add_parser("run")
-    running.add_argument("folder", type=pathlib.Path)
-    running.add_argument("--rounds", type=int, default=5)
-    running.add_argument("--seconds", type=float, default=0.2)
-    running.add_argument("--out", type=pathlib.Path)
-    running.add_argument("--torch-python", default=sys.executable, help="an interpreter with torch; default: this one")
-    serving = phases.add_parser("serve")
-    serving.add_argument("framework", choices=("jax", "torch"))
+    parser.add_argument("folder", type=pathlib.Path, help="what pjrt_write.py wrote")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=0.2)
+    parser.add_argument("--out", type=pathlib.Path)
+    parser.add_argument("--torch-python", default=sys.executable, help="an interpreter with torch; default: this one")
     parsed = parser.parse_args()
-    if parsed.phase == "write":
-        from benchmarks.named import NAMED
-
-        batches = {"forward": parsed.forward_batch, "train": parsed.train_batch}
-        write(parsed.folder, parsed.cases or NAMED, batches, parsed.lowerings)
-    elif parsed.phase == "run":
-        run(parsed.folder, parsed.rounds, parsed.seconds, parsed.out, parsed.torch_python)
-    else:
-        serve(parsed.framework)
+    run(parsed.folder, parsed.rounds, parsed.seconds, parsed.out, parsed.torch_python)
 
 
 if __name__ == "__main__":
