@@ -18,7 +18,7 @@ from benchmarks.targets import verdicts
 from cases import CASES
 from tolerances import relative_tolerance
 
-from lucid_keras.bench import judge, rounds, worker
+from lucid_keras.bench import commands, judge, rounds, worker
 from lucid_keras.bench.measured import quartiles, ratio, times
 from lucid_keras.bench.memory import peak_mib
 from lucid_keras.bench.subjects import LITERT_TORCH, SUBJECTS, named, refusal
@@ -158,6 +158,12 @@ def test_quartiles_and_ratios():
     assert ratio(results, "a", "b") == 2.0  # the median of 2, 1 and 3, not 4 over 3
     assert ratio(results, "a", "c") is None
     assert times(results, "nobody") is None
+
+
+def test_files_that_xnnpack_splits_are_named():
+    whole, split = ({"delegation": {"operators": 3, "delegated": 3 - n, "partitions": 1 + n}} for n in (0, 1))
+    text = "XNNPACK runs 2 of 3 operators, in 2 partitions"
+    assert commands._split({"a": whole, "b": split, "c": {"skipped": "no"}}) == {"b": text}
 
 
 def test_peak_memory_is_what_a_call_takes_and_gives_back():

@@ -56,10 +56,20 @@ def run(parsed):
     skipped = {name: result["skipped"] for name, result in results.items() if "skipped" in result}
     if len(skipped) < len(results):
         console.print(_table(workload, results))
-    for name, reason in skipped.items():
-        console.print(f"{name}: {reason}", markup=False, highlight=False)
+    for name, text in (skipped | _split(results)).items():
+        console.print(f"{name}: {text}", markup=False, highlight=False)
     if len(skipped) == len(results):
         raise ValueError(f"No subject could be timed. Received: {workload}")
+
+
+def _split(results):
+    """By subject, what XNNPACK leaves to slower kernels of LiteRT."""
+    found = {}
+    for name, result in results.items():
+        one = result.get("delegation")
+        if one and (one["partitions"] != 1 or one["delegated"] < one["operators"]):
+            found[name] = "XNNPACK runs {delegated} of {operators} operators, in {partitions} partitions".format(**one)
+    return found
 
 
 def _record(workload, parsed, results):
