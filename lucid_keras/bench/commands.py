@@ -7,7 +7,7 @@ import pathlib
 
 from lucid_keras.bench.measured import quartiles, ratio, times
 from lucid_keras.bench.rounds import Contest
-from lucid_keras.bench.subjects import SUBJECTS, named
+from lucid_keras.bench.subjects import SUBJECTS, named, option
 from lucid_keras.bench.workload import MODES, Workload
 
 OURS = {"our graph": "ours graph", "our file": "ours LiteRT"}  # whom the ratios are taken to
@@ -29,7 +29,8 @@ def add_command(subparsers):
         default = Workload.__dataclass_fields__[name].default
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default, help="default: %(default)s")
     parser.add_argument("--mode", choices=MODES, default="forward", help="train: gradients of input, weight and bias")
-    parser.add_argument("--subjects", nargs="+", metavar="NAME", help=f"of: {', '.join(SUBJECTS)}; default: all")
+    names = ", ".join(map(option, SUBJECTS))
+    parser.add_argument("--subjects", nargs="+", metavar="NAME", help=f"of: {names}; default: all")
     parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
     parser.add_argument("--seconds", type=float, default=0.3, help="of each subject in a round; default: %(default)s")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="default: this machine's %(default)s")

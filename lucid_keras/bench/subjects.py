@@ -55,13 +55,17 @@ SUBJECTS = {
 }
 
 
+def option(name):
+    """A subject's name as one types it: small letters, hyphens for blanks."""
+    return name.lower().replace(" ", "-")
+
+
 def named(text):
-    """The name in `SUBJECTS` that `text` is, whatever its case and with hyphens or blanks; raises for none."""
-    plain = lambda name: name.lower().replace(" ", "-")  # noqa: E731
+    """The subject's name that `text` is, typed either way; raises for none."""
     for name in SUBJECTS:
-        if plain(name) == plain(text):
+        if option(name) == option(text):
             return name
-    raise ValueError(f"A subject must be one of {', '.join(map(plain, SUBJECTS))}. Received: {text}")
+    raise ValueError(f"A subject must be one of {', '.join(map(option, SUBJECTS))}. Received: {text}")
 
 
 def refusal(name, workload):
