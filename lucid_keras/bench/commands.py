@@ -119,5 +119,5 @@ def _table(workload, results):
         ratios = [f"{ratio(results, name, one):.2f}" for one in ours.values()]
         error, peak = results[name]["error"], results[name].get("peak_mib")
         cells = ["" if error is None else f"{error:.1e}", "" if peak is None else f"{peak:.1f}"]
-        table.add_row(name, f"{middle:.2f}", f"{low:.2f}-{high:.2f}", *ratios, *cells)
+        table.add_row(name, f"{middle:.3f}", f"{low:.3f}-{high:.3f}", *ratios, *cells)
     return table

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import math
 import os
-import pathlib
 import random
 import subprocess
 import sys
@@ -56,7 +55,6 @@ class Worker:
     def _start(self):
         threads = {name: str(self.threads) for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")}
         quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
-        path = [str(pathlib.Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
         return subprocess.Popen(
             # -P: the folder of the script, which holds modules of this package, is no place to import from
             [sys.executable, "-P", worker.__file__, self.name],
@@ -64,7 +62,7 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env={**os.environ, **threads, **quiet, **self.variables, "PYTHONPATH": os.pathsep.join(path)},
+            env={**os.environ, **threads, **quiet, **self.variables},
         )
 
 

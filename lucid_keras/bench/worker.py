@@ -4,8 +4,6 @@ Speaks lines of JSON: `{"prepare": workload, "threads": n, "results": path}`, th
 wanted, then `{"remember": true}`. The results go to `path` for the asking process to judge.
 """
 
-import importlib
-import importlib.machinery
 import importlib.util
 import json
 import pathlib
@@ -40,17 +38,16 @@ def main(name):
 def _import_what_it_needs(name):
     """Import this package whole for a subject made of it; for others only its modules without TensorFlow.
 
-    Two frameworks' threads in one process slow each other down, and `lucid_keras/__init__.py` imports TensorFlow. An
-    empty package of the same name and place lets the modules inside it be imported without running that.
+    Two frameworks' threads in one process slow each other down, and `lucid_keras/__init__.py` imports TensorFlow. A
+    package whose own file is not executed still lets the modules inside it be imported.
     """
-    spec = importlib.machinery.ModuleSpec(PACKAGE, None, is_package=True)
-    spec.submodule_search_locations = [str(pathlib.Path(__file__).parents[1])]
+    initial = pathlib.Path(__file__).parents[1] / "__init__.py"
+    spec = importlib.util.spec_from_file_location(PACKAGE, initial, submodule_search_locations=[str(initial.parent)])
     sys.modules[PACKAGE] = importlib.util.module_from_spec(spec)
     from lucid_keras.bench.subjects import SUBJECTS
 
     if SUBJECTS[name].module in WITH_TENSORFLOW:
-        del sys.modules[PACKAGE]
-        importlib.import_module(PACKAGE)
+        spec.loader.exec_module(sys.modules[PACKAGE])
 
 
 def prepare(name, request):
