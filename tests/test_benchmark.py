@@ -122,8 +122,13 @@ def test_what_keras_cannot_express(workload, reason):
 
 
 def test_why_a_subject_is_not_tried(monkeypatch):
+    without = f"{LITERT_TORCH} names no Python that has litert-torch"
     monkeypatch.delenv(LITERT_TORCH, raising=False)
-    assert refusal("litert-torch", SMALL) == f"{LITERT_TORCH} names no Python that has litert-torch"
+    assert refusal("litert-torch", SMALL) == without
+    monkeypatch.setenv(LITERT_TORCH, "/no/such/python")
+    assert refusal("litert-torch", SMALL) == without
+    monkeypatch.setenv(LITERT_TORCH, sys.executable)
+    assert refusal("litert-torch", SMALL) is None
     assert refusal("ours LiteRT", Workload(4, 2, 4, mode="train")) == "does not train"
     monkeypatch.setitem(SUBJECTS, "torch", SUBJECTS["torch"].__class__("in_torch", "layer", needs=("no_such_package",)))
     assert refusal("torch", SMALL) == "not installed: no_such_package"

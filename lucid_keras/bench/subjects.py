@@ -76,7 +76,7 @@ def refusal(name, workload):
         return f"not installed: {', '.join(missing)}"
     if workload.mode not in subject.modes:
         return "does not train"
-    if subject.function == "litert_torch" and not os.environ.get(LITERT_TORCH):
+    if subject.function == "litert_torch" and not os.path.isfile(os.environ.get(LITERT_TORCH, "")):
         return f"{LITERT_TORCH} names no Python that has litert-torch"
     if subject.function == "keras_layer":
         return _keras_refusal(workload)
