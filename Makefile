@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+LUCID_KERAS_LITERT_TORCH ?= $(abspath $(VENV)/litert-torch/bin/python)
 
 .PHONY: help demo test lint sweep bench clean
 
@@ -9,7 +10,7 @@ help:
 	@echo "make demo   install, then reconstruct a recording in Keras and under LiteRT (saved_models/demo/)"
 	@echo "make test   install, then lint and run the tests (PYTEST_ARGS=... is passed on)"
 	@echo "make sweep  install, then the long sweeps: 2,000 random configurations and more (about an hour)"
-	@echo "make bench  install, then time the operation against its peers and write the README's tables (about an hour)"
+	@echo "make bench  install, then time the operation against its peers and write the README's tables (about two hours)"
 	@echo "make lint   install, then formatting, style and the layering contract"
 	@echo "make clean  remove the environment and every cache"
 
@@ -27,9 +28,16 @@ lint: $(VENV)/.test
 sweep: $(VENV)/.test
 	$(BIN)/python -m pytest -m sweep -v $(PYTEST_ARGS)
 
-bench: $(VENV)/.test $(VENV)/.bench
+bench: export LUCID_KERAS_LITERT_TORCH := $(LUCID_KERAS_LITERT_TORCH)
+bench: $(VENV)/.test $(VENV)/.bench | $(LUCID_KERAS_LITERT_TORCH)
 	PYTHONPATH=tests $(BIN)/python -m benchmarks
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.costs
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.report
+
+# litert-torch needs other versions than this package, so an environment of its own, or the one that is named.
+$(LUCID_KERAS_LITERT_TORCH):
+	$(PYTHON) -m venv $(VENV)/litert-torch
+	$(VENV)/litert-torch/bin/python -m pip install --quiet torch==2.13.0 litert-torch==0.10.0 || (rm -rf $(VENV)/litert-torch; false)
 
 # One stamp an extra, so that `make demo` installs no PyTorch.
 $(VENV)/.%: pyproject.toml constraints.txt

@@ -4,6 +4,7 @@ import argparse
 import pathlib
 import sys
 
+from lucid_keras.bench.commands import add_command as add_bench
 from lucid_keras.export.commands import add_commands, run_inspect
 from lucid_keras.version import __version__
 
@@ -38,6 +39,7 @@ def _parser():
     demo.add_argument("--out", type=pathlib.Path, default=pathlib.Path("saved_models/demo"), metavar="DIR")
     demo.set_defaults(handler=_demo)
     add_commands(commands)
+    add_bench(commands)
     commands.choices["inspect"].set_defaults(handler=_inspect)
     version = commands.add_parser(
         "version", help="print the versions that results depend on", epilog="example: lucid-keras version"

@@ -1,1 +1,1 @@
-"""The benchmark: named cases, subjects in processes of their own, interleaved rounds, parity before every timing."""
+"""The benchmark of the named cases, its results and what they say; the timing is `lucid_keras.bench`."""

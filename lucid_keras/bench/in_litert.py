@@ -1,0 +1,102 @@
+"""Subjects in LiteRT: the files that this package exports, litert-torch's, and a FULLY_CONNECTED of as much work."""
+
+import os
+import pathlib
+import subprocess
+import tempfile
+
+import keras
+import numpy as np
+
+import lucid_keras as lk
+from lucid_keras.bench import litert_torch_conversion
+from lucid_keras.bench.prepared import Prepared, channels_last
+from lucid_keras.bench.subjects import LITERT_TORCH
+from lucid_keras.export.convert import convert
+from lucid_keras.export.litert import Runner
+from lucid_keras.export.recipes import recipe_named
+from lucid_keras.export.signatures import signatures
+
+CONVERSION_LIMIT = 240.0  # seconds, less than a worker has to answer
+
+
+def ours(workload, arrays, threads, *, lowering="auto", recipe="float32"):
+    """A file of the layer, channels last as a phone has it; int8 is calibrated on its own input."""
+    arguments = workload.layer_arguments
+    layer = lk.ConvTranspose1d(**arguments, lowering=lowering, data_format="channels_last")
+    layer.weight.assign(arrays.weight)
+    layer.bias.assign(arrays.bias)
+    x = channels_last(arrays.x)
+    return _prepared(_file(layer, x, recipe), x, threads, lambda y: [channels_last(y)])
+
+
+def litert_torch(workload, arrays, threads):
+    """PyTorch's layer converted by litert-torch, which needs packages of its own and so an interpreter of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        given, made = pathlib.Path(folder) / "layer.npz", pathlib.Path(folder) / "layer.tflite"
+        numbers = {"x": arrays.x, "weight": arrays.weight, "bias": arrays.bias}
+        np.savez(given, **numbers, **workload.parameters)
+        done = subprocess.run(
+            [os.environ[LITERT_TORCH], "-I", litert_torch_conversion.__file__, str(given), str(made)],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=CONVERSION_LIMIT,
+        )
+        if not made.exists():
+            lines = [line for line in done.stderr.splitlines() if line.strip()]
+            raise ValueError(f"litert-torch refuses it: {lines[-1] if lines else f'exit status {done.returncode}'}")
+        content = made.read_bytes()
+    return _prepared(content, arrays.x, threads, lambda y: [y])
+
+
+def product(workload, arrays, threads, *, recipe="float32"):
+    """The ceiling: one FULLY_CONNECTED."""
+    rows, inner, columns = workload.product_shape
+    x = np.random.default_rng(0).standard_normal((rows, inner), np.float32)
+    return _prepared(_file(keras.layers.Dense(columns), x, recipe), x, threads, None)
+
+
+def _file(layer, x, recipe):
+    """The bytes of the `.tflite` file that the exporter makes of a layer for inputs like `x`; int8 inside and out."""
+    recipe = recipe_named(recipe)
+    model = keras.Sequential([keras.Input(x.shape[1:], name="x"), layer])
+    (signature,) = signatures(model, None, batch=len(x))
+    calibration = {signature.name: [{"x": x}]} if recipe.calibrated else None
+    return convert(model, [signature], recipe, calibration, integer_io=recipe.calibrated)
+
+
+def _prepared(content, x, threads, judged):
+    """A file that is invoked barely: its input lies in the interpreter since the run that comes before.
+
+    `judged` makes results of the output; None for nothing to judge. The file is held; what the interpreter takes
+    besides, its input among it, is seen when the file is loaded and run afresh.
+    """
+    runner = Runner(content, threads)
+    _run(runner, x)
+    coverage = runner.coverage()
+    delegation = {"operators": len(coverage.ops), "delegated": coverage.delegated, "partitions": coverage.partitions}
+    return Prepared(
+        call=runner.interpreter.invoke,
+        results=None if judged is None else lambda: judged(_run(runner, x)),
+        held=len(content),
+        afresh=lambda: _load_and_invoke(content, threads),
+        facts={"delegation": delegation},
+    )
+
+
+def _load_and_invoke(content, threads):
+    """A new interpreter's run of a file on zeros, its output left where it is."""
+    fresh = Runner(content, threads).interpreter
+    (source,) = fresh.get_input_details()
+    fresh.set_tensor(source["index"], np.zeros(source["shape"], source["dtype"]))
+    fresh.invoke()
+
+
+def _run(runner, x):
+    """The one output of the one signature."""
+    (name,) = runner.names
+    (key,) = runner.input_shapes()[name]
+    (y,) = runner(name, {key: x}).values()
+    return y

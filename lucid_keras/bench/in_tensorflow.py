@@ -1,0 +1,89 @@
+"""Subjects in TensorFlow: this package's layer, Keras's layer, and a matrix product of as many multiply-adds."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import lucid_keras as lk
+from lucid_keras.bench.prepared import Prepared, channels_last, held_bytes
+
+
+def ours(workload, arrays, threads, *, graph=True, jit_compile=None, lowering="auto"):
+    """Our layer called eagerly, or in a `tf.function`, which `jit_compile` has XLA compile."""
+    layer = lk.ConvTranspose1d(**workload.layer_arguments, lowering=lowering)
+    layer.weight.assign(arrays.weight)
+    layer.bias.assign(arrays.bias)
+    function = _step(layer, [layer.weight, layer.bias], arrays.dy) if workload.mode == "train" else layer
+    if graph:
+        function = tf.function(function, jit_compile=jit_compile, autograph=False)
+    x = tf.constant(arrays.x)
+    results = lambda: [tensor.numpy() for tensor in tf.nest.flatten(function(x))]  # noqa: E731
+    return Prepared(_ending(function, x), results, held_bytes(workload, arrays))
+
+
+def keras_layer(workload, arrays, threads, *, jit_compile=False):
+    """`keras.layers.Conv1DTranspose`, in its own layout, channels last, in a `tf.function`."""
+    layer = keras.layers.Conv1DTranspose(
+        workload.out_channels,
+        workload.kernel_size,
+        workload.stride,
+        "valid" if workload.padding == 0 else "same",
+        data_format="channels_last",
+        dilation_rate=workload.dilation,
+    )
+    layer.build((None, workload.length, workload.in_channels))
+    layer.kernel.assign(np.transpose(arrays.weight, [2, 1, 0]))
+    layer.bias.assign(arrays.bias)
+    train = workload.mode == "train"
+    function = _step(layer, [layer.kernel, layer.bias], channels_last(arrays.dy)) if train else layer
+    function = tf.function(function, jit_compile=jit_compile, autograph=False)
+    x = tf.constant(channels_last(arrays.x))
+
+    def results():
+        first, *rest = [tensor.numpy() for tensor in tf.nest.flatten(function(x))]
+        return [channels_last(first)] + [np.transpose(one, [2, 1, 0]) if one.ndim == 3 else one for one in rest]
+
+    return Prepared(_ending(function, x), results, held_bytes(workload, arrays))
+
+
+def product(workload, arrays, threads):
+    """The ceiling: one matrix product forward, the two of its gradients besides in training."""
+    rows, inner, columns = workload.product_shape
+    a, b, dy = (tf.random.normal(shape) for shape in ([rows, inner], [inner, columns], [rows, columns]))
+
+    def train(a):
+        return a @ b, tf.matmul(dy, b, transpose_b=True), tf.matmul(a, dy, transpose_a=True)
+
+    function = tf.function(train if workload.mode == "train" else lambda a: a @ b, autograph=False)
+    return Prepared(_ending(function, a), None, 4 * (rows * inner + inner * columns))
+
+
+def _step(layer, variables, dy):
+    """The gradients of input, weight and bias for a given gradient of the output."""
+    dy = tf.constant(dy)
+
+    def train(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x)
+        return tape.gradient(y, [x, *(variable.value for variable in variables)], output_gradients=dy)
+
+    return train
+
+
+def _ending(function, x):
+    """`function(x)` that returns when its numbers are there, and does nothing besides.
+
+    On a CPU that is the call itself. TensorFlow's eager context runs operations and functions synchronously
+    (`tf.config.experimental.get_synchronous_execution()` is True unless a user turns it off), and a function compiled
+    by XLA for the host runs on the calling thread's stream to its end; a test shows that reading a result afterwards
+    takes no longer than copying it. Reading it here would add a slice, a copy and their dispatch, 0.3 ms, to each call.
+    """
+    if not tf.config.list_physical_devices("GPU"):
+        return lambda: function(x)
+
+    def call():
+        function(x)
+        tf.test.experimental.sync_devices()
+
+    return call

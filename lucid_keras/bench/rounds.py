@@ -1,0 +1,170 @@
+"""Subjects, each in its own process, over workloads: parity first, then interleaved rounds, then memory."""
+
+import dataclasses
+import json
+import math
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+
+import numpy as np
+
+from lucid_keras.bench import judge, worker
+from lucid_keras.bench.subjects import SUBJECTS, refusal
+
+RESULTS = "results.npz"
+# With oneDNN TensorFlow keeps a pool of memory, out of which nothing can be seen of a call. Without it calls are
+# slower, so the processes that are timed have it.
+UNPOOLED = {"TF_ONEDNN_USE_SYSTEM_ALLOCATOR": "1"}
+LIMIT = 300.0  # seconds that a subject may take to answer
+
+
+class Worker:
+    """A subject's process, started when it is first asked and again after it died."""
+
+    def __init__(self, name, threads, variables=()):
+        self.name, self.threads, self.variables, self.process = name, threads, dict(variables), None
+
+    def ask(self, **request):
+        """The answer to one request; of a process that ends, or takes longer than `LIMIT`, that it did."""
+        if self.process is None:
+            self.process = self._start()
+        timer = threading.Timer(LIMIT, self.process.kill)
+        timer.start()
+        try:
+            print(json.dumps(request), file=self.process.stdin, flush=True)
+            return json.loads(self.process.stdout.readline())
+        except (BrokenPipeError, json.JSONDecodeError):
+            late = not timer.is_alive()
+            status = self.process.wait()
+            self.close()
+            return {"skipped": f"took longer than {LIMIT:g} s" if late else f"its process ended with status {status}"}
+        finally:
+            timer.cancel()
+
+    def close(self):
+        """End the process, whatever it is at."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.communicate()
+            self.process = None
+
+    def _start(self):
+        threads = {name: str(self.threads) for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")}
+        quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
+        return subprocess.Popen(
+            # -P: the folder of the script, which holds modules of this package, is no place to import from
+            [sys.executable, "-P", worker.__file__, self.name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, **threads, **quiet, **self.variables},
+        )
+
+
+class Contest:
+    """The processes of some subjects, over as many workloads as wanted; a context manager."""
+
+    def __init__(self, names, threads):
+        self.threads = threads
+        self.workers = {name: Worker(name, threads) for name in names}
+        self.remembering = self.workers | {
+            name: Worker(name, threads, UNPOOLED) for name in names if SUBJECTS[name].module == "in_tensorflow"
+        }
+        self.random = random.Random(0)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        for one in (*self.workers.values(), *self.remembering.values()):
+            one.close()
+
+    def run(self, workload, rounds, seconds, advance=lambda text: None):
+        """What was measured of each subject on a workload, by name.
+
+        Args:
+            workload: a `Workload`.
+            rounds: int, how often each subject is timed; within a round their order is random.
+            seconds: float, how long each is timed in a round, at least 3 calls.
+            advance: called with a text before each of `steps(rounds)` steps.
+
+        Returns:
+            For each subject `{"error", "milliseconds": [a median per round], "peak_mib"}` and facts of its own, such
+            as `"delegation"`; or `{"skipped": why}`, with `"error"` if its numbers were wrong. `error` is the largest,
+            relative to the largest magnitude, against float64; None for a matrix product.
+        """
+        expected = wanted(workload, workload.arrays())
+        found = {}
+        for name in self.workers:
+            advance(f"preparing {name}")
+            found[name] = self._prepared(name, workload, expected)
+        timed = [name for name, result in found.items() if "skipped" not in result]
+        for number in range(rounds):
+            advance(f"round {number + 1}")
+            for name in self.random.sample(timed, len(timed)):
+                if "skipped" not in found[name]:
+                    self._measure(name, found[name], seconds)
+        for name in self.workers:
+            advance(f"memory of {name}")
+            if "skipped" not in found[name]:
+                found[name] |= self._remember(name, workload)
+        return found
+
+    def steps(self, rounds):
+        """How often `run` calls `advance`."""
+        return 2 * len(self.workers) + rounds
+
+    def _prepared(self, name, workload, expected):
+        refused = refusal(name, workload)
+        if refused:
+            return {"skipped": refused}
+        with tempfile.TemporaryDirectory() as folder:
+            answer = self._prepare(self.workers[name], workload, folder)
+            if "skipped" in answer:
+                return answer
+            if not answer.pop("judged"):
+                return {"error": None, "milliseconds": []} | answer
+            with np.load(f"{folder}/{RESULTS}") as results:
+                return _judged([results[key] for key in results.files], expected, SUBJECTS[name].tolerance) | answer
+
+    def _prepare(self, one, workload, folder):
+        request = {"prepare": dataclasses.asdict(workload), "threads": self.threads}
+        return one.ask(**request, results=f"{folder}/{RESULTS}")
+
+    def _measure(self, name, result, seconds):
+        answer = self.workers[name].ask(measure=seconds)
+        if "skipped" in answer:
+            result |= answer
+        else:
+            result["milliseconds"].append(answer["milliseconds"])
+
+    def _remember(self, name, workload):
+        """The peak memory; for TensorFlow by a second process, which prepares the workload once more."""
+        if self.remembering[name] is not self.workers[name]:
+            with tempfile.TemporaryDirectory() as folder:
+                self._prepare(self.remembering[name], workload, folder)
+        answer = self.remembering[name].ask(remember=True)
+        return {"peak_mib": answer.get("peak_mib")}
+
+
+def wanted(workload, arrays):
+    """What a subject must compute, in float64."""
+    if workload.mode == "train":
+        return judge.gradients(arrays.x, arrays.weight, arrays.dy, **workload.parameters)
+    return [judge.forward(arrays.x, arrays.weight, arrays.bias, **workload.parameters)]
+
+
+def _judged(results, expected, tolerance):
+    shapes = [[list(array.shape) for array in arrays] for arrays in (results, expected)]
+    if shapes[0] != shapes[1]:
+        return {"skipped": f"wrong shapes: {shapes[0]} instead of {shapes[1]}"}
+    error = judge.largest_error(results, expected)
+    if not error <= tolerance:
+        recorded = error if math.isfinite(error) else None  # JSON has no NaN
+        return {"skipped": f"wrong numbers: off by {error:.2g} of the largest magnitude", "error": recorded}
+    return {"error": error, "milliseconds": []}

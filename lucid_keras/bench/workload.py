@@ -1,0 +1,92 @@
+"""What is timed: a geometry, an input length, a batch, and whether forward or a training step; and its arrays."""
+
+import dataclasses
+
+import numpy as np
+
+from lucid_keras._geometry import ConvTranspose1dGeometry
+
+MODES = ("forward", "train")
+SEED = 7
+
+
+@dataclasses.dataclass(frozen=True)
+class Arrays:
+    """`x [N, C_in, L]`, `weight [C_in, C_out/groups, K]`, `bias [C_out]`, the output's gradient `dy`; all float32."""
+
+    x: np.ndarray
+    weight: np.ndarray
+    bias: np.ndarray
+    dy: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Workload:
+    """One configuration to time. A training step is the gradients of input, weight and bias."""
+
+    in_channels: int
+    out_channels: int
+    kernel_size: int
+    stride: int = 1
+    padding: int = 0
+    output_padding: int = 0
+    groups: int = 1
+    dilation: int = 1
+    length: int = 100
+    batch: int = 1
+    mode: str = "forward"
+
+    def __post_init__(self):
+        for name in ("length", "batch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1. Received: {name}={getattr(self, name)}")
+        if self.mode not in MODES:
+            raise ValueError(f"mode must be one of {', '.join(map(repr, MODES))}. Received: mode={self.mode!r}")
+        if not self.output_length:
+            raise ValueError(f"An empty output cannot be timed. Received: length={self.length}, with {self.geometry}")
+
+    @property
+    def geometry(self):
+        return ConvTranspose1dGeometry(self.in_channels, self.out_channels, self.kernel_size, **self.parameters)
+
+    @property
+    def parameters(self):
+        """The keyword arguments of `conv_transpose1d` beside its tensors."""
+        names = ("stride", "padding", "output_padding", "groups", "dilation")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def layer_arguments(self):
+        """The arguments of `ConvTranspose1d`, its channels and kernel size first."""
+        names = ("in_channels", "out_channels", "kernel_size")
+        return {name: getattr(self, name) for name in names} | self.parameters
+
+    @property
+    def output_length(self):
+        return self.geometry.output_length(self.length)
+
+    @property
+    def multiply_adds(self):
+        """Multiply-adds of the forward pass, by the definition."""
+        return self.batch * self.length * self.kernel_size * self.in_channels * self.out_channels // self.groups
+
+    @property
+    def product_shape(self):
+        """Rows, inner and columns of the matrix product that multiplies and adds as often."""
+        inner = max(round(self.in_channels * self.kernel_size / (self.stride * self.groups)), 1)
+        return self.batch * self.length, inner, self.stride * self.out_channels
+
+    def arrays(self):
+        """Standard normal numbers, the same at each call."""
+        rng = np.random.default_rng(SEED)
+        draw = lambda *shape: rng.standard_normal(shape, np.float32)  # noqa: E731
+        return Arrays(
+            x=draw(self.batch, self.in_channels, self.length),
+            weight=draw(*self.geometry.weight_shape),
+            bias=draw(self.out_channels),
+            dy=draw(self.batch, self.out_channels, self.output_length),
+        )
+
+    def __str__(self):
+        layer = ", ".join(f"{name}={value}" for name, value in self.layer_arguments.items())
+        return f"ConvTranspose1d({layer}): {self.mode}, batch {self.batch}, length {self.length}"

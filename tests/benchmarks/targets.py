@@ -1,0 +1,156 @@
+"""What the benchmark is to show, and whether its results do: one verdict for each target."""
+
+import dataclasses
+import math
+import statistics
+
+from benchmarks.named import NAMED
+from lucid_keras.bench.measured import ratio, times
+
+COMPUTE_BOUND = 16  # floating-point operations a byte of input, weight and output; these two cores balance at about 13
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """A target, what was measured for it in words, and whether it is met; None where nothing was measured."""
+
+    target: str
+    measured: str
+    met: bool | None
+
+
+def verdicts(results, costs=None):
+    """A `Verdict` for each target, from the benchmark's results and, where given, those of `costs.py`."""
+    found = [
+        *_litert(results["runs"]),
+        *_int8(results["runs"]),
+        *_forward(results["runs"]),
+        *_training(results["runs"]),
+        *(_memory(results["runs"], name) for name in ("ours graph", "ours XLA", "ours LiteRT")),
+    ]
+    return found + [Verdict(**one) for one in (costs or {}).get("verdicts", [])]
+
+
+def _litert(runs):
+    ours, peers = "ours LiteRT", ("TRANSPOSE_CONV", "litert-torch")
+    strided = lambda case: dense(case) and case.stride > 1  # noqa: E731
+    share = "LiteRT float32, share of the ceiling, compute-bound dense"
+    yield least(runs, share, 0.8, compute_bound, "LiteRT product", ours)
+    for peer in peers:
+        yield least(runs, f"LiteRT float32 over {peer}, strided dense", 1.7, strided, peer, ours)
+        yield least(runs, f"LiteRT float32 over {peer}, istft", 10, lambda case: case == NAMED["istft"], peer, ours)
+        yield least(runs, f"LiteRT float32 over {peer}, depthwise", 20, depthwise, peer, ours)
+        yield least(runs, f"LiteRT float32 over {peer}, grouped", 1.8, grouped, peer, ours)
+    yield _delegated(runs, ("ours LiteRT", "ours LiteRT int8"))
+
+
+def _int8(runs):
+    ours = "ours LiteRT int8"
+    yield least(runs, "LiteRT int8 over TRANSPOSE_CONV int8", 4, every, "TRANSPOSE_CONV int8", ours)
+    yield least(runs, "LiteRT int8 over our float32", 3, every, "ours LiteRT", ours)
+
+
+def _forward(runs):
+    yield least(runs, "TensorFlow forward over torch, each case", 1, every, "torch", "ours graph")
+    yield mean(runs, "TensorFlow forward over torch", 1.3, "torch", "ours graph")
+    yield mean(runs, "TensorFlow forward over Keras", 1.5, "Keras", "ours graph")
+
+
+def _training(runs):
+    """In a graph, and as `model.fit` trains, which asks XLA to compile the step."""
+    for ours, keras in (("ours graph", "Keras"), ("ours XLA", "Keras XLA")):
+        for peer in ("torch", keras):
+            title = f"training step, {ours}, over {peer}"
+            yield least(runs, f"{title}, each case", 1, every, peer, ours, "train")
+            yield mean(runs, title, 1.3, peer, ours, "train")
+
+
+def least(runs, title, wanted, chosen, other, ours, mode="forward"):
+    """The worst over the chosen cases of how many times faster ours is than the other, or what share of the ceiling."""
+    ratios = {key: value for key, value in _ratios(runs, other, ours, mode).items() if chosen(NAMED[key[0]])}
+    if not ratios:
+        return Verdict(f"{title}: at least {wanted:g}", "not measured", None)
+    worst = min(ratios, key=ratios.get)
+    met = sum(value >= wanted for value in ratios.values())
+    text = f"{ratios[worst]:.2f} ({worst[0]}, batch {worst[1]}); {met} of {len(ratios)}"
+    return Verdict(f"{title}: at least {wanted:g}", text, met == len(ratios))
+
+
+def mean(runs, title, wanted, other, ours, mode="forward"):
+    """The geometric mean over all cases."""
+    ratios = _ratios(runs, other, ours, mode).values()
+    target = f"{title}, geometric mean: at least {wanted:g}"
+    if not ratios:
+        return Verdict(target, "not measured", None)
+    value = statistics.geometric_mean(ratios)
+    return Verdict(target, f"{value:.2f} over {len(ratios)}", value >= wanted)
+
+
+def _ratios(runs, other, ours, mode):
+    """By case and batch, where both were timed."""
+    found = {(run["case"], run["batch"]): ratio(run["subjects"], other, ours) for run in runs if run["mode"] == mode}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _delegated(runs, names):
+    target = f"every file of {' and '.join(names)} on XNNPACK in one partition"
+    files = {
+        (run["case"], run["batch"], name): run["subjects"][name]["delegation"]
+        for run in runs
+        for name in names
+        if times(run["subjects"], name) and "delegation" in run["subjects"][name]
+    }
+    if not files:
+        return Verdict(target, "not measured", None)
+    split = [key for key, one in files.items() if one["partitions"] != 1 or one["delegated"] < one["operators"]]
+    named = f", not {split[0][2]} of {split[0][0]}" if split else ""
+    return Verdict(target, f"{len(files) - len(split)} of {len(files)}{named}", not split)
+
+
+def _memory(runs, name):
+    """Input, output and weights, and the largest of the three once more; a MiB is the measurement's own."""
+    target = f"peak memory of a forward call, {name}: at most input, output, weights and one copy of the largest"
+    shares = {}
+    for run in runs:
+        peak = run["subjects"].get(name, {}).get("peak_mib")
+        if run["mode"] == "forward" and peak is not None:
+            numbers = _numbers(dataclasses.replace(NAMED[run["case"]], batch=run["batch"]))
+            allowed = 1 + 4 * (sum(numbers) + max(numbers)) / 2**20
+            shares[run["case"], run["batch"]] = peak / allowed
+    if not shares:
+        return Verdict(target, "not measured", None)
+    worst = max(shares, key=shares.get)
+    met = sum(share <= 1 for share in shares.values())
+    text = f"{shares[worst]:.2f} of that ({worst[0]}, batch {worst[1]}); {met} of {len(shares)}"
+    return Verdict(target, text, met == len(shares))
+
+
+def _numbers(case):
+    """How many numbers input, weight and output hold."""
+    weight = math.prod(case.geometry.weight_shape)
+    return (
+        case.batch * case.in_channels * case.length,
+        weight,
+        case.batch * case.out_channels * case.output_length,
+    )
+
+
+def every(case):
+    return True
+
+
+def dense(case):
+    return case.groups == 1
+
+
+def depthwise(case):
+    return 1 < case.groups == case.in_channels
+
+
+def grouped(case):
+    return 1 < case.groups < case.in_channels
+
+
+def compute_bound(case):
+    """Dense, and with more arithmetic a byte than the machine's own balance."""
+    return dense(case) and 2 * case.multiply_adds >= COMPUTE_BOUND * 4 * sum(_numbers(case))
