@@ -8,16 +8,22 @@ import lucid_keras as lk
 from lucid_keras.bench.prepared import Prepared, channels_last, held_bytes
 
 
-def ours(workload, arrays, threads, *, graph=True, jit_compile=None, lowering="auto"):
-    """Our layer called eagerly, or in a `tf.function`, which `jit_compile` has XLA compile."""
-    layer = lk.ConvTranspose1d(**workload.layer_arguments, lowering=lowering)
+def ours(workload, arrays, threads, *, graph=True, jit_compile=None, **options):
+    """Our layer with `options`, called eagerly, or in a `tf.function`, which `jit_compile` has XLA compile."""
+    layer = lk.ConvTranspose1d(**workload.layer_arguments, **options)
     layer.weight.assign(arrays.weight)
     layer.bias.assign(arrays.bias)
-    function = _step(layer, [layer.weight, layer.bias], arrays.dy) if workload.mode == "train" else layer
+    to_layout = channels_last if layer.data_format == "channels_last" else np.asarray
+    train = workload.mode == "train"
+    function = _step(layer, [layer.weight, layer.bias], to_layout(arrays.dy)) if train else layer
     if graph:
         function = tf.function(function, jit_compile=jit_compile, autograph=False)
-    x = tf.constant(arrays.x)
-    results = lambda: [tensor.numpy() for tensor in tf.nest.flatten(function(x))]  # noqa: E731
+    x = tf.constant(to_layout(arrays.x))
+
+    def results():
+        first, *rest = [tensor.numpy() for tensor in tf.nest.flatten(function(x))]
+        return [to_layout(first), *rest]
+
     return Prepared(_ending(function, x), results, held_bytes(workload, arrays))
 
 

@@ -53,16 +53,20 @@ def _int8(runs):
 def _forward(runs):
     yield least(runs, "TensorFlow forward over torch, each case", 1, every, "torch", "ours graph")
     yield mean(runs, "TensorFlow forward over torch", 1.3, "torch", "ours graph")
-    yield mean(runs, "TensorFlow forward over Keras", 1.5, "Keras", "ours graph")
+    yield mean(runs, "TensorFlow forward over Keras, both channels last", 1.5, "Keras", "ours channels last")
 
 
 def _training(runs):
-    """In a graph, and as `model.fit` trains, which asks XLA to compile the step."""
-    for ours, keras in (("ours graph", "Keras"), ("ours XLA", "Keras XLA")):
-        for peer in ("torch", keras):
-            title = f"training step, {ours}, over {peer}"
-            yield least(runs, f"{title}, each case", 1, every, peer, ours, "train")
-            yield mean(runs, title, 1.3, peer, ours, "train")
+    """In a graph, and as `model.fit` trains, which asks XLA to compile the step; beside each the peer of its layout."""
+    for ours, peer in (
+        ("ours graph", "torch"),
+        ("ours XLA", "torch"),
+        ("ours channels last", "Keras"),
+        ("ours XLA channels last", "Keras XLA"),
+    ):
+        title = f"training step, {ours}, over {peer}"
+        yield least(runs, f"{title}, each case", 1, every, peer, ours, "train")
+        yield mean(runs, title, 1.3, peer, ours, "train")
 
 
 def least(runs, title, wanted, chosen, other, ours, mode="forward"):
