@@ -104,20 +104,21 @@ def _bar(steps):
 
 
 def _table(workload, results):
-    """Subject, milliseconds and quartiles, its time over each of ours, parity error, peak memory."""
+    """Subject, milliseconds, its time over each of ours, quartiles, parity error, peak memory."""
     from rich.table import Table
 
     ours = {label: name for label, name in OURS.items() if times(results, name)}
-    headings = ["ms", "quartiles", *(f"over {label}" for label in ours), "error", "MiB"]
-    table = Table("subject", title=str(workload))
-    for heading in headings:
-        table.add_column(heading, justify="right")
+    headings = ["ms", *(f"over {label}" for label in ours), "quartiles", "error", "MiB"]
+    table = Table(title=str(workload))
+    table.add_column("subject", no_wrap=True)
+    for heading in headings:  # on a narrow terminal the last columns give way
+        table.add_column(heading, justify="right", no_wrap=heading == "ms")
     for name in results:
         if times(results, name) is None:
             continue
         low, middle, high = quartiles(times(results, name))
         ratios = [f"{ratio(results, name, one):.2f}" for one in ours.values()]
         error, peak = results[name]["error"], results[name].get("peak_mib")
-        cells = ["" if error is None else f"{error:.1e}", "" if peak is None else f"{peak:.1f}"]
-        table.add_row(name, f"{middle:.3f}", f"{low:.3f}-{high:.3f}", *ratios, *cells)
+        cells = ["" if error is None else f"{error:.0e}", "" if peak is None else f"{peak:.1f}"]
+        table.add_row(name, f"{middle:.3f}", *ratios, f"{low:.3f} {high:.3f}", *cells)
     return table
