@@ -12,8 +12,11 @@ The layers have the names of `transformers.Qwen2_5OmniToken2WavBigVGANModel` and
 Source: S. Lee et al., "BigVGAN", arXiv:2206.04658; T. Karras et al., "Alias-Free GAN", arXiv:2106.12423.
 """
 
+import os
 import pathlib
 import tempfile
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notes would hide the results
 
 import keras
 import numpy as np

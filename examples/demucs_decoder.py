@@ -9,8 +9,11 @@ the length of the skip's input on the right. The left trim and its mirror are `p
 Source: S. Rouard et al., "Hybrid Transformers for Music Source Separation", arXiv:2211.08553.
 """
 
+import os
 import pathlib
 import tempfile
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notes would hide the results
 
 import keras
 import numpy as np

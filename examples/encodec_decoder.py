@@ -11,8 +11,11 @@ works on `[batch, length, channels]`, the layout that TensorFlow and LiteRT comp
 Source: A. Défossez et al., "High Fidelity Neural Audio Compression", arXiv:2210.13438.
 """
 
+import os
 import pathlib
 import tempfile
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notes would hide the results
 
 import keras
 import numpy as np

@@ -9,8 +9,11 @@ norm, `ups` for the upsampler) load too. The model works on `[batch, length, cha
 Source: J. Kong et al., "HiFi-GAN", arXiv:2010.05646, appendix A.1.
 """
 
+import os
 import pathlib
 import tempfile
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notes would hide the results
 
 import keras
 import numpy as np

@@ -7,8 +7,11 @@ The encoder is strided convolutions, the decoder `ConvTranspose1d`s that undo th
 """
 
 import importlib.resources
+import os
 import pathlib
 import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notes would hide the results
 
 import keras
 import numpy as np
