@@ -1,4 +1,4 @@
-"""The README's section about whole decoders: parity of the examples, speed of the models, and what became of targets."""
+"""The README's section about whole decoders: the examples' parity, the models' speed, and the targets."""
 
 import re
 import statistics
@@ -34,7 +34,8 @@ def ratio(subjects, slower, faster):
 def parity_table(rows):
     """Markdown: a row an example."""
     lines = [
-        "| example | compared with | Keras, relative error | file, relative error | file, dB | file, MB | times real time |",
+        "| example | compared with | Keras, relative error | file, relative error | file, dB | file, MB "
+        "| times real time |",
         "|---|---|---:|---:|---:|---:|---:|",
     ]
     for row in rows:
@@ -95,8 +96,8 @@ def section(speed, parity):
     lines = [BEGIN, "What each example prints of itself, random weights of the official configuration:", ""]
     lines += [*parity_table(parity), ""]
     lines += [
-        "One second of audio, batch 1, 2 threads; features of a recording, of which the seconds that dB are measured on",
-        "did not calibrate; dB are the variance of the original's samples over the power of the error. "
+        "One second of audio, batch 1, 2 threads; features of a recording, of which the seconds that dB are measured",
+        "on did not calibrate; dB are the variance of the original's samples over the power of the error. "
         f"{machine['processor']}, {machine['cores']} cores; {versions}; {speed['rounds']} interleaved rounds.",
     ]
     for name, subjects in speed["models"].items():

@@ -169,4 +169,3 @@ SUBJECTS = {
     "litert-torch": (_make_litert_torch, "litert_torch.tflite", _run_litert("litert_torch")),
 }
 QUANTIZED = ("ours LiteRT int8", "ours LiteRT dynamic int8")
-
