@@ -16,6 +16,8 @@ from comparison import relative_error
 from safetensors.torch import save_file
 from tolerances import MODEL_PARITY
 
+from lucid_keras.export import to_tflite
+from lucid_keras.export.flatbuffer import read
 from lucid_keras.interop import load_state_dict, to_state_dict
 
 SMALL_ENCODEC = {"num_filters": 4, "upsampling_ratios": (3, 2), "hidden_size": 6}
@@ -57,6 +59,16 @@ def test_encodec_unrolled(small_encodec, rng):
     load_state_dict(unrolled, to_state_dict(small_encodec))
     latents = rng.standard_normal((2, 9, 6)).astype("float32")
     assert relative_error(unrolled(latents), small_encodec(latents)) < MODEL_PARITY
+
+
+@pytest.mark.parametrize("quantization", ["dynamic_int8", "weight_only_int8"])
+def test_encodec_with_its_loop_in_int8(quantization, tmp_path):
+    """The weights in the loop are quantized with the others."""
+    decoder = encodec_decoder.encodec_decoder(num_filters=16, upsampling_ratios=(2,), hidden_size=8)
+    report = to_tflite(decoder, tmp_path / "d.tflite", length=9, quantization=quantization, timing_seconds=0)
+    assert report.ops.count("WHILE") == 2
+    in_loops = [one for one in read(tmp_path / "d.tflite").tensors if one.shape == (128, 32) and one.constant]
+    assert {one.dtype for one in in_loops} == {"int8"}
 
 
 def test_encodec_goes_back_to_pytorch(small_encodec):
