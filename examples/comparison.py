@@ -17,9 +17,12 @@ def relative_error(ours, reference):
 
 
 def signal_to_noise(ours, reference):
-    """The reference's energy over the difference's, in dB."""
+    """The reference's energy over the difference's, in dB; infinite where there is no difference."""
     ours, reference = np.asarray(ours, np.float64), np.asarray(reference, np.float64)
-    return 10 * np.log10(np.sum(reference**2) / np.sum((ours - reference) ** 2))
+    signal, noise = np.sum(reference**2), np.sum((ours - reference) ** 2)
+    if noise == 0:
+        return np.inf
+    return 10 * np.log10(signal / noise) if signal > 0 else -np.inf
 
 
 def randomize(model):

@@ -10,14 +10,16 @@ import hifigan_generator
 import keras
 import numpy as np
 import pytest
+import soundfile
 import torch
 import train_audio_autoencoder
-from comparison import relative_error
+from comparison import relative_error, run, signal_to_noise
 from safetensors.torch import save_file
-from tolerances import MODEL_PARITY
+from tolerances import MODEL_PARITY, SNR_FLOOR
 
 from lucid_keras.export import to_tflite
 from lucid_keras.export.flatbuffer import read
+from lucid_keras.export.verify import compare
 from lucid_keras.interop import load_state_dict, to_state_dict
 
 SMALL_ENCODEC = {"num_filters": 4, "upsampling_ratios": (3, 2), "hidden_size": 6}
@@ -189,11 +191,19 @@ def test_the_autoencoder_learns(rng):
     assert np.square(model(excerpt) - excerpt).mean() < np.square(excerpt).mean()
 
 
+@pytest.mark.parametrize(
+    ("reference", "ours"), [([1.0, 2.0], [1.0, 2.1]), ([1.0], [1.0]), ([0.0], [0.5]), ([0.0], [0.0])]
+)
+def test_the_examples_measure_as_the_exporter_does(reference, ours):
+    assert signal_to_noise(ours, reference) == pytest.approx(compare([reference], [ours])[0])
+
+
 COMMANDS = {
     "encodec": (encodec_decoder, ["--seconds", "0.1"]),
     "hifigan_v2": (hifigan_generator, ["--preset", "v2", "--seconds", "0.1"]),
     "hifigan_speecht5": (hifigan_generator, ["--preset", "speecht5", "--seconds", "0.1"]),
     "bigvgan": (bigvgan_generator, ["--channels", "128", "--seconds", "0.05"]),
+    "demucs": (demucs_decoder, ["--samples", "4001"]),
 }
 
 
@@ -207,3 +217,35 @@ def test_one_command_from_a_checkpoint_to_a_file(name, tmp_path, monkeypatch, ca
     assert len(errors) == 2
     assert max(errors) < MODEL_PARITY
     assert (tmp_path / "model.tflite").stat().st_size > 0
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("quantization", ["float32", "dynamic_int8", "int8"])
+def test_one_command_from_a_recording_to_a_file(quantization, tmp_path):
+    arguments = ["--seconds", "15", "--quantization", quantization, "--out", str(tmp_path / "out")]
+    numbers = train_audio_autoencoder.main(arguments)
+    assert numbers["file_snr_db"] > SNR_FLOOR[quantization]
+    assert numbers["model_snr_db"] > 0
+    made = {path.name for path in (tmp_path / "out").iterdir()}
+    assert made == {f"autoencoder_{quantization}.tflite", "autoencoder.keras", "reconstruction.wav"}
+    assert soundfile.info(tmp_path / "out" / "reconstruction.wav").frames > 0
+
+
+@pytest.mark.sweep
+def test_encodec_in_int8_on_a_recording(tmp_path, capsys):
+    recording = tmp_path / "speech.wav"
+    soundfile.write(recording, np.random.default_rng(0).uniform(-0.5, 0.5, 24_000), 24_000)
+    arguments = ["--quantization", "int8", "--audio", str(recording), "--seconds", "0.1"]
+    numbers = encodec_decoder.main([*arguments, "--output", str(tmp_path / "model.tflite")])
+    assert numbers["file_snr_db"] > SNR_FLOOR["int8"]
+    assert numbers["keras_error"] < MODEL_PARITY
+
+
+def test_errors_are_told_in_one_line():
+    def without_torch():
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    with pytest.raises(SystemExit, match=r"^this needs torch: pip install torch$"):
+        run(without_torch)
+    with pytest.raises(SystemExit, match=r"no_such\.pt"):
+        run(lambda: hifigan_generator.main(["--preset", "v2", "--checkpoint", "no_such.pt"]))
