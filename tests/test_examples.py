@@ -182,6 +182,26 @@ def test_demucs_from_a_file(samples, tmp_path, rng):
     assert relative_error(decoder(skips), expected) < MODEL_PARITY
 
 
+@pytest.mark.parametrize("samples", [1024, 999])
+def test_demucs_against_the_authors_package(samples, tmp_path, rng):
+    """HTDemucs's decoder layers as the `demucs` package itself builds them, where it is installed."""
+    hdemucs = pytest.importorskip("demucs.hdemucs", reason="pip install demucs")
+    widths = [2, 4, 8, 16, 32]  # of the output, and of each level
+    layers = torch.nn.ModuleList(
+        hdemucs.HDecLayer(widths[level + 1], widths[level], last=level == 0, norm=False, freq=False, dconv=False)
+        for level in reversed(range(4))
+    )
+    save_file(torch.nn.ModuleDict({"tdecoder": layers}).state_dict(), tmp_path / "m.safetensors")
+    decoder = demucs_decoder.demucs_decoder(samples, channels=4, depth=4, out_channels=2)
+    load_state_dict(decoder, tmp_path / "m.safetensors", rename=demucs_decoder.DECODER_ONLY)
+    skips = [rng.standard_normal((2, *skip.shape[1:])).astype("float32") for skip in decoder.inputs]
+    expected = torch.zeros(())
+    with torch.no_grad():
+        for layer, skip, length in zip(layers, skips, demucs_decoder.lengths(samples, 4)[-2::-1], strict=True):
+            expected, _ = layer(expected, torch.from_numpy(skip).mT, length)
+    assert relative_error(decoder(skips), expected.mT.numpy()) < MODEL_PARITY
+
+
 def test_the_autoencoder_learns(rng):
     recording = np.sin(np.arange(20_000) * 0.05).astype("float32")
     model = train_audio_autoencoder.autoencoder()
