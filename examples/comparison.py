@@ -106,10 +106,10 @@ def tell(step):
 
 
 def run(main):
-    """A script's `main`, whose errors are told in one line."""
+    """A script's `main`, whose errors are told without a traceback."""
     try:
         main()
     except ModuleNotFoundError as error:
         raise SystemExit(f"this needs {error.name}: pip install {error.name}") from None
-    except (ImportError, OSError, ValueError) as error:
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
         raise SystemExit(f"{error}") from None

@@ -103,6 +103,43 @@ def test_wrong_numbers_are_not_timed(subject, output, refused, folder, monkeypat
     assert timing["milliseconds"] >= 0
 
 
+class Scripted:
+    """A process that answers with given lines, then dies."""
+
+    def __init__(self, *answers):
+        self.stdin, self.stdout = io.StringIO(), io.StringIO("".join(f"{json.dumps(one)}\n" for one in answers))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def communicate(self):
+        pass
+
+
+def test_a_process_that_dies_is_left_out_and_the_others_are_timed(monkeypatch, tmp_path):
+    monkeypatch.setattr(models, "PAUSE", 0)
+    proof = {"error": 0.0, "snr_db": 50.0, "peak_mib": 1.0}
+    runs = {
+        "lives": Scripted(proof, {"milliseconds": 1.0}, {"milliseconds": 2.0}),
+        "dies": Scripted(proof, {"milliseconds": 1.0}),
+        "refused": Scripted({"skipped": "wrong numbers"}),
+    }
+    made = {"reference": {}, "lives": {"bytes": 7}, "dies": {}, "refused": {}, "not made": {"skipped": "why"}}
+    monkeypatch.setattr(
+        models, "worker", lambda role, subject, *_: Scripted(made[subject]) if role == "make" else runs[subject]
+    )
+    found = models.timed("a model", [*runs, "not made"], tmp_path, 2, 0.1, lambda step: None)
+    assert found == {
+        "lives": proof | {"bytes": 7, "milliseconds": [1.0, 2.0]},
+        "dies": {"skipped": "the process died"},
+        "refused": {"skipped": "wrong numbers"},
+        "not made": {"skipped": "why"},
+    }
+
+
 def test_the_features_are_of_a_recording():
     decoder = model_cases.DECODERS["HiFi-GAN, SpeechT5's"]()
     mel = decoder.features(None, model_cases.samples_at(decoder.rate)[: 6 * decoder.rate])

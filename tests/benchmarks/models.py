@@ -86,14 +86,17 @@ def timed(model, subjects, folder, rounds, seconds, tell):
             workers.pop(subject).communicate()
         else:
             results[subject]["milliseconds"] = []
-    order = list(workers)
     for number in range(rounds):
         tell(f"{model}: round {number + 1} of {rounds}")
-        random.shuffle(order)
-        for subject in order:
+        for subject in random.sample(list(workers), len(workers)):
             time.sleep(PAUSE)
             print(json.dumps({"measure": seconds}), file=workers[subject].stdin, flush=True)
-            results[subject]["milliseconds"].append(answer_of(workers[subject])["milliseconds"])
+            answer = answer_of(workers[subject])
+            if "skipped" in answer:
+                results[subject] = answer
+                workers.pop(subject).communicate()
+            else:
+                results[subject]["milliseconds"].append(answer["milliseconds"])
     for process in workers.values():
         process.communicate()
     return results
