@@ -12,14 +12,16 @@ The layers have the names of `transformers.Qwen2_5OmniToken2WavBigVGANModel` and
 Source: S. Lee et al., "BigVGAN", arXiv:2206.04658; T. Karras et al., "Alias-Free GAN", arXiv:2106.12423.
 """
 
-import argparse
+import os
 import pathlib
 import tempfile
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notes would hide the results
 
 import keras
 import numpy as np
 import tensorflow as tf
-from comparison import print_comparison
+from comparison import parser_of, print_comparison, run, tell
 
 import lucid_keras as lk
 
@@ -133,50 +135,57 @@ def bigvgan_generator(
     return keras.Model(mel, keras.ops.clip(x, -1, 1), name="bigvgan_generator")
 
 
-def reference_model(**configuration):
-    """transformers' model of the same configuration, random in every parameter."""
+def reference_model(state=None, **configuration):
+    """transformers' model of the same configuration with the weights of `state`, or random in every parameter."""
     import torch
     from transformers.models.qwen2_5_omni import configuration_qwen2_5_omni, modeling_qwen2_5_omni
 
     torch.manual_seed(0)
     config = configuration_qwen2_5_omni.Qwen2_5OmniBigVGANConfig(**configuration)
-    model = modeling_qwen2_5_omni.Qwen2_5OmniToken2WavBigVGANModel(config)
+    model = modeling_qwen2_5_omni.Qwen2_5OmniToken2WavBigVGANModel(config).eval()
+    if state is not None:
+        model.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()}, strict=False)
+        return model
     for name, parameter in model.named_parameters():
         if name.endswith(("alpha", "beta")):
             torch.nn.init.uniform_(parameter, -0.5, 0.5)
         elif name.endswith("weight"):
             torch.nn.init.normal_(parameter, std=0.7 * parameter[0].numel() ** -0.5)
-    return model.eval()
+    return model
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+def main(argv=None):
+    """Run the command; what it printed is returned."""
+    parser = parser_of(__doc__)
     parser.add_argument("--checkpoint", help="a checkpoint with the authors' names or those of transformers")
     parser.add_argument("--channels", type=int, default=512, help="upsample_initial_channel (the official: 1536)")
-    parser.add_argument("--seconds", type=float, default=0.5)
+    parser.add_argument("--seconds", type=float, default=0.5, help="of audio in a call of the file (default: 0.5)")
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("bigvgan_generator.tflite"))
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
+
+    import torch
 
     generator = bigvgan_generator(upsample_initial_channel=arguments.channels)
     frames = round(arguments.seconds * SAMPLE_RATE / 240)
     log_mel = np.random.default_rng(0).normal(-4, 2, (1, frames, 80)).astype("float32")
     if arguments.checkpoint is not None:
-        mel = np.clip(log_mel / 6, -1, 1)
+        tell(f"loading {arguments.checkpoint} into Keras")
         lk.interop.load_state_dict(generator, arguments.checkpoint, rename=WITHOUT_FILTERS)
-        expected = np.asarray(generator(mel))
+        state = lk.interop.to_state_dict(generator)
+        reference = reference_model(state, upsample_initial_channel=arguments.channels)
     else:
-        import torch
-
+        tell("building transformers' model and loading it into Keras")
         reference = reference_model(upsample_initial_channel=arguments.channels)
         with tempfile.TemporaryDirectory() as directory:
             torch.save(reference.state_dict(), pathlib.Path(directory) / "bigvgan.pt")
             lk.interop.load_state_dict(generator, pathlib.Path(directory) / "bigvgan.pt")
-        with torch.no_grad():
-            mel = reference.process_mel_spectrogram(torch.from_numpy(log_mel)).numpy()
-            expected = reference(torch.from_numpy(log_mel).mT).numpy()[np.newaxis, :, np.newaxis]
+    with torch.no_grad():
+        mel = reference.process_mel_spectrogram(torch.from_numpy(log_mel)).numpy()
+        expected = reference(torch.from_numpy(log_mel).mT).numpy()[np.newaxis, :, np.newaxis]
+    tell(f"exporting to {arguments.output} and verifying")
     lk.export.to_tflite(generator, arguments.output, length=frames)
-    print_comparison(arguments.output, mel, generator(mel), expected, expected.shape[1] / SAMPLE_RATE)
+    return print_comparison(arguments.output, mel, generator(mel), expected, expected.shape[1] / SAMPLE_RATE)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

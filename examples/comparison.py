@@ -1,6 +1,8 @@
 """What every example shows of its model: the difference from the reference, the file's size, and how fast it runs."""
 
+import argparse
 import pathlib
+import sys
 import time
 
 import numpy as np
@@ -15,9 +17,36 @@ def relative_error(ours, reference):
 
 
 def signal_to_noise(ours, reference):
-    """The reference's energy over the difference's, in dB."""
+    """The reference's energy over the difference's, in dB; infinite where there is no difference."""
     ours, reference = np.asarray(ours, np.float64), np.asarray(reference, np.float64)
-    return 10 * np.log10(np.sum(reference**2) / np.sum((ours - reference) ** 2))
+    signal, noise = np.sum(reference**2), np.sum((ours - reference) ** 2)
+    if noise == 0:
+        return np.inf
+    return 10 * np.log10(signal / noise) if signal > 0 else -np.inf
+
+
+def randomize(model):
+    """The PyTorch model with convolutions drawn so that a signal leaves them about as loud as it came.
+
+    What PyTorch itself draws lets it fade to a constant, on which any file would look exact.
+    """
+    import torch
+
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, torch.nn.Conv1d | torch.nn.ConvTranspose1d):
+                of_one_output = module.weight.numel() / module.out_channels
+                if isinstance(module, torch.nn.ConvTranspose1d):
+                    of_one_output /= module.stride[0]
+                weight = of_one_output**-0.5 * torch.randn_like(module.weight)
+                if torch.nn.utils.parametrize.is_parametrized(module):
+                    module.weight = weight  # weight norm takes it apart
+                else:
+                    module.weight.copy_(weight)
+                if module.bias is not None:
+                    module.bias.normal_(std=0.02)
+    return model
 
 
 def run_tflite(path, x, threads=2, repeats=10):
@@ -39,15 +68,48 @@ def run_tflite(path, x, threads=2, repeats=10):
 
 
 def print_comparison(path, x, keras_output, reference_output, audio_seconds):
-    """Print how near the Keras model and the file are to the reference, and how big and how fast the file is."""
+    """Print how near the Keras model and the file are to the reference, and how big and how fast the file is.
+
+    The same numbers are returned: `keras_error` and `file_error`, relative; `file_snr_db`; `bytes`; `milliseconds` for
+    `audio_seconds` of audio on 2 threads.
+    """
     tflite_output, seconds = run_tflite(path, x)
-    print(f"Keras against the reference:   relative error {relative_error(keras_output, reference_output):.1e}")
+    numbers = {
+        "keras_error": float(relative_error(keras_output, reference_output)),
+        "file_error": float(relative_error(tflite_output, reference_output)),
+        "file_snr_db": float(signal_to_noise(tflite_output, reference_output)),
+        "bytes": pathlib.Path(path).stat().st_size,
+        "milliseconds": 1e3 * seconds,
+        "audio_seconds": audio_seconds,
+    }
+    print(f"Keras against the reference:    relative error {numbers['keras_error']:.1e}")
     print(
-        f"the file against the reference: relative error {relative_error(tflite_output, reference_output):.1e}, "
-        f"SNR {signal_to_noise(tflite_output, reference_output):.1f} dB"
+        f"the file against the reference: relative error {numbers['file_error']:.1e}, "
+        f"SNR {numbers['file_snr_db']:.1f} dB"
     )
-    print(f"{pathlib.Path(path).name}: {pathlib.Path(path).stat().st_size / 1e6:.1f} MB")
+    print(f"{path}: {numbers['bytes'] / 1e6:.1f} MB")
     print(
-        f"{1e3 * seconds:.1f} ms for {audio_seconds:.2f} s of audio, 2 threads: "
+        f"{numbers['milliseconds']:.1f} ms for {audio_seconds:.2f} s of audio, 2 threads: "
         f"{audio_seconds / seconds:.1f} times faster than real time"
     )
+    return numbers
+
+
+def parser_of(doc):
+    """An argument parser whose help is a script's docstring, its commands as they stand there."""
+    return argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def tell(step):
+    """Say on standard error what is going on, for what takes its time."""
+    print(f"{step} ...", file=sys.stderr, flush=True)
+
+
+def run(main):
+    """A script's `main`, whose errors are told without a traceback."""
+    try:
+        main()
+    except ModuleNotFoundError as error:
+        raise SystemExit(f"this needs {error.name}: pip install {error.name}") from None
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
+        raise SystemExit(f"{error}") from None

@@ -9,14 +9,16 @@ the length of the skip's input on the right. The left trim and its mirror are `p
 Source: S. Rouard et al., "Hybrid Transformers for Music Source Separation", arXiv:2211.08553.
 """
 
-import argparse
+import os
 import pathlib
 import tempfile
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notes would hide the results
 
 import keras
 import numpy as np
 import tensorflow as tf
-from comparison import print_comparison
+from comparison import parser_of, print_comparison, randomize, run, tell
 
 import lucid_keras as lk
 
@@ -100,7 +102,7 @@ def reference_model(channels=48, growth=2, depth=4, out_channels=8):
             "rewrite": nn.Conv1d(width, 2 * width, 3, 1, 1),
         }
         blocks.append(nn.ModuleDict(parts))
-    model = nn.ModuleDict({"tdecoder": blocks}).eval()
+    model = randomize(nn.ModuleDict({"tdecoder": blocks}).eval())
 
     @torch.no_grad()
     def run(skips, samples):
@@ -115,12 +117,13 @@ def reference_model(channels=48, growth=2, depth=4, out_channels=8):
     return model, run
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+def main(argv=None):
+    """Run the command; what it printed is returned."""
+    parser = parser_of(__doc__)
     parser.add_argument("--checkpoint", help="a checkpoint with the authors' names")
-    parser.add_argument("--samples", type=int, default=44_099)
+    parser.add_argument("--samples", type=int, default=44_099, help="in a call of the file (default: 44,099, a second)")
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("demucs_decoder.tflite"))
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
 
     import torch
 
@@ -133,14 +136,16 @@ def main():
         if checkpoint is None:
             checkpoint = pathlib.Path(directory) / "demucs.pt"
             torch.save(reference.state_dict(), checkpoint)
+        tell(f"loading {checkpoint} into Keras")
         lk.interop.load_state_dict(decoder, checkpoint, rename=DECODER_ONLY)
         state = {name: torch.from_numpy(array) for name, array in lk.interop.read_state_dict(checkpoint).items()}
     reference.load_state_dict({name: tensor for name, tensor in state.items() if name.startswith("tdecoder.")})
+    tell(f"exporting to {arguments.output} and verifying")
     lk.export.to_tflite(decoder, arguments.output)
     expected = run(skips, arguments.samples)
     by_name = {skip.name: array for skip, array in zip(decoder.inputs, skips, strict=True)}
-    print_comparison(arguments.output, by_name, decoder(skips), expected, arguments.samples / SAMPLE_RATE)
+    return print_comparison(arguments.output, by_name, decoder(skips), expected, arguments.samples / SAMPLE_RATE)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

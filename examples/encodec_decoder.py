@@ -3,6 +3,7 @@
     python examples/encodec_decoder.py                            random weights, compared with transformers' model
     python examples/encodec_decoder.py --checkpoint FILE          your weights, transformers' names
     python examples/encodec_decoder.py --audio speech_24k.wav     on the latents of a recording
+    python examples/encodec_decoder.py --quantization int8 --audio speech_24k.wav
 
 The layers have the names of `transformers.EncodecModel(...).decoder`, so that its state dict loads as it is. The model
 works on `[batch, length, channels]`, the layout that TensorFlow and LiteRT compute in.
@@ -10,14 +11,16 @@ works on `[batch, length, channels]`, the layout that TensorFlow and LiteRT comp
 Source: A. Défossez et al., "High Fidelity Neural Audio Compression", arXiv:2210.13438.
 """
 
-import argparse
+import os
 import pathlib
 import tempfile
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notes would hide the results
 
 import keras
 import numpy as np
 import tensorflow as tf
-from comparison import print_comparison
+from comparison import parser_of, print_comparison, randomize, run, tell
 
 import lucid_keras as lk
 
@@ -109,14 +112,15 @@ def _recurrence(from_input, of_state, length, batch, units, unroll):
         cell = tf.sigmoid(forget) * cell + tf.sigmoid(entry) * tf.tanh(new)
         return tf.sigmoid(output) * tf.tanh(cell), cell
 
-    def step_and_store(t, state, cell, states):
-        state, cell = step(t, state, cell)
-        return t + 1, state, cell, tf.tensor_scatter_nd_update(states, [[t]], state[tf.newaxis])
-
     state = cell = tf.zeros([batch, units], from_input.dtype)
     if not unroll:
-        states = tf.zeros([length, batch, units], from_input.dtype)
-        return tf.while_loop(lambda t, *_: t < length, step_and_store, [0, state, cell, states])[3]
+        store = tf.TensorArray(from_input.dtype, length, element_shape=[None if tf.is_tensor(batch) else batch, units])
+
+        def step_and_store(t, state, cell, states):
+            state, cell = step(t, state, cell)
+            return t + 1, state, cell, states.write(t, state)
+
+        return tf.while_loop(lambda t, *_: t < length, step_and_store, [0, state, cell, store])[3].stack()
     states = []
     for t in range(length):
         state, cell = step(t, state, cell)
@@ -218,7 +222,9 @@ def reference_model(checkpoint=None, **configuration):
 
     torch.manual_seed(0)
     model = transformers.EncodecModel(transformers.EncodecConfig(**configuration)).eval()
-    if checkpoint is not None:
+    if checkpoint is None:
+        randomize(model)
+    else:
         state = {name: torch.from_numpy(array) for name, array in lk.interop.read_state_dict(checkpoint).items()}
         model.load_state_dict(state)
     return model
@@ -241,37 +247,44 @@ def latents_of(model, seconds, audio=None):
         return model.encoder(wave).mT.numpy()
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+def main(argv=None):
+    """Run the command; what it printed is returned."""
+    parser = parser_of(__doc__)
     parser.add_argument("--checkpoint", help="a checkpoint with the names of transformers.EncodecModel")
-    parser.add_argument("--audio", help="a recording at 24 kHz whose latents are decoded")
-    parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--audio", help="a recording at 24 kHz whose latents are decoded; best 10 seconds for int8")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of audio in a call of the file (default: 1)")
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("encodec_decoder.tflite"))
     parser.add_argument("--quantization", default="float32", help="as for lucid_keras.export.to_tflite")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
 
     import torch
 
+    tell("building transformers' model")
     reference = reference_model(arguments.checkpoint)
-    latents = latents_of(reference, arguments.seconds, arguments.audio)
+    calibrated = arguments.quantization in ("int8", "int16x8")
+    # A calibrated export takes the first call's worth to verify on, and what follows to calibrate on.
+    calls = 11 if calibrated else 1
+    latents = latents_of(reference, calls * arguments.seconds, arguments.audio)
+    frames = min(round(arguments.seconds * reference.config.frame_rate), latents.shape[1] // (1 + calibrated))
+    latents, following = latents[:, :frames], latents[:, frames:]
     with tempfile.TemporaryDirectory() as directory:
         checkpoint = arguments.checkpoint
         if checkpoint is None:
             checkpoint = pathlib.Path(directory) / "encodec.pt"
             torch.save(reference.state_dict(), checkpoint)
-        in_integers = arguments.quantization not in ("float32", "float16")
-        decoder = encodec_decoder(length=latents.shape[1] if in_integers else None)
+        tell(f"loading {checkpoint} into Keras")
+        decoder = encodec_decoder(length=frames if calibrated else None)
         lk.interop.load_state_dict(decoder, checkpoint, rename=DECODER_ONLY)
     with torch.no_grad():
         expected = reference.decoder(torch.from_numpy(latents).mT).mT.numpy()
-    options = {}
-    if arguments.quantization != "float32":
-        options["quantization"] = arguments.quantization
-    if arguments.quantization in ("int8", "int16x8"):
-        options["calibration_data"] = np.concatenate([latents] * 2)
-    lk.export.to_tflite(decoder, arguments.output, length=latents.shape[1], **options)
-    print_comparison(arguments.output, latents, decoder(latents), expected, expected.shape[1] / SAMPLE_RATE)
+    options = {"verification_data": latents}
+    if calibrated:
+        windows = following.shape[1] // frames
+        options["calibration_data"] = following[:, : windows * frames].reshape(windows, frames, -1)
+    tell(f"exporting to {arguments.output} and verifying")
+    lk.export.to_tflite(decoder, arguments.output, length=frames, quantization=arguments.quantization, **options)
+    return print_comparison(arguments.output, latents, decoder(latents), expected, expected.shape[1] / SAMPLE_RATE)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

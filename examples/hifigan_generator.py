@@ -9,13 +9,15 @@ norm, `ups` for the upsampler) load too. The model works on `[batch, length, cha
 Source: J. Kong et al., "HiFi-GAN", arXiv:2010.05646, appendix A.1.
 """
 
-import argparse
+import os
 import pathlib
 import tempfile
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notes would hide the results
+
 import keras
 import numpy as np
-from comparison import print_comparison
+from comparison import parser_of, print_comparison, randomize, run, tell
 
 import lucid_keras as lk
 
@@ -119,50 +121,67 @@ def hifigan_generator(
     return keras.Model(log_mel, keras.layers.Activation("tanh")(x), name="hifigan_generator")
 
 
-def reference_model(preset):
-    """transformers' generator with random weights, weight norm and all."""
+def reference_model(preset, state=None):
+    """transformers' generator with the weights of a Keras one's `state`, or with random ones, weight norm and all."""
     import torch
     import transformers
 
-    torch.manual_seed(0)
     configuration = {"normalize_before": False, **PRESETS[preset]}
-    model = transformers.SpeechT5HifiGan(transformers.SpeechT5HifiGanConfig(**configuration, initializer_range=0.03))
+    model = transformers.SpeechT5HifiGan(transformers.SpeechT5HifiGanConfig(**configuration)).eval()
+    if state is not None:
+        state = {name.removeprefix("normalize."): torch.from_numpy(array) for name, array in state.items()}
+        model.load_state_dict({"mean": model.mean, "scale": model.scale} | state)
+        return model
     model.apply_weight_norm()
+    randomize(model)
     model.mean.uniform_(-1, 1)
     model.scale.uniform_(0.5, 2)
-    return model.eval()
+    return model
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+def main(argv=None):
+    """Run the command; what it printed is returned."""
+    parser = parser_of(__doc__)
     parser.add_argument("--preset", choices=PRESETS, default="v1")
     parser.add_argument("--checkpoint", help="a checkpoint with the authors' names or those of transformers")
-    parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of audio in a call of the file (default: 1)")
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("hifigan_generator.tflite"))
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     if arguments.preset == "v3" and arguments.checkpoint is None:
-        parser.error("transformers has no V3 to compare with: give a --checkpoint")
+        parser.error("transformers has no V3 to take weights from: give a --checkpoint")
 
     preset = PRESETS[arguments.preset]
     hop, rate = int(np.prod(preset["upsample_rates"])), SAMPLE_RATES[arguments.preset]
     log_mel = np.random.default_rng(0).normal(-4, 2, (1, round(arguments.seconds * rate / hop), 80)).astype("float32")
     generator = hifigan_generator(**preset)
     if arguments.checkpoint is not None:
+        tell(f"loading {arguments.checkpoint} into Keras")
         lk.interop.load_state_dict(generator, arguments.checkpoint, rename=to_layers(**preset))
-        expected = np.asarray(generator(log_mel))
+        reference = None
+        if arguments.preset != "v3":
+            reference = reference_model(arguments.preset, lk.interop.to_state_dict(generator))
     else:
         import torch
 
+        tell("building transformers' model and loading it into Keras")
         reference = reference_model(arguments.preset)
         with tempfile.TemporaryDirectory() as directory:
             checkpoint = pathlib.Path(directory) / "generator.pt"
             torch.save({"generator": reference.state_dict()}, checkpoint)
             lk.interop.load_state_dict(generator, checkpoint, rename=to_layers(**preset))
+    ours = generator(log_mel)
+    if reference is None:
+        tell("transformers has no V3: the reference is the Keras model itself")
+        expected = ours
+    else:
+        import torch
+
         with torch.no_grad():
             expected = reference(torch.from_numpy(log_mel)).numpy()[..., None]
+    tell(f"exporting to {arguments.output} and verifying")
     lk.export.to_tflite(generator, arguments.output, length=log_mel.shape[1])
-    print_comparison(arguments.output, log_mel, generator(log_mel), expected, expected.shape[1] / rate)
+    return print_comparison(arguments.output, log_mel, ours, expected, expected.shape[1] / rate)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

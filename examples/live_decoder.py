@@ -13,11 +13,14 @@ Source: A. Défossez et al., "High Fidelity Neural Audio Compression", arXiv:221
 """
 
 import argparse
+import os
 import pathlib
 import resource
 import tempfile
 import time
 import wave
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notes would hide the results
 
 import keras
 import numpy as np

@@ -6,16 +6,18 @@
 The encoder is strided convolutions, the decoder `ConvTranspose1d`s that undo their strides exactly.
 """
 
-import argparse
 import importlib.resources
+import os
 import pathlib
 import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notes would hide the results
 
 import keras
 import numpy as np
 import soundfile
 import tensorflow as tf
-from comparison import run_tflite, signal_to_noise
+from comparison import parser_of, run, run_tflite, signal_to_noise, tell
 
 import lucid_keras as lk
 
@@ -104,16 +106,15 @@ def read_recording(path):
     return 0.9 * samples / np.abs(samples).max(), rate
 
 
-def main():
+def main(argv=None):
+    """Run the command; what it printed is returned."""
     guitar = importlib.resources.files("lucid_keras") / "recording" / "guitar_slide.flac"
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument(
-        "--audio", type=pathlib.Path, default=guitar, help="a recording (default: the package's guitar)"
-    )
-    parser.add_argument("--seconds", type=float, default=120, help="how long to train")
-    parser.add_argument("--quantization", default="int8", help="as for lucid_keras.export.to_tflite")
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("autoencoder"))
-    arguments = parser.parse_args()
+    parser = parser_of(__doc__)
+    parser.add_argument("--audio", type=pathlib.Path, default=guitar, help="a recording (the package's guitar)")
+    parser.add_argument("--seconds", type=float, default=120, help="how long to train (default: 120)")
+    parser.add_argument("--quantization", default="int8", help="as for lucid_keras.export.to_tflite (default: int8)")
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("autoencoder"), help="a folder")
+    arguments = parser.parse_args(argv)
 
     keras.utils.set_random_seed(0)
     recording, rate = read_recording(arguments.audio)
@@ -125,19 +126,27 @@ def main():
     path = arguments.out / f"autoencoder_{arguments.quantization}.tflite"
     whole = recording[np.newaxis, :, np.newaxis]
     model.save(arguments.out / "autoencoder.keras")
-    options = {}
-    if arguments.quantization != "float32":
-        options = {"quantization": arguments.quantization, "calibration_data": whole}
-    lk.export.to_tflite(model, path, length=len(recording), **options)
+    calibrated = arguments.quantization in ("int8", "int16x8")
+    options = {"calibration_data" if calibrated else "verification_data": whole}
+    tell(f"exporting to {path} and verifying")
+    lk.export.to_tflite(model, path, length=len(recording), quantization=arguments.quantization, **options)
 
     in_keras = model.predict(whole, verbose=0)
     in_litert, seconds = run_tflite(path, whole)
     soundfile.write(arguments.out / "reconstruction.wav", in_litert[0, :, 0], rate)
-    print(f"the model against the recording: SNR {signal_to_noise(in_keras, whole):.1f} dB")
-    print(f"the file against the model:      SNR {signal_to_noise(in_litert, in_keras):.1f} dB")
-    print(f"{path.name}: {path.stat().st_size / 1e3:.0f} kB, {len(recording) / rate / seconds:.0f} times real time")
+    numbers = {
+        "model_snr_db": float(signal_to_noise(in_keras, whole)),
+        "file_snr_db": float(signal_to_noise(in_litert, in_keras)),
+        "bytes": path.stat().st_size,
+        "milliseconds": 1e3 * seconds,
+        "audio_seconds": len(recording) / rate,
+    }
+    print(f"the model against the recording: SNR {numbers['model_snr_db']:.1f} dB")
+    print(f"the file against the model:      SNR {numbers['file_snr_db']:.1f} dB")
+    print(f"{path.name}: {numbers['bytes'] / 1e3:.0f} kB, {len(recording) / rate / seconds:.0f} times real time")
     print(f"wrote {path}, {arguments.out / 'autoencoder.keras'} and {arguments.out / 'reconstruction.wav'}")
+    return numbers
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

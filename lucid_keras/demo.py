@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import importlib
-import math
 import pathlib
 import time
 
@@ -11,6 +10,7 @@ import keras
 import numpy as np
 
 from lucid_keras.export import litert, to_tflite
+from lucid_keras.export.verify import compare
 from lucid_keras.layers.istft import ISTFT
 
 RECORDING = pathlib.Path(__file__).parent / "recording" / "guitar_slide.flac"
@@ -76,8 +76,8 @@ def run(audio=None, out=pathlib.Path("saved_models/demo"), console=None):
         coverage=litert.coverage(interpreter),
         milliseconds=milliseconds,
         seconds=len(recording) / rate,
-        snr_recording=snr(recording, in_litert),
-        snr_keras=snr(in_keras, in_litert),
+        snr_recording=compare([recording], [in_litert])[0],
+        snr_keras=compare([in_keras], [in_litert])[0],
         tflite=tflite,
         wav=wav,
         picture=picture,
@@ -137,13 +137,6 @@ def stft(samples):
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(N_FFT) / N_FFT)
     spectrum = np.fft.rfft(windows * hann)
     return np.concatenate([spectrum.real, spectrum.imag], 1)[np.newaxis].astype(np.float32)
-
-
-def snr(signal, estimate):
-    """Signal-to-noise ratio of an estimate in dB; infinite where they are equal."""
-    signal = np.asarray(signal, np.float64)
-    noise = np.square(signal - estimate).sum()
-    return math.inf if noise == 0 else 10 * math.log10(max(np.square(signal).sum(), np.finfo(np.float64).tiny) / noise)
 
 
 def draw(path, recording, reconstruction, rate):

@@ -10,12 +10,16 @@ import hifigan_generator
 import keras
 import numpy as np
 import pytest
+import soundfile
 import torch
 import train_audio_autoencoder
-from comparison import relative_error
+from comparison import relative_error, run, signal_to_noise
 from safetensors.torch import save_file
-from tolerances import MODEL_PARITY
+from tolerances import MODEL_PARITY, SNR_FLOOR
 
+from lucid_keras.export import to_tflite
+from lucid_keras.export.flatbuffer import read
+from lucid_keras.export.verify import compare
 from lucid_keras.interop import load_state_dict, to_state_dict
 
 SMALL_ENCODEC = {"num_filters": 4, "upsampling_ratios": (3, 2), "hidden_size": 6}
@@ -57,6 +61,16 @@ def test_encodec_unrolled(small_encodec, rng):
     load_state_dict(unrolled, to_state_dict(small_encodec))
     latents = rng.standard_normal((2, 9, 6)).astype("float32")
     assert relative_error(unrolled(latents), small_encodec(latents)) < MODEL_PARITY
+
+
+@pytest.mark.parametrize("quantization", ["dynamic_int8", "weight_only_int8"])
+def test_encodec_with_its_loop_in_int8(quantization, tmp_path):
+    """The weights in the loop are quantized with the others."""
+    decoder = encodec_decoder.encodec_decoder(num_filters=16, upsampling_ratios=(2,), hidden_size=8)
+    report = to_tflite(decoder, tmp_path / "d.tflite", length=9, quantization=quantization, timing_seconds=0)
+    assert report.ops.count("WHILE") == 2
+    in_loops = [one for one in read(tmp_path / "d.tflite").tensors if one.shape == (128, 32) and one.constant]
+    assert {one.dtype for one in in_loops} == {"int8"}
 
 
 def test_encodec_goes_back_to_pytorch(small_encodec):
@@ -168,6 +182,26 @@ def test_demucs_from_a_file(samples, tmp_path, rng):
     assert relative_error(decoder(skips), expected) < MODEL_PARITY
 
 
+@pytest.mark.parametrize("samples", [1024, 999])
+def test_demucs_against_the_authors_package(samples, tmp_path, rng):
+    """HTDemucs's decoder layers as the `demucs` package itself builds them, where it is installed."""
+    hdemucs = pytest.importorskip("demucs.hdemucs", reason="pip install demucs")
+    widths = [2, 4, 8, 16, 32]  # of the output, and of each level
+    layers = torch.nn.ModuleList(
+        hdemucs.HDecLayer(widths[level + 1], widths[level], last=level == 0, norm=False, freq=False, dconv=False)
+        for level in reversed(range(4))
+    )
+    save_file(torch.nn.ModuleDict({"tdecoder": layers}).state_dict(), tmp_path / "m.safetensors")
+    decoder = demucs_decoder.demucs_decoder(samples, channels=4, depth=4, out_channels=2)
+    load_state_dict(decoder, tmp_path / "m.safetensors", rename=demucs_decoder.DECODER_ONLY)
+    skips = [rng.standard_normal((2, *skip.shape[1:])).astype("float32") for skip in decoder.inputs]
+    expected = torch.zeros(())
+    with torch.no_grad():
+        for layer, skip, length in zip(layers, skips, demucs_decoder.lengths(samples, 4)[-2::-1], strict=True):
+            expected, _ = layer(expected, torch.from_numpy(skip).mT, length)
+    assert relative_error(decoder(skips), expected.mT.numpy()) < MODEL_PARITY
+
+
 def test_the_autoencoder_learns(rng):
     recording = np.sin(np.arange(20_000) * 0.05).astype("float32")
     model = train_audio_autoencoder.autoencoder()
@@ -177,11 +211,19 @@ def test_the_autoencoder_learns(rng):
     assert np.square(model(excerpt) - excerpt).mean() < np.square(excerpt).mean()
 
 
+@pytest.mark.parametrize(
+    ("reference", "ours"), [([1.0, 2.0], [1.0, 2.1]), ([1.0], [1.0]), ([0.0], [0.5]), ([0.0], [0.0])]
+)
+def test_the_examples_measure_as_the_exporter_does(reference, ours):
+    assert signal_to_noise(ours, reference) == pytest.approx(compare([reference], [ours])[0])
+
+
 COMMANDS = {
     "encodec": (encodec_decoder, ["--seconds", "0.1"]),
     "hifigan_v2": (hifigan_generator, ["--preset", "v2", "--seconds", "0.1"]),
     "hifigan_speecht5": (hifigan_generator, ["--preset", "speecht5", "--seconds", "0.1"]),
     "bigvgan": (bigvgan_generator, ["--channels", "128", "--seconds", "0.05"]),
+    "demucs": (demucs_decoder, ["--samples", "4001"]),
 }
 
 
@@ -195,3 +237,35 @@ def test_one_command_from_a_checkpoint_to_a_file(name, tmp_path, monkeypatch, ca
     assert len(errors) == 2
     assert max(errors) < MODEL_PARITY
     assert (tmp_path / "model.tflite").stat().st_size > 0
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("quantization", ["float32", "dynamic_int8", "int8"])
+def test_one_command_from_a_recording_to_a_file(quantization, tmp_path):
+    arguments = ["--seconds", "15", "--quantization", quantization, "--out", str(tmp_path / "out")]
+    numbers = train_audio_autoencoder.main(arguments)
+    assert numbers["file_snr_db"] > SNR_FLOOR[quantization]
+    assert numbers["model_snr_db"] > 0
+    made = {path.name for path in (tmp_path / "out").iterdir()}
+    assert made == {f"autoencoder_{quantization}.tflite", "autoencoder.keras", "reconstruction.wav"}
+    assert soundfile.info(tmp_path / "out" / "reconstruction.wav").frames > 0
+
+
+@pytest.mark.sweep
+def test_encodec_in_int8_on_a_recording(tmp_path, capsys):
+    recording = tmp_path / "speech.wav"
+    soundfile.write(recording, np.random.default_rng(0).uniform(-0.5, 0.5, 24_000), 24_000)
+    arguments = ["--quantization", "int8", "--audio", str(recording), "--seconds", "0.1"]
+    numbers = encodec_decoder.main([*arguments, "--output", str(tmp_path / "model.tflite")])
+    assert numbers["file_snr_db"] > SNR_FLOOR["int8"]
+    assert numbers["keras_error"] < MODEL_PARITY
+
+
+def test_errors_are_told_in_one_line():
+    def without_torch():
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    with pytest.raises(SystemExit, match=r"^this needs torch: pip install torch$"):
+        run(without_torch)
+    with pytest.raises(SystemExit, match=r"no_such\.pt"):
+        run(lambda: hifigan_generator.main(["--preset", "v2", "--checkpoint", "no_such.pt"]))

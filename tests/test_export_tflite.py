@@ -15,6 +15,7 @@ import tensorflow as tf
 import lucid_keras as lk
 from lucid_keras.export import to_saved_model, to_tflite
 from lucid_keras.export.files import write_atomically
+from lucid_keras.export.flatbuffer import read
 from lucid_keras.export.litert import Runner, coverage, interpreter
 from lucid_keras.export.progress import progress_bar
 from lucid_keras.export.samples import OPEN_LENGTHS
@@ -118,6 +119,21 @@ def test_a_recurrent_layer_goes_with_it(tmp_path):
     report = to_tflite(looping(), tmp_path / "l.tflite", timing_seconds=0)
     assert "WHILE" in report.ops
     assert to_saved_model(looping(), tmp_path / "saved", timing_seconds=0).snr_db > 110
+
+
+def test_a_loop_writes_its_results_in_place(tmp_path):
+    to_tflite(looping(), tmp_path / "l.tflite", timing_seconds=0)
+    counts = read(tmp_path / "l.tflite").counts()
+    assert counts["DYNAMIC_UPDATE_SLICE"] == 1
+    assert "SCATTER_ND" not in counts
+
+
+def test_a_loop_is_not_counted_as_delegated(tmp_path):
+    """Nor where the operator behind it leaves an input out, as the loop an output."""
+    model = keras.Sequential([*looping().layers, keras.layers.Dense(3, use_bias=False)])
+    model.build((None, 9, 3))
+    report = to_tflite(model, tmp_path / "l.tflite", timing_seconds=0)
+    assert (report.ops.count("WHILE"), report.total - report.delegated) == (1, 1)
 
 
 @pytest.mark.parametrize("length", [20, "dynamic"])

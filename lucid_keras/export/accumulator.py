@@ -10,7 +10,7 @@ import dataclasses
 
 import numpy as np
 
-from lucid_keras.export.flatbuffer import builtin_name, schema
+from lucid_keras.export.flatbuffer import builtin_name, packed, schema
 
 LIMIT = 2**31 - 1
 LARGEST_INPUT = 32767
@@ -93,12 +93,3 @@ def with_64_bit_depthwise_biases(content):
             operator.inputs = [*operator.inputs[:2], len(graph.tensors) - 1]
             changed = True
     return packed(model) if changed else content
-
-
-def packed(model):
-    """The bytes of a flatbuffer object tree."""
-    import flatbuffers
-
-    builder = flatbuffers.Builder(1 << 16)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())

@@ -18,6 +18,7 @@ import tensorflow as tf
 from tensorflow.lite.python.convert import ConverterError
 
 from lucid_keras.export.accumulator import with_64_bit_depthwise_biases
+from lucid_keras.export.flatbuffer import without_unused_constants
 from lucid_keras.export.signatures import frozen
 
 BY_EDGE_QUANTIZER = {
@@ -74,6 +75,8 @@ def _check_no_loop(model, recipe, traced):
 
 def _configure(converter, recipe, calibration, integer_io, progress):
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    # What a loop writes of its results, as DYNAMIC_UPDATE_SLICE; else each step computes all of them anew.
+    converter._experimental_enable_dynamic_update_slice = True
     if recipe.name == "float16":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.target_spec.supported_types = [tf.float16]
@@ -108,6 +111,7 @@ def _edge_quantized(content, name):
         from ai_edge_quantizer import quantizer, recipe
     except ImportError:
         raise ImportError("this quantization needs the AI Edge Quantizer: pip install 'lucid_keras[export]'") from None
+    content = without_unused_constants(content)
     with _quiet():
         return bytes(quantizer.Quantizer(bytearray(content), getattr(recipe, name)()).quantize().quantized_model)
 

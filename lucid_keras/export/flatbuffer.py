@@ -149,3 +149,28 @@ def _shape(tensor):
 def _described(graph, entry):
     tensor = graph.tensors[entry.tensorIndex]
     return f"{entry.name.decode()}: {_names('TensorType')[tensor.type].lower()}{list(_shape(tensor))}"
+
+
+def packed(model):
+    """The bytes of a flatbuffer object tree."""
+    import flatbuffers
+
+    builder = flatbuffers.Builder(1 << 16)
+    builder.Finish(model.Pack(builder), IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def without_unused_constants(content):
+    """The bytes of a file whose graphs hold no numbers that no operator of theirs reads.
+
+    The converter leaves a loop's weights in the graph around it too, unused, where the AI Edge Quantizer (0.10) sees
+    the one of two tensors with the same numbers only, and writes a file that LiteRT refuses.
+    """
+    model = schema().ModelT.InitFromPackedBuf(content)
+    for graph in model.subgraphs:
+        used = {*graph.inputs, *graph.outputs}
+        used.update(index for operator in graph.operators for index in (*operator.inputs, *operator.outputs))
+        for index, tensor in enumerate(graph.tensors):
+            if index not in used:
+                tensor.buffer = 0  # the empty one
+    return packed(model)

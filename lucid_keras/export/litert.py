@@ -99,7 +99,9 @@ def coverage(loaded):
     nodes = loaded._get_ops_details()  # the only way to the nodes from Python; covered by a test
     delegates = [node for node in nodes if node["op_name"] == DELEGATE]
     operators = [node for node in nodes if node["op_name"] != DELEGATE]
-    producer = {tensor: node["index"] for node in operators for tensor in node["outputs"]}
+    producer = {
+        tensor: node["index"] for node in operators for tensor in node["outputs"] if tensor >= 0
+    }  # -1: left out
     by_index = {node["index"]: node for node in operators}
     taken = set()
     for delegate in delegates:

@@ -1,7 +1,6 @@
 """`to_tflite`: a Keras model to a `.tflite` file of builtin operators, shown to compute the same."""
 
 import hashlib
-import math
 
 from lucid_keras.export.accumulator import check_accumulators
 from lucid_keras.export.convert import convert
@@ -10,10 +9,10 @@ from lucid_keras.export.flatbuffer import contents
 from lucid_keras.export.litert import Runner, milliseconds
 from lucid_keras.export.progress import progress_bar
 from lucid_keras.export.recipes import recipe_named
-from lucid_keras.export.report import ExportReport, decibels
+from lucid_keras.export.report import ExportReport
 from lucid_keras.export.samples import SYNTHETIC, at_more_lengths, held_out, read_samples, synthetic_samples, windows
 from lucid_keras.export.signatures import model_inputs, signatures
-from lucid_keras.export.verify import accuracies, layer_accuracies, observed_layers, reference_outputs
+from lucid_keras.export.verify import accuracies, check_floor, layer_accuracies, observed_layers, reference_outputs
 from lucid_keras.export.versions import versions
 
 
@@ -82,8 +81,7 @@ def to_tflite(
     warnings = check_accumulators(content) if recipe.name == "int16x8" else []
     runner = Runner(content)
     outputs, example = _compare(model, runner, verification, references)
-    if min(one.snr_db for one in outputs) < floor_db:
-        raise ValueError(_below_floor(outputs, _layers_if_possible(model, made, write, verification), floor_db, recipe))
+    check_floor(outputs, floor_db, recipe.name, lambda: _layers_if_possible(model, made, write, verification))
     report = ExportReport(
         path=path,
         kind="tflite",
@@ -198,16 +196,3 @@ def _layers_if_possible(model, made, write, verification):
         return _compare_layers(model, made[0].name, write, verification)
     except ValueError:
         return ()
-
-
-def _below_floor(outputs, layers, floor_db, recipe):
-    worst = min(outputs, key=lambda one: one.snr_db)
-    message = (
-        f"The export must reach {floor_db:g} dB against the Keras model; nothing was written. Received: "
-        f"{decibels(worst.snr_db)} in {recipe.name} at the output {worst.name!r} of {worst.signature!r} "
-        f"(max error {worst.max_error:.3g}, peak {worst.peak:.3g})"
-    )
-    lossy = min(layers, key=lambda one: one.own_snr_db, default=None)
-    if lossy is None or lossy.own_snr_db == math.inf:
-        return message
-    return f"{message}; the layer {lossy.name!r} loses the most, {decibels(lossy.own_snr_db)} by itself"

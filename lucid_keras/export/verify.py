@@ -68,15 +68,27 @@ def _lengths(sample, inputs):
         yield from [there for extent, there in extents if extent is None] or [max((t for _, t in extents), default=1)]
 
 
-def check_floor(outputs, floor_db):
-    """Raise where an output stays below the floor."""
+def check_floor(outputs, floor_db, quantization=None, layers=tuple):
+    """Raise where an output stays below the floor.
+
+    Args:
+        outputs: `OutputAccuracy` of all of them.
+        floor_db: the least signal-to-noise ratio in dB.
+        quantization: the recipe, for the message.
+        layers: gives `LayerAccuracy` of the model's layers, of which the message names the worst; called only then.
+    """
     worst = min(outputs, key=lambda one: one.snr_db)
-    if worst.snr_db < floor_db:
-        raise ValueError(
-            f"The export must reach {floor_db:g} dB against the Keras model; nothing was written. Received: "
-            f"{worst.snr_db:.1f} dB at the output {worst.name!r} of {worst.signature!r} "
-            f"(max error {worst.max_error:.3g}, peak {worst.peak:.3g})"
-        )
+    if worst.snr_db >= floor_db:
+        return
+    message = (
+        f"The export must reach {floor_db:g} dB against the Keras model; nothing was written. Received: "
+        f"{worst.snr_db:.1f} dB {f'in {quantization} ' if quantization else ''}at the output {worst.name!r} of "
+        f"{worst.signature!r} (max error {worst.max_error:.3g}, peak {worst.peak:.3g})"
+    )
+    lossy = min(layers(), key=lambda one: one.own_snr_db, default=None)
+    if lossy is not None and lossy.own_snr_db < math.inf:
+        message += f"; the layer {lossy.name!r} loses the most, {lossy.own_snr_db:.1f} dB by itself"
+    raise ValueError(message)
 
 
 def compare(expected, given):

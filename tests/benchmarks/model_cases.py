@@ -1,0 +1,135 @@
+"""The decoders whose whole speed is measured: their PyTorch originals, their Keras models, and real features.
+
+The originals have the official configurations and random weights; their features are those of a recording.
+"""
+
+import dataclasses
+import functools
+import pathlib
+import sys
+from collections.abc import Callable
+
+import numpy as np
+
+ROOT = pathlib.Path(__file__).parents[2]
+BESIDE = ROOT.parent / "shared" / "data" / "real_audio_24k.wav"
+RECORDING = BESIDE if BESIDE.exists() else ROOT / "lucid_keras" / "recording" / "guitar_slide.flac"
+
+sys.path.insert(0, str(ROOT / "examples"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Decoder:
+    """A decoder of `hop` samples a frame at `rate` samples a second.
+
+    `original()` is the PyTorch model that checkpoints are of; `decoding(original)` its part that is timed, on
+    `[1, channels, frames]` if `channels_first`, else on `[1, frames, channels]`; `features(original, samples)` gives
+    `[frames, channels]`; `keras_model(length)` with `rename` takes the original's state dict.
+    """
+
+    rate: int
+    hop: int
+    channels_first: bool
+    original: Callable
+    decoding: Callable
+    features: Callable
+    keras_model: Callable
+    rename: dict
+
+    @property
+    def frames(self):
+        """The frames of one second."""
+        return round(self.rate / self.hop)
+
+    def to_native(self, x):
+        """Features `[1, frames, channels]` in PyTorch's layout."""
+        return np.ascontiguousarray(x.mT if self.channels_first else x)
+
+
+def samples_at(rate, path=RECORDING):
+    """The first channel of a recording at another rate, by its spectrum."""
+    import soundfile
+
+    samples, own = soundfile.read(path, dtype="float32", always_2d=True)
+    samples = samples[:, 0]
+    length = len(samples) * rate // own
+    spectrum = np.fft.rfft(samples)
+    spectrum = np.pad(spectrum, (0, max(0, length // 2 + 1 - len(spectrum))))[: length // 2 + 1]
+    return (np.fft.irfft(spectrum, length) * (length / len(samples))).astype(np.float32)
+
+
+def seconds_of(features, frames):
+    """`[frames, channels]` cut into whole seconds, `[seconds, frames, channels]`."""
+    whole = len(features) // frames * frames
+    return features[:whole].reshape(-1, frames, features.shape[1])
+
+
+def without_weight_norm(model):
+    """The model with its weights folded, as anyone runs it."""
+    from torch.nn.utils import parametrize
+
+    for module in model.modules():
+        if parametrize.is_parametrized(module):
+            parametrize.remove_parametrizations(module, "weight")
+    return model
+
+
+def _encodec():
+    import encodec_decoder
+
+    def latents(original, samples):
+        import torch
+
+        with torch.no_grad():
+            return original.encoder(torch.from_numpy(samples)[None, None])[0].mT.numpy()
+
+    return Decoder(
+        rate=encodec_decoder.SAMPLE_RATE,
+        hop=320,
+        channels_first=True,
+        original=encodec_decoder.reference_model,
+        decoding=lambda original: original.decoder,
+        features=latents,
+        keras_model=lambda length: encodec_decoder.encodec_decoder(length=length),
+        rename=encodec_decoder.DECODER_ONLY,
+    )
+
+
+def _hifigan(preset):
+    import hifigan_generator
+
+    def original():
+        """The vocoder whose statistics are those of what it gets, as a trained one's are."""
+        import torch
+
+        model = hifigan_generator.reference_model(preset)
+        mel = log_mel(model, samples_at(hifigan_generator.SAMPLE_RATES[preset]))
+        model.mean.copy_(torch.from_numpy(mel.mean(0)))
+        model.scale.copy_(torch.from_numpy(mel.std(0)))
+        return model
+
+    def log_mel(_, samples):
+        from transformers import SpeechT5FeatureExtractor
+
+        rate = hifigan_generator.SAMPLE_RATES[preset]
+        extract = SpeechT5FeatureExtractor(sampling_rate=rate)
+        return np.asarray(extract(audio_target=samples, sampling_rate=rate)["input_values"][0], np.float32)
+
+    options = hifigan_generator.PRESETS[preset]
+    return Decoder(
+        rate=hifigan_generator.SAMPLE_RATES[preset],
+        hop=int(np.prod(options["upsample_rates"])),
+        channels_first=False,
+        original=original,
+        decoding=lambda original: original,
+        features=log_mel,
+        keras_model=lambda length: hifigan_generator.hifigan_generator(**options),
+        rename=hifigan_generator.to_layers(**options),
+    )
+
+
+DECODERS = {
+    "EnCodec 24 kHz": _encodec,
+    "HiFi-GAN, SpeechT5's": functools.partial(_hifigan, "speecht5"),
+    "HiFi-GAN V1": functools.partial(_hifigan, "v1"),
+}

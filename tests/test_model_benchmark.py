@@ -1,0 +1,186 @@
+"""The whole models' benchmark: wrong numbers are refused, features are real, the report says what was measured."""
+
+import io
+import json
+import sys
+
+import numpy as np
+import pytest
+from benchmarks import model_cases, model_report, model_subjects, model_worker, models
+
+TIMES = {"torch eager": [30.0, 33.0, 36.0], "ours LiteRT float32": [10.0, 11.0, 12.0], "ours LiteRT int8": [6, 6, 6]}
+
+
+@pytest.fixture
+def speed():
+    subjects = {
+        name: {"milliseconds": times, "snr_db": 19.5, "error": 0.01, "peak_mib": 100.0} for name, times in TIMES.items()
+    }
+    subjects["ours LiteRT float32"]["bytes"] = 2_500_000
+    subjects["litert-torch"] = {"skipped": "RuntimeError: refused"}
+    machine = {"processor": "a processor", "cores": 2, "versions": {"tensorflow": "2.21.0", "torch": None}}
+    return {"machine": machine, "rounds": 3, "models": {"EnCodec 24 kHz": subjects}}
+
+
+PARITY = [
+    {
+        "example": "EnCodec",
+        "script": "encodec_decoder",
+        "reference": "transformers",
+        "keras_error": 1.5e-6,
+        "file_error": 2e-6,
+        "file_snr_db": 118.4,
+        "bytes": 29_900_000,
+        "milliseconds": 25.0,
+        "audio_seconds": 1.0,
+    }
+]
+
+
+def test_the_report_says_what_was_measured(speed, tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{model_report.BEGIN}\nold\n{model_report.END}\nafter\n")
+    model_report.write(speed, PARITY, readme)
+    text = readme.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "\nold\n" not in text
+    assert "| ours LiteRT float32 | 11.0 (10.5-11.5) | 3.00 | 20 | 2.5 | 100 |" in text
+    assert "- litert-torch: RuntimeError: refused" in text
+    assert "| 1.5e-06 | 2.0e-06 | 118 | 29.9 | 40.0 |" in text
+    rows = [line for line in text.splitlines() if "at least" in line]
+    assert [row.split(" | ")[-1].rstrip(" |") for row in rows] == ["met", "**missed**", "not measured"]
+    assert "1.83, 20 dB" in rows[1]
+
+
+def test_the_report_needs_its_marks(speed, tmp_path):
+    (tmp_path / "README.md").write_text("nothing here")
+    with pytest.raises(SystemExit, match="must hold the marks"):
+        model_report.write(speed, PARITY, tmp_path / "README.md")
+
+
+def test_the_readme_has_the_marks():
+    text = model_report.README.read_text()
+    assert text.index(model_report.BEGIN) < text.index(model_report.END)
+
+
+def test_exactness_is_of_what_varies():
+    samples = np.array([[10.0, 12.0], [10.0, 12.0]])
+    found = model_worker.exactness(lambda x: x + 0.1, samples, samples)
+    assert found["error"] == pytest.approx(0.1 / 12)
+    assert found["snr_db"] == pytest.approx(20)
+    assert model_worker.exactness(lambda x: x, samples, samples) == {"error": 0.0, "snr_db": None}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    x = np.ones((1, 2, 3), np.float32)
+    np.savez(tmp_path / "features.npz", held_out=x, samples=np.array([[1.0, -1.0]]))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("subject", "output", "refused"),
+    [
+        ("torch eager", [1.0, -1.00001], False),
+        ("torch eager", [1.0, -1.001], True),
+        ("ours LiteRT int8", [1.0, -1.05], False),
+        ("ours LiteRT int8", [1.0, -1.2], True),
+    ],
+)
+def test_wrong_numbers_are_not_timed(subject, output, refused, folder, monkeypatch):
+    made = (None, None, lambda decoder, folder: lambda x: np.array(output))
+    monkeypatch.setitem(model_worker.SUBJECTS, subject, made)
+    monkeypatch.setattr(sys, "stdin", io.StringIO('{"measure": 0}\n'))
+    answers = io.StringIO()
+    if refused:
+        with pytest.raises(ValueError, match="wrong numbers"):
+            model_worker.serve(subject, None, folder, answers)
+        return
+    model_worker.serve(subject, None, folder, answers)
+    proof, timing = map(json.loads, answers.getvalue().splitlines())
+    assert proof["peak_mib"] > 0
+    assert timing["milliseconds"] >= 0
+
+
+class Scripted:
+    """A process that answers with given lines, then dies."""
+
+    def __init__(self, *answers):
+        self.stdin, self.stdout = io.StringIO(), io.StringIO("".join(f"{json.dumps(one)}\n" for one in answers))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def communicate(self):
+        pass
+
+
+def test_a_process_that_dies_is_left_out_and_the_others_are_timed(monkeypatch, tmp_path):
+    monkeypatch.setattr(models, "PAUSE", 0)
+    proof = {"error": 0.0, "snr_db": 50.0, "peak_mib": 1.0}
+    runs = {
+        "lives": Scripted(proof, {"milliseconds": 1.0}, {"milliseconds": 2.0}),
+        "dies": Scripted(proof, {"milliseconds": 1.0}),
+        "refused": Scripted({"skipped": "wrong numbers"}),
+    }
+    made = {"reference": {}, "lives": {"bytes": 7}, "dies": {}, "refused": {}, "not made": {"skipped": "why"}}
+    monkeypatch.setattr(
+        models, "worker", lambda role, subject, *_: Scripted(made[subject]) if role == "make" else runs[subject]
+    )
+    found = models.timed("a model", [*runs, "not made"], tmp_path, 2, 0.1, lambda step: None)
+    assert found == {
+        "lives": proof | {"bytes": 7, "milliseconds": [1.0, 2.0]},
+        "dies": {"skipped": "the process died"},
+        "refused": {"skipped": "wrong numbers"},
+        "not made": {"skipped": "why"},
+    }
+
+
+def test_the_features_are_of_a_recording():
+    decoder = model_cases.DECODERS["HiFi-GAN, SpeechT5's"]()
+    mel = decoder.features(None, model_cases.samples_at(decoder.rate)[: 6 * decoder.rate])
+    assert mel.shape[1] == 80
+    assert mel.std(0).min() > 0.1  # on what does not vary every file would look exact
+    assert model_cases.seconds_of(mel, decoder.frames).shape == (6, decoder.frames, 80)
+
+
+def test_resampling_keeps_a_tone():
+    import soundfile
+
+    tone = np.sin(2 * np.pi * 440 * np.arange(24_000) / 24_000).astype("float32")
+    path = io.BytesIO()
+    soundfile.write(path, tone, 24_000, format="WAV", subtype="FLOAT")
+    path.seek(0)
+    expected = np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)
+    np.testing.assert_allclose(model_cases.samples_at(16_000, path), expected, atol=1e-4)
+
+
+def test_every_target_is_of_subjects_and_models_that_exist():
+    for names, faster, slower, _, _ in model_report.TARGETS:
+        assert {*names} <= {*model_cases.DECODERS}
+        assert {faster, slower} <= {*model_subjects.SUBJECTS}
+
+
+def test_every_example_of_a_checkpoint_is_compared():
+    scripts = {path.stem for path in (model_cases.ROOT / "examples").glob("*.py")}
+    without = {"comparison", "live_decoder", "train_audio_autoencoder"}
+    assert {script for _, script, _, _ in models.EXAMPLES} == scripts - without
+
+
+@pytest.mark.sweep
+def test_a_subject_in_processes_of_its_own(tmp_path):
+    """The smallest run of the command itself: one decoder, two subjects, one round."""
+    out = tmp_path / "models.json"
+    arguments = ["models", "run", "--models", "EnCodec 24 kHz", "--rounds", "1", "--seconds", "0.01"]
+    arguments += ["--subjects", "ours LiteRT float32", "torch eager", "--out", str(out)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", arguments)
+        models.main()
+    found = json.loads(out.read_text())["models"]["EnCodec 24 kHz"]
+    assert found["torch eager"]["error"] == 0
+    assert found["ours LiteRT float32"]["error"] < model_worker.PARITY
+    assert all(len(one["milliseconds"]) == 1 for one in found.values())
