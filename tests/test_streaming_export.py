@@ -98,6 +98,14 @@ def test_every_operator_of_a_layers_step_is_delegated(case, tmp_path):
     assert taken.partitions == 1
 
 
+@pytest.mark.parametrize(("chunk", "contraction"), [(1, "FULLY_CONNECTED"), (2, "CONV_2D")])
+def test_one_position_is_one_matrix_product(chunk, contraction, tmp_path):
+    """A convolution would pad the position, and read the weight once for each block that the taps reach."""
+    streaming = lk.StreamingConvTranspose1d(integer_layer(ENCODEC)[0], trim=5)
+    ops = step_coverage(streaming, tmp_path / "step.tflite", chunk).ops
+    assert [op for op in ops if op in ("FULLY_CONNECTED", "CONV_2D")] == [contraction]
+
+
 @pytest.mark.parametrize("name", DECODERS)
 def test_a_decoders_file_streams_the_whole_output(name, rng, tmp_path):
     decoder = DECODERS[name]()
