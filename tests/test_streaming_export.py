@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 from cases import Case
-from decoders import DECODERS
+from decoders import DECODERS, time_axis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from live import litert_signatures, saved_signatures, streamed
-from streams import DATA_FORMATS, Stream, cut, integer_layer, integers, streams, whole_output
+from streams import DATA_FORMATS, Stream, cut, in_layout, integer_layer, integers, streams, whole_output
 from tolerances import SNR_FLOOR, relative_tolerance
 
 import lucid_keras as lk
@@ -23,10 +23,6 @@ def distinct(chunks):
     return tuple(dict.fromkeys(chunks))
 
 
-def time_axis(stream):
-    return 2 if stream.data_format == "channels_first" else 1
-
-
 def assert_file_equals_whole(batch_of_streams):
     """Many layers' signatures in one file, which converts in a fraction of the time of many files."""
     signatures, prepared = {}, []
@@ -40,7 +36,7 @@ def assert_file_equals_whole(batch_of_streams):
     runners = litert_signatures(convert(signatures))
     for stream, layer, x, streaming, prefix in prepared:
         own = {name.removeprefix(prefix): runner for name, runner in runners.items() if name.startswith(prefix)}
-        y = streamed(own, cut(x, stream), streaming.latency, time_axis(stream))
+        y = streamed(own, cut(x, stream), streaming.latency, time_axis(stream.data_format))
         np.testing.assert_array_equal(y, whole_output(stream, layer, x))
 
 
@@ -76,7 +72,7 @@ def step_coverage(model, path, chunk=1):
 @pytest.mark.parametrize(("name", "chunk"), [(name, 1) for name in DECODERS] + [("encodec", 6)])
 def test_every_operator_of_a_step_is_delegated(name, chunk, tmp_path):
     taken = step_coverage(lk.StreamingModel(DECODERS[name]()), tmp_path / "step.tflite", chunk)
-    assert "CONV_2D" in taken.ops
+    assert {"CONV_2D", "FULLY_CONNECTED"} & set(taken.ops)
     assert taken.delegated == len(taken.ops)
     assert taken.partitions == 1
 
@@ -109,34 +105,38 @@ def test_one_position_is_one_matrix_product(chunk, contraction, tmp_path):
 @pytest.mark.parametrize("name", DECODERS)
 def test_a_decoders_file_streams_the_whole_output(name, rng, tmp_path):
     decoder = DECODERS[name]()
-    x = rng.standard_normal((1, 7, 8)).astype("float32")
-    whole = decoder(x).numpy()
     streaming = lk.StreamingModel(decoder)
+    axes = time_axis(streaming.data_format), time_axis(streaming.output_data_format)
+    x = in_layout(rng.standard_normal((1, 8, 7)).astype("float32"), streaming.data_format)
+    whole = decoder(x).numpy()
     path = lk.export.streaming_to_tflite(streaming, tmp_path / "decoder.tflite", chunk=(1, 3))
-    chunks = np.split(x, [1, 4], axis=1)
-    y = streamed(litert_signatures(path.read_bytes()), chunks, streaming.latency, 1)
+    y = streamed(litert_signatures(path.read_bytes()), np.split(x, [1, 4], axes[0]), streaming.latency, *axes)
     assert y.shape == whole.shape
     assert np.abs(y - whole).max() <= relative_tolerance("float32", 1000) * np.abs(whole).max()
 
 
 @pytest.mark.parametrize("quantization", ["dynamic_int8", "int8"])
-def test_a_quantized_stream_is_close_to_the_whole_output(quantization, rng, tmp_path):
-    decoder = DECODERS["encodec"]()
-    x, typical = rng.standard_normal((1, 24, 8)), rng.standard_normal((4, 24, 8))
-    x, typical = x.astype("float32"), typical.astype("float32")
+@pytest.mark.parametrize("name", ["encodec", "channels_first"])
+def test_a_quantized_stream_is_close_to_the_whole_output(name, quantization, rng, tmp_path):
+    decoder = DECODERS[name]()
+    streaming = lk.StreamingModel(decoder)
+    axis = time_axis(streaming.data_format)
+    x, typical = rng.standard_normal((1, 8, 24)).astype("float32"), rng.standard_normal((4, 8, 24)).astype("float32")
+    x, typical = in_layout(x, streaming.data_format), in_layout(typical, streaming.data_format)
     whole = decoder(x).numpy()
     content = lk.export.streaming_to_tflite(
-        lk.StreamingModel(decoder),
+        streaming,
         tmp_path / "decoder.tflite",
         quantization=quantization,
         calibration_data=typical,
     ).read_bytes()
-    y = streamed(litert_signatures(content), np.split(x, 24, axis=1), 0, 1)
+    y = streamed(litert_signatures(content), np.split(x, 24, axis), 0, axis)
     snr = 10 * np.log10(np.square(whole).sum() / np.square(y - whole).sum())
     assert snr >= SNR_FLOOR[quantization]
     taken = coverage(interpreter(content))
-    assert taken.delegated == len(taken.ops)
-    assert taken.partitions == 1
+    if name == "encodec":  # the other has a LayerNormalization, whose int8 operators no delegate takes
+        assert taken.delegated == len(taken.ops)
+        assert taken.partitions == 1
 
 
 def test_a_layer_with_a_flush_streams_in_int8(rng, tmp_path):

@@ -161,7 +161,7 @@ QUANTIZATIONS = {"float32": _float32, "dynamic_int8": _dynamic_int8, "int8": _in
 def _samples(model, chunks, data, batch):
     """What the signatures see of typical streams: every chunk with the states that come to it."""
     step, _, initial, _ = _fixed_shape_form(model, batch)
-    axis = 2 if getattr(model, "data_format", "channels_last") == "channels_first" else 1
+    axis = 2 if model.data_format == "channels_first" else 1
     samples = []
     for name, chunk in zip(_step_names(chunks), chunks, strict=True):
         for first in range(0, len(data) - batch + 1, batch):
@@ -216,8 +216,7 @@ def stream_signatures(model, chunks, batch):
 def _fixed_shape_form(model, batch):
     """The step, the flush, the initial states and the input's shape by chunk, with the states in a dict."""
     if not isinstance(model, StreamingConvTranspose1d):
-        channels = model.decoder.inputs[0].shape[2:]
-        return model.step, model.flush, model.initial_state(batch), lambda chunk: [batch, chunk, *channels]
+        return model.step, model.flush, model.initial_state(batch), lambda chunk: model.chunk_shape(batch, chunk)
 
     def step(x, states):
         y, overlap = model(x, states["overlap"])
