@@ -43,12 +43,27 @@ def convert(model, signatures, recipe, calibration=None, *, integer_io=False, pr
     Raises:
         ValueError: an operator is not builtin; the message names it and the layer.
     """
+    traced = {signature.name: frozen(model, signature, "litert") for signature in signatures}
+    return convert_traced(model, traced, recipe, calibration, integer_io=integer_io, progress=progress)
+
+
+def convert_traced(
+    model,
+    traced,
+    recipe,
+    calibration=None,
+    *,
+    states=None,
+    integer_io=False,
+    progress=lambda samples, label: samples,
+):
+    """`convert` for concrete functions by name without variables, or with those of `states`, a `tf.Module`."""
+    if recipe.calibrated:
+        _check_no_loop(model, recipe, traced)
     with tempfile.TemporaryDirectory() as folder:
-        traced = {signature.name: frozen(model, signature, "litert") for signature in signatures}
-        if recipe.calibrated:
-            _check_no_loop(model, recipe, traced)
-        tf.saved_model.save(tf.Module(), folder, signatures=traced)
+        tf.saved_model.save(states or tf.Module(), folder, signatures=traced)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(traced))
+        converter.experimental_enable_resource_variables = states is not None
         _configure(converter, recipe, calibration, integer_io, progress)
         try:
             with _quiet():
