@@ -48,7 +48,7 @@ def streaming_to_saved_model(
     Example:
 
     >>> import lucid_keras as lk, tempfile
-    >>> streaming = StreamingConvTranspose1d(lk.ConvTranspose1d(4, 2, kernel_size=4, stride=2))
+    >>> streaming = lk.StreamingConvTranspose1d(lk.ConvTranspose1d(4, 2, kernel_size=4, stride=2))
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = streaming_to_saved_model(streaming, pathlib.Path(folder) / "live")
     ...     sorted(tf.saved_model.load(str(path)).signatures)
@@ -95,7 +95,7 @@ def streaming_to_tflite(
 
     >>> import lucid_keras as lk, tempfile
     >>> from ai_edge_litert.interpreter import Interpreter
-    >>> streaming = StreamingConvTranspose1d(lk.ConvTranspose1d(4, 2, kernel_size=4, stride=2))
+    >>> streaming = lk.StreamingConvTranspose1d(lk.ConvTranspose1d(4, 2, kernel_size=4, stride=2))
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = streaming_to_tflite(streaming, pathlib.Path(folder) / "live.tflite")
     ...     live = Interpreter(str(path))
