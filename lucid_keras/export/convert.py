@@ -18,6 +18,7 @@ import tensorflow as tf
 from tensorflow.lite.python.convert import ConverterError
 
 from lucid_keras.export.accumulator import with_64_bit_depthwise_biases
+from lucid_keras.export.signature_graphs import with_first
 from lucid_keras.export.signatures import frozen
 
 BY_EDGE_QUANTIZER = {
@@ -54,10 +55,15 @@ def convert_traced(
     calibration=None,
     *,
     states=None,
+    first=None,
     integer_io=False,
     progress=lambda samples, label: samples,
 ):
-    """`convert` for concrete functions by name without variables, or with those of `states`, a `tf.Module`."""
+    """`convert` for concrete functions by name without variables, or with those of `states`, a `tf.Module`.
+
+    `first` names the signature for LiteRT's default delegate. The AI Edge Quantizer comes last: it puts the weights
+    of a large file behind the flatbuffer, where nothing may be moved any more.
+    """
     if recipe.calibrated:
         _check_no_loop(model, recipe, traced)
     with tempfile.TemporaryDirectory() as folder:
@@ -70,6 +76,8 @@ def convert_traced(
                 content = bytes(converter.convert())
         except ConverterError as error:
             raise ValueError(_refusal(model, recipe, error)) from None
+    if first is not None:
+        content = with_first(content, first)
     if recipe.name in BY_EDGE_QUANTIZER:
         return _edge_quantized(content, BY_EDGE_QUANTIZER[recipe.name])
     return with_64_bit_depthwise_biases(content) if recipe.name == "int16x8" else content

@@ -10,7 +10,7 @@ from lucid_keras._lowering.target import lowering_for
 from lucid_keras.export.convert import convert_traced
 from lucid_keras.export.files import checked_destination, write_atomically
 from lucid_keras.export.recipes import RECIPES
-from lucid_keras.export.signature_graphs import with_constants, with_first
+from lucid_keras.export.signature_graphs import with_constants
 from lucid_keras.export.signatures import without_variables
 from lucid_keras.export.streaming_signatures import (
     checked_chunks,
@@ -122,7 +122,7 @@ def convert(model, signatures, recipe, samples=None):
     """
     traced = {name: without_variables(concrete) for name, concrete in signatures.items()}
     initial_state = {"initial_state": traced.pop("initial_state")} if "initial_state" in traced and samples else {}
-    content = with_first(convert_traced(model, traced, recipe, samples), "step")
+    content = convert_traced(model, traced, recipe, samples, first="step")
     if not initial_state:
         return content
     return with_constants(content, convert_traced(model, initial_state, RECIPES["float32"]))
@@ -130,7 +130,7 @@ def convert(model, signatures, recipe, samples=None):
 
 def _convert_with_variables(model, signatures, recipe):
     module, traced = with_states_in_variables(signatures)
-    return with_first(convert_traced(model, traced, recipe, states=module), "step")
+    return convert_traced(model, traced, recipe, states=module, first="step")
 
 
 def _check_quantization(quantization, calibration_data, states):
