@@ -1,4 +1,4 @@
-"""Streaming models as artefacts: the signatures `step`, `initial_state` and `flush`, states in and out."""
+"""Streaming models as artefacts, their states in and out of the signatures or kept inside."""
 
 import os
 import pathlib
