@@ -112,10 +112,10 @@ def streaming_to_tflite(
     if states == "variables":
         return write_atomically(path, _convert_with_variables(model, signatures, recipe))
     samples = typical_inputs(model, chunks, calibration_data, batch) if recipe.calibrated else None
-    return write_atomically(path, convert(model, signatures, recipe, samples))
+    return write_atomically(path, _convert_with_explicit_states(model, signatures, recipe, samples))
 
 
-def convert(model, signatures, recipe, samples=None):
+def _convert_with_explicit_states(model, signatures, recipe, samples):
     """The bytes of one file with the signatures of `stream_signatures`, the first for LiteRT's default delegate.
 
     The converter's calibrator refuses a signature without inputs, so `initial_state` joins a calibrated file late.
