@@ -69,8 +69,7 @@ def _advance(plan, x, weight, bias, overlap, lowering):
     samples = geometry.stride * (tf.shape(x)[1] if chunk is None else chunk)
     if chunk is None:  # a chunk that turns out empty gains a zero, whose samples lie beyond the overlap
         x = tf.pad(x, [[0, 0], [0, tf.maximum(1 - tf.shape(x)[1], 0)], [0, 0]])
-    uncropped = dataclasses.replace(geometry, padding=0, output_padding=0)
-    spread = ops.apply_geometry(uncropped, x, weight, None, data_format="channels_last", lowering=lowering)
+    spread = _spread(geometry, x, weight, lowering)
     if any(plan.fill):
         spread = tf.pad(spread, [[0, 0], plan.fill, [0, 0]])
     if chunk is None:
@@ -82,6 +81,24 @@ def _advance(plan, x, weight, bias, overlap, lowering):
     else:
         y, overlap = crop(spread, 0, plan.overlap_length, axis=1), crop(spread, samples, 0, axis=1)
     return (y if bias is None else y + bias), overlap
+
+
+def _spread(geometry, x, weight, lowering):
+    """All that a chunk `[N, chunk, C_in]` writes, `[N, (chunk - 1)*stride + kernel_extent, C_out]`, without bias."""
+    if lowering == "auto" and x.shape[1] == 1 and geometry.groups == geometry.dilation == 1:
+        return _spread_one(x, weight)
+    uncropped = dataclasses.replace(geometry, padding=0, output_padding=0)
+    return ops.apply_geometry(uncropped, x, weight, None, data_format="channels_last", lowering=lowering)
+
+
+def _spread_one(x, weight):
+    """`_spread` for one position: its product with the weight as it lies, every tap at once.
+
+    A convolution would pad the position on both sides and read the weight once for each of the blocks that it reaches.
+    """
+    in_channels, out_channels, taps = weight.shape
+    product = tf.matmul(tf.reshape(x, [-1, in_channels]), tf.reshape(weight, [in_channels, out_channels * taps]))
+    return tf.transpose(tf.reshape(product, [-1, out_channels, taps]), [0, 2, 1])
 
 
 def step(x, weight, bias, state, *, lowering="auto"):

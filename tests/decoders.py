@@ -67,4 +67,34 @@ def nested():
     return keras.Model(frames, residual(block(x)))
 
 
-DECODERS = {"encodec": encodec, "tail": tail, "lagging": lagging, "nested": nested}
+def channels_first():
+    """PyTorch's layout throughout, the recurrence and the crop between turns; layers that work along the channels."""
+    first = {"data_format": "channels_first"}
+    frames = keras.Input((8, None))
+    x = layers.Conv1D(6, 3, padding="causal", dilation_rate=2, **first)(frames)
+    x = layers.Permute((2, 1))(layers.GRU(6, return_sequences=True)(layers.Permute((2, 1))(x)))
+    x = lk.ConvTranspose1d(6, 6, 7, stride=3, groups=2)(layers.LeakyReLU()(x))
+    x = layers.Permute((2, 1))(layers.Cropping1D((0, 4))(layers.Permute((2, 1))(x)))
+    x = layers.LayerNormalization(axis=1)(layers.Concatenate(axis=1)([x, layers.PReLU(shared_axes=[2])(x)]))
+    return keras.Model(frames, layers.Conv1D(2, 5, padding="causal", activation="tanh", **first)(x))
+
+
+def first_to_last():
+    """Channels first in, channels last out, with a latency and a flush."""
+    return keras.Sequential(
+        [keras.Input((8, None)), lk.ConvTranspose1d(8, 6, 8, 4, padding=2), layers.Permute((2, 1)), layers.Dense(2)]
+    )
+
+
+DECODERS = {
+    "encodec": encodec,
+    "tail": tail,
+    "lagging": lagging,
+    "nested": nested,
+    "channels_first": channels_first,
+    "first_to_last": first_to_last,
+}
+
+
+def time_axis(data_format):
+    return 2 if data_format == "channels_first" else 1

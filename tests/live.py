@@ -27,8 +27,9 @@ def saved_signatures(path):
     return {name: on_arrays(signature) for name, signature in loaded.signatures.items()}
 
 
-def streamed(signatures, chunks, latency, time_axis):
+def streamed(signatures, chunks, latency, time_axis, output_axis=None):
     """The output of a whole stream of chunks, each through the signature for its length."""
+    output_axis = output_axis or time_axis
     states = signatures["initial_state"]() if "initial_state" in signatures else {}
     pieces = []
     for chunk in chunks:
@@ -37,5 +38,5 @@ def streamed(signatures, chunks, latency, time_axis):
         pieces.append(states.pop("y"))
     if "flush" in signatures:
         pieces.append(signatures["flush"](**states)["y"])
-    y = np.concatenate(pieces, time_axis)
-    return np.take(y, range(latency, y.shape[time_axis]), time_axis)
+    y = np.concatenate(pieces, output_axis)
+    return np.take(y, range(latency, y.shape[output_axis]), output_axis)

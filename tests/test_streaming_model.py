@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from decoders import DECODERS, encodec, lagging, upsampling
+from decoders import DECODERS, encodec, lagging, time_axis, upsampling
+from streams import in_layout
 from tolerances import relative_tolerance
 
 import lucid_keras as lk
@@ -18,10 +19,12 @@ CUTS = [[1], [0, 1, 1, 4], [1, 2, 3, 4, 5, 6], []]
 def streamed(step, streaming, x, cuts):
     """The chunks between `cuts` through `step`, and the flush, less the latency."""
     states, pieces = streaming.initial_state(x.shape[0]), []
-    for chunk in np.split(x, cuts, axis=1):
+    for chunk in np.split(x, cuts, axis=time_axis(streaming.data_format)):
         y, states = step(tf.constant(chunk), states)
         pieces.append(y)
-    return np.concatenate([*pieces, streaming.flush(states)], axis=1)[:, streaming.latency :]
+    axis = time_axis(streaming.output_data_format)
+    y = np.concatenate([*pieces, streaming.flush(states)], axis)
+    return np.take(y, range(streaming.latency, y.shape[axis]), axis)
 
 
 def assert_close(y, whole):
@@ -33,16 +36,16 @@ def assert_close(y, whole):
 @pytest.mark.parametrize("name", DECODERS)
 def test_chunks_and_flush_are_the_whole_decode(name, cuts, rng):
     decoder = DECODERS[name]()
-    x = rng.standard_normal((2, 7, 8)).astype("float32")
     streaming = lk.StreamingModel(decoder)
+    x = in_layout(rng.standard_normal((2, 8, 7)).astype("float32"), streaming.data_format)
     assert_close(streamed(streaming.step, streaming, x, cuts), decoder(x).numpy())
 
 
 @pytest.mark.parametrize("name", DECODERS)
 def test_jitted_chunks_are_the_whole_decode(name, rng):
     decoder = DECODERS[name]()
-    x = rng.standard_normal((1, 4, 8)).astype("float32")
     streaming = lk.StreamingModel(decoder)
+    x = in_layout(rng.standard_normal((1, 8, 4)).astype("float32"), streaming.data_format)
     step = tf.function(streaming.step, jit_compile=True, autograph=False)
     assert_close(streamed(step, streaming, x, [2]), decoder(x).numpy())
 
@@ -69,7 +72,14 @@ def test_rates_latency_and_flush_of_a_decoder():
     for name, build in DECODERS.items():
         streaming = lk.StreamingModel(build())
         found[name] = (streaming.samples_per_position, streaming.latency, streaming.flush_length)
-    assert found == {"encodec": (12, 0, 0), "tail": (6, 0, 15), "lagging": (4, 2, 2), "nested": (2, 0, 0)}
+    assert found == {
+        "encodec": (12, 0, 0),
+        "tail": (6, 0, 15),
+        "lagging": (4, 2, 2),
+        "nested": (2, 0, 0),
+        "channels_first": (3, 0, 0),
+        "first_to_last": (4, 2, 2),
+    }
 
 
 def test_rows_are_reset_alone(rng):
@@ -125,7 +135,28 @@ REFUSED = {
     ),
     "channels_first": (
         lambda: lk.ConvTranspose1d(7, 6, 4, 2, name="ahead"),
-        'its data_format must be "channels_last"',
+        'its input is in the format "channels_last", but it takes "channels_first"; put .*Permute',
+    ),
+    "channels_first_convolution": (
+        lambda: layers.Conv1D(6, 3, padding="causal", data_format="channels_first", name="ahead"),
+        'its input is in the format "channels_last", but it takes "channels_first"; put .*Permute',
+    ),
+    "turned_the_wrong_way": (lambda: layers.Permute((1, 2), name="ahead"), r"its dims must be \(2, 1\), not \(1, 2\)"),
+}
+
+REFUSED_CHANNELS_FIRST = {
+    "channels_last": (
+        lambda: upsampling(4, 2, name="ahead"),
+        'its input is in the format "channels_first", but it takes "channels_last"; put .*Permute',
+    ),
+    "dense": (lambda: layers.Dense(6, name="ahead"), 'but it takes "channels_last"; put .*Permute'),
+    "recurrence": (lambda: layers.GRU(6, return_sequences=True, name="ahead"), 'but it takes "channels_last"'),
+    "crop": (lambda: layers.Cropping1D((0, 1), name="ahead"), 'but it takes "channels_last"'),
+    "time_normalization": (lambda: layers.LayerNormalization(axis=-1, name="ahead"), "it works along axis"),
+    "slopes": (lambda: layers.PReLU(shared_axes=[1], name="ahead"), r"use shared_axes=\[2\]"),
+    "activation": (
+        lambda: layers.Activation("softmax", name="ahead"),
+        "its activation does not see one position at a time",
     ),
 }
 
@@ -136,6 +167,49 @@ def test_refuses_by_name(kind):
     decoder = keras.Sequential([keras.Input((7, 6)), build()])
     with pytest.raises(ValueError, match=f"'ahead' cannot stream: .*{message}.*Received: .* named 'ahead'"):
         lk.StreamingModel(decoder)
+
+
+@pytest.mark.parametrize("kind", REFUSED_CHANNELS_FIRST)
+def test_refuses_by_name_in_channels_first(kind):
+    build, message = REFUSED_CHANNELS_FIRST[kind]
+    decoder = keras.Sequential([keras.Input((6, 6)), build()])
+    with pytest.raises(ValueError, match=f"'ahead' cannot stream: .*{message}.*Received: .* named 'ahead'"):
+        lk.StreamingModel(decoder, data_format="channels_first")
+
+
+def test_the_open_axis_is_the_time():
+    formats = [
+        lk.StreamingModel(keras.Sequential([keras.Input(shape), layers.ReLU()])).data_format
+        for shape in [(6, None), (None, 6), (6, 6), (None, None)]
+    ]
+    assert formats == ["channels_first", "channels_last", "channels_last", "channels_last"]
+
+
+def test_own_pointwise_layers_of_a_channels_first_decoder_see_channels_first(rng):
+    class Snake(layers.Layer):
+        def build(self, shape):
+            self.frequency = self.add_weight(shape=(shape[1], 1), initializer="uniform")
+
+        def call(self, x):
+            return x + keras.ops.square(keras.ops.sin(self.frequency * x))
+
+    decoder = keras.Sequential([keras.Input((8, None)), lk.ConvTranspose1d(8, 6, 4, 2), Snake()])
+    streaming = lk.StreamingModel(decoder, pointwise=[Snake])
+    x = rng.standard_normal((2, 8, 5)).astype("float32")
+    assert_close(streamed(streaming.step, streaming, x, [1, 3]), decoder(x).numpy())
+
+
+def test_refuses_an_unknown_data_format():
+    decoder = keras.Sequential([keras.Input((6, None)), layers.ReLU()])
+    with pytest.raises(ValueError, match=r"data_format must be one of .*Received: data_format='NCL'"):
+        lk.StreamingModel(decoder, data_format="NCL")
+
+
+def test_refuses_a_layer_with_a_format_of_its_own_used_twice():
+    x = keras.Input((6, None))
+    shared = layers.LayerNormalization(axis=1, name="shared")
+    with pytest.raises(ValueError, match="'shared' cannot stream: it is used twice"):
+        lk.StreamingModel(keras.Model(x, shared(shared(x))))
 
 
 def test_refuses_a_memory_after_a_latency():

@@ -19,6 +19,7 @@ from tensorflow.lite.python.convert import ConverterError
 
 from lucid_keras.export.accumulator import with_64_bit_depthwise_biases
 from lucid_keras.export.flatbuffer import without_unused_constants
+from lucid_keras.export.signature_graphs import with_first
 from lucid_keras.export.signatures import frozen
 
 BY_EDGE_QUANTIZER = {
@@ -44,18 +45,40 @@ def convert(model, signatures, recipe, calibration=None, *, integer_io=False, pr
     Raises:
         ValueError: an operator is not builtin; the message names it and the layer.
     """
+    traced = {signature.name: frozen(model, signature, "litert") for signature in signatures}
+    return convert_traced(model, traced, recipe, calibration, integer_io=integer_io, progress=progress)
+
+
+def convert_traced(
+    model,
+    traced,
+    recipe,
+    calibration=None,
+    *,
+    states=None,
+    first=None,
+    integer_io=False,
+    progress=lambda samples, label: samples,
+):
+    """`convert` for concrete functions by name without variables, or with those of `states`, a `tf.Module`.
+
+    `first` names the signature for LiteRT's default delegate. The AI Edge Quantizer comes last: it puts the weights
+    of a large file behind the flatbuffer, where nothing may be moved any more.
+    """
+    if recipe.calibrated:
+        _check_no_loop(model, recipe, traced)
     with tempfile.TemporaryDirectory() as folder:
-        traced = {signature.name: frozen(model, signature, "litert") for signature in signatures}
-        if recipe.calibrated:
-            _check_no_loop(model, recipe, traced)
-        tf.saved_model.save(tf.Module(), folder, signatures=traced)
+        tf.saved_model.save(states or tf.Module(), folder, signatures=traced)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(traced))
+        converter.experimental_enable_resource_variables = states is not None
         _configure(converter, recipe, calibration, integer_io, progress)
         try:
             with _quiet():
                 content = bytes(converter.convert())
         except ConverterError as error:
             raise ValueError(_refusal(model, recipe, error)) from None
+    if first is not None:
+        content = with_first(content, first)
     if recipe.name in BY_EDGE_QUANTIZER:
         return _edge_quantized(content, BY_EDGE_QUANTIZER[recipe.name])
     return with_64_bit_depthwise_biases(content) if recipe.name == "int16x8" else content

@@ -110,16 +110,21 @@ def frozen(model, signature, target, *, fold=False):
     function = tf.function(lambda **inputs: call_by_name(model, inputs), autograph=False)
     with lowering_for(target):
         concrete = function.get_concrete_function(**signature.inputs)
+    return without_variables(concrete, fold=fold)
+
+
+def without_variables(concrete, *, fold=False):
+    """A concrete function with named outputs, its variables made constants; `fold` as in `frozen`."""
     # A folded graph is imported once more, which loops survive only as plain operations; converters want functions.
     constant = convert_variables_to_constants_v2(concrete, lower_control_flow=fold)
-    order = [tensor.op.name for tensor in constant.inputs]
+    specs = {tensor.op.name: tf.TensorSpec(tensor.shape, tensor.dtype, tensor.op.name) for tensor in constant.inputs}
     computed = _folded(constant) if fold else constant
 
     def apply(**inputs):
-        results = computed(*(inputs[name] for name in order))
+        results = computed(*(inputs[name] for name in specs))
         return dict(zip(sorted(concrete.structured_outputs), results, strict=True))
 
-    return tf.function(apply, autograph=False).get_concrete_function(**signature.inputs)
+    return tf.function(apply, autograph=False).get_concrete_function(**specs)
 
 
 def _folded(constant):

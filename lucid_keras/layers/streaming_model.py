@@ -6,19 +6,26 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from lucid_keras.layers.streaming_stages import CannotStreamError, Signal, stage_of
+from lucid_keras.layers.streaming_signal import CannotStreamError, Signal, turn
+from lucid_keras.layers.streaming_stages import stage_of
+from lucid_keras.ops import DATA_FORMATS, check_choice
 
 
 class StreamingModel(keras.Model):
     """A Sequential or functional decoder as a step from a chunk and states to samples and states.
 
-    The decoder's own layers and weights are used. Its time axis is axis 1, `[batch, positions, channels]`. It may
-    hold `ConvTranspose1d`, `Conv1D` with `padding="causal"` (dilated too), `LSTM`, `GRU`, `Cropping1D((0, samples))`
-    after a transposed convolution, layers that see one position at a time, and models of these.
+    The decoder's own layers and weights are used. It may hold `ConvTranspose1d`, `Conv1D` with `padding="causal"`
+    (dilated too), `LSTM`, `GRU`, `Cropping1D((0, samples))` after a transposed convolution, layers that see one
+    position at a time, and models of these, in either data format; `Permute((2, 1))` leads from one to the other.
+
+    Chunks and samples are in the data formats of the decoder's input and output. The step computes channels last
+    whatever those are, and so are the states: `[batch, samples or positions, channels]` and `[batch, units]`.
 
     Args:
         decoder: a built `keras.Sequential` or functional `keras.Model` with one input and one output.
         pointwise: further layer classes that see one position at a time, such as your own activations. Default none.
+        data_format: of the decoder's input, `"channels_last"` or `"channels_first"`. Default None: channels first
+            where its last axis alone is open, `keras.Input((channels, None))`, and channels last otherwise.
         name: the model's name.
 
     Attributes:
@@ -26,11 +33,12 @@ class StreamingModel(keras.Model):
         latency: int, samples at the beginning of a stream's output that are to be left out; 0 for causal decoders.
         flush_length: int, samples that the end of a stream releases.
         state_shapes: dict of each state's shape, without the batch, by name.
+        data_format: str, of the chunks; `output_data_format` that of the samples.
 
     Raises:
         TypeError: `decoder` is no functional model.
-        ValueError: a layer cannot stream; the message names it and says why. In `step`, a chunk or state that does
-            not fit, or a state whose stream was flushed.
+        ValueError: a layer cannot stream; the message names it and says why. An unknown `data_format`. In `step`, a
+            chunk or state that does not fit, or a state whose stream was flushed.
 
     Example:
 
@@ -52,7 +60,14 @@ class StreamingModel(keras.Model):
     section 8.7), of the delay line of an FIR filter, and of the recurrence itself.
     """
 
-    def __init__(self, decoder: keras.Model, pointwise: Sequence[type] = (), *, name: str | None = None):
+    def __init__(
+        self,
+        decoder: keras.Model,
+        pointwise: Sequence[type] = (),
+        *,
+        data_format: str | None = None,
+        name: str | None = None,
+    ):
         if not _is_graph(decoder):
             raise TypeError(
                 f"decoder must be a built Sequential or functional keras.Model. Received: decoder={decoder!r}"
@@ -62,12 +77,15 @@ class StreamingModel(keras.Model):
                 "decoder must have one input and one output. "
                 f"Received: {len(decoder.inputs)} inputs and {len(decoder.outputs)} outputs"
             )
+        data_format = data_format or _data_format_of(decoder.inputs[0].shape)
+        check_choice("data_format", data_format, DATA_FORMATS)
         super().__init__(name=name or f"{decoder.name}_streaming")
         self.decoder = decoder
-        self._pointwise = tuple(pointwise)
+        self.data_format = data_format
         self._stages = {}
-        signal = self._run(decoder, Signal(), _planner())
+        signal = self._run(decoder, Signal(data_format=data_format), _planner(self._stages, tuple(pointwise)))
         self.samples_per_position, self.latency, self.flush_length = signal.rate, signal.latency, signal.tail
+        self.output_data_format = signal.data_format
         self.state_shapes = {
             f"{layer_name}_{name}": shape
             for layer_name, stage in self._stages.items()
@@ -80,16 +98,21 @@ class StreamingModel(keras.Model):
         }
         self.built = True
 
+    def chunk_shape(self, batch: int | None, positions: int | None) -> list:
+        """The shape of a chunk in the decoder's data format."""
+        channels = _channels(self.decoder.inputs[0].shape, self.data_format)
+        return [batch, *channels, positions] if self.data_format == "channels_first" else [batch, positions, *channels]
+
     def initial_state(self, batch: int = 1) -> dict:
         """The states of `batch` streams before their first chunk: a dict of tensors by name."""
         return {name: tf.zeros([batch, *shape], self._state_dtypes[name]) for name, shape in self.state_shapes.items()}
 
     def step(self, x, states: dict):
-        """One chunk `[batch, positions, channels]` and the states to `positions * samples_per_position` samples.
+        """One chunk `[batch, positions, channels]`, or channels first, and the states to the samples it completes.
 
         Returns:
-            The samples `[batch, samples, channels]`, whose first `latency` in a stream are to be left out, and the
-            next states. The states given are not changed.
+            The samples `[batch, positions * samples_per_position, channels]`, or channels first, whose first `latency`
+            in a stream are to be left out, and the next states. The states given are not changed.
         """
         x = tf.convert_to_tensor(x)
         self._check_names(states)
@@ -97,13 +120,15 @@ class StreamingModel(keras.Model):
         self._check_shapes(x, states)
         following = {}
 
-        def through(name, stage, *inputs):
+        def through(name, _, *inputs):
+            stage = self._stages[name]
             own = {state: states[f"{name}_{state}"] for state in stage.state_shapes}
             y, own = stage.step(_one_or_all(inputs), own)
             following.update({f"{name}_{state}": value for state, value in own.items()})
             return y
 
-        return self._run(self.decoder, x, through), following
+        y = self._run(self.decoder, turn(x) if self.data_format == "channels_first" else x, through)
+        return self._in_output_format(y), following
 
     def call(self, x, states):
         """`step`, under the name that Keras calls."""
@@ -118,15 +143,20 @@ class StreamingModel(keras.Model):
         ending = dict(states)
         states.clear()
 
-        def through(name, stage, *inputs):
+        def through(name, _, *inputs):
+            stage = self._stages[name]
             own = {state: ending[f"{name}_{state}"] for state in stage.state_shapes}
             return stage.flush(_one_or_all(inputs), own)
 
         tail = self._run(self.decoder, None, through)
         if tail is None:
             batch = tf.shape(next(iter(ending.values())))[0] if ending else 1
-            return tf.zeros([batch, 0, *self.decoder.outputs[0].shape[2:]], self.decoder.compute_dtype)
-        return tail
+            channels = _channels(self.decoder.outputs[0].shape, self.output_data_format)
+            tail = tf.zeros([batch, 0, *channels], self.decoder.compute_dtype)
+        return self._in_output_format(tail)
+
+    def _in_output_format(self, y):
+        return turn(y) if self.output_data_format == "channels_first" else y
 
     def reset(self, states: dict, rows) -> dict:
         """The states with the streams where `rows [batch]` is True begun anew and the others where they were."""
@@ -139,7 +169,7 @@ class StreamingModel(keras.Model):
         return {name: reset_rows(state) for name, state in states.items()}
 
     def _run(self, model, x, through, prefix=""):
-        """`x` through the model's graph, each layer replaced by `through(name, stage, *inputs)`."""
+        """`x` through the model's graph, each layer replaced by `through(name, layer, *inputs)`."""
 
         def replaced(operation):
             name = f"{prefix}{operation.name}"
@@ -151,7 +181,7 @@ class StreamingModel(keras.Model):
             if len(arguments) != 1 or any(value is not None for key, value in named.items() if key != "training"):
                 raise ValueError(_refusal(operation, "it is called with more than its input"))
             inputs = arguments[0] if isinstance(arguments[0], (list, tuple)) else arguments
-            return through(name, self._stage(name, operation), *inputs)
+            return through(name, operation, *inputs)
 
         if isinstance(model, keras.Sequential):
             for layer in model.layers:
@@ -159,19 +189,10 @@ class StreamingModel(keras.Model):
             return x
         return model._run_through_graph([x], operation_fn=replaced)  # no public way to walk a model's graph
 
-    def _stage(self, name, operation):
-        if name not in self._stages:
-            try:
-                self._stages[name] = stage_of(operation, self._pointwise)
-            except CannotStreamError as reason:
-                raise ValueError(_refusal(operation, reason)) from None
-        return self._stages[name]
-
     def _check_shapes(self, x, states):
-        expected = self.decoder.inputs[0].shape
-        if x.shape.rank != len(expected) or x.shape[2:].as_list() != list(expected[2:]):
+        if not x.shape.is_compatible_with(self.chunk_shape(None, None)):
             raise ValueError(
-                f"A chunk must have the shape [batch, positions, {', '.join(map(str, expected[2:]))}]. "
+                f"A chunk must have the shape [{', '.join(map(str, self.chunk_shape('batch', 'positions')))}]. "
                 f"Received: a chunk of shape {x.shape.as_list()}"
             )
         for name, state in states.items():
@@ -200,18 +221,28 @@ def _is_graph(operation):
     return isinstance(operation, keras.Model) and bool(getattr(operation, "inputs", None))
 
 
-def _planner():
-    """What follows the signal through a decoder's stages before any sample does, and refuses by name."""
-    met = set()
+def _data_format_of(shape):
+    """The data format of an input by the one axis that it leaves open."""
+    return "channels_first" if len(shape) == 3 and shape[1] is not None and shape[2] is None else "channels_last"
 
-    def through(name, stage, *inputs):
-        if name in met and stage.state_shapes:
-            raise ValueError(_refusal(stage.layer, "it is used twice, and each use would need a state of its own"))
-        met.add(name)
+
+def _channels(shape, data_format):
+    """The channels of a whole signal's shape, in a list; an empty one for the indices that an embedding takes."""
+    return list(shape[1:2] if data_format == "channels_first" else shape[2:])
+
+
+def _planner(stages, pointwise):
+    """What follows the signal through a decoder before any sample does, makes the stages, and refuses by name."""
+
+    def through(name, layer, *inputs):
         try:
+            stage = stage_of(layer, pointwise, inputs[0].data_format)
+            if name in stages and (stage.state_shapes or stage.turned):
+                raise CannotStreamError("it is used twice, and each use would need a state or a data format of its own")
+            stages[name] = stage
             return stage.signal(*inputs)
         except CannotStreamError as reason:
-            raise ValueError(_refusal(stage.layer, reason)) from None
+            raise ValueError(_refusal(layer, reason)) from None
 
     return through
 

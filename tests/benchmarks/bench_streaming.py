@@ -1,6 +1,7 @@
 """One frame of an EnCodec-sized decoder: live, out of a whole second, with recomputed context, and in torch by hand.
 
-    python tests/benchmarks/bench_streaming.py [RESULT.json]
+    PYTHONPATH=tests python -m benchmarks.bench_streaming     writes tests/benchmarks/streaming.json
+    PYTHONPATH=tests python -m benchmarks.streaming_report    writes the README's tables from it
 
 Equality comes first, then the times, taken in turn because a machine's speed drifts; torch runs in a process of its
 own, because two frameworks' threads in one slow each other down. One thread everywhere.
@@ -9,7 +10,6 @@ own, because two frameworks' threads in one slow each other down. One thread eve
 import json
 import os
 import pathlib
-import platform
 import subprocess
 import sys
 import tempfile
@@ -19,10 +19,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
+from benchmarks.__main__ import machine
+
 FRAMES = 75  # a second
 CONTEXT = 25  # frames before the newest that people decode again, a third of a second; the LSTM remembers longer
 ROUNDS = 30
-IN_A_ROW = {"live_frame": 20, "live_frame_dynamic_int8": 20, "torch_frame": 20}  # as a stream comes; others once
+IN_A_ROW = 20  # frames, as a stream brings them; whole seconds come once a round
+EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
+RESULTS = pathlib.Path(__file__).parent / "streaming.json"
 
 
 def percentiles(seconds):
@@ -31,21 +35,26 @@ def percentiles(seconds):
 
 
 def time_in_turn(calls):
-    """The seconds of each call, by name, over all rounds but the first two."""
+    """The percentiles of each call, by name, over all rounds but the first two."""
     seconds = {name: [] for name in calls}
     for number in range(ROUNDS):
         for name, call in calls.items():
-            for _ in range(IN_A_ROW.get(name, 1)):
+            for _ in range(IN_A_ROW if "frame" in name else 1):
                 start = time.perf_counter()
                 call()
                 if number >= 2:
                     seconds[name].append(time.perf_counter() - start)
-    return seconds
+    return {name: percentiles(values) for name, values in seconds.items()}
+
+
+def relative_error(live, whole):
+    return float(np.abs(live - whole).max() / np.abs(whole).max())
 
 
 def bench_litert():
-    sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "examples"))
+    sys.path.insert(0, str(EXAMPLES))
     import keras
+    from ai_edge_litert.interpreter import Interpreter
     from live_decoder import LATENTS, LiveDecoder, causal_decoder, decode_live
 
     import lucid_keras as lk
@@ -54,39 +63,41 @@ def bench_litert():
     decoder = causal_decoder()
     streaming = lk.StreamingModel(decoder)
     latents = np.random.default_rng(0).standard_normal((1, FRAMES, LATENTS)).astype("float32")
-    whole = decoder(latents).numpy()
+    whole, frame = decoder(latents).numpy(), latents[:, :1]
     with tempfile.TemporaryDirectory() as directory:
-        files = {
-            chunk: LiveDecoder(lk.export.streaming_to_tflite(streaming, f"{directory}/{chunk}.tflite", chunk=chunk))
-            for chunk in (1, CONTEXT + 1, FRAMES)
-        }
-        small = f"{directory}/dynamic_int8.tflite"
-        small = LiveDecoder(lk.export.streaming_to_tflite(streaming, small, quantization="dynamic_int8"))
-    live, _ = decode_live(files[1], latents)
-    error = np.abs(live - whole).max() / np.abs(whole).max()
-    if error > 1e-5:
-        raise SystemExit(f"the live decode is not the whole decode: relative error {error:.1e}")
+
+        def file(name, **options):
+            return lk.export.streaming_to_tflite(streaming, f"{directory}/{name}.tflite", **options)
+
+        live, context = LiveDecoder(file("live")), LiveDecoder(file("context", chunk=CONTEXT + 1))
+        small = LiveDecoder(file("small", quantization="dynamic_int8"))
+        seconds = LiveDecoder(file("second", chunk=FRAMES))
+        small_seconds = LiveDecoder(file("small_second", chunk=FRAMES, quantization="dynamic_int8"))
+        keeping = Interpreter(str(file("keeping", states="variables")), num_threads=1).get_signature_runner("step")
+    kept = np.concatenate([keeping(x=latents[:, number : number + 1])["y"] for number in range(FRAMES)], axis=1)
+    errors = {
+        "live": relative_error(decode_live(live, latents)[0], whole),
+        "keeping": relative_error(kept, whole),
+        "whole_second": relative_error(seconds.decode(latents), whole),
+    }
+    if max(errors.values()) > 1e-5:
+        raise SystemExit(f"the live decode is not the whole decode: relative errors {errors}")
 
     def recompute():
-        files[CONTEXT + 1].reset()
-        files[CONTEXT + 1].decode(latents[:, : CONTEXT + 1])
+        context.reset()
+        context.decode(latents[:, : CONTEXT + 1])
 
-    seconds = time_in_turn(
+    times = time_in_turn(
         {
-            "live_frame": lambda: files[1].decode(latents[:, :1]),
-            "live_frame_dynamic_int8": lambda: small.decode(latents[:, :1]),
-            "whole_second": lambda: files[FRAMES].decode(latents),
+            "frame": lambda: live.decode(frame),
+            "frame_states_kept": lambda: keeping(x=frame),
+            "frame_dynamic_int8": lambda: small.decode(frame),
+            "second": lambda: seconds.decode(latents),
+            "second_dynamic_int8": lambda: small_seconds.decode(latents),
             "recomputed_context": recompute,
         }
     )
-    frame, share = np.median(seconds["live_frame"]), np.median(seconds["whole_second"]) / FRAMES
-    target = 1.15 * share + 0.3e-3
-    return {name: percentiles(values) for name, values in seconds.items()} | {
-        "relative_error": float(error),
-        "whole_second_over_75_ms": round(1e3 * share, 3),
-        "target_ms": round(1e3 * target, 3),
-        "target_met": bool(frame <= target),
-    }
+    return times, errors
 
 
 def bench_torch():
@@ -154,20 +165,18 @@ def bench_torch():
         error = ((live - whole).abs().max() / whole.abs().max()).item()
         if error > 1e-5:
             raise SystemExit(f"torch's live decode is not its whole decode: relative error {error:.1e}")
-        seconds = time_in_turn({"torch_frame": lambda: decoder(latents[:, :, :1])})
-    return {"torch_frame": percentiles(seconds["torch_frame"]), "torch": torch.__version__}
+        return time_in_turn({"frame_torch": lambda: decoder(latents[:, :, :1])})
 
 
 def main():
     if sys.argv[1:] == ["--torch"]:
         print(json.dumps(bench_torch()))
         return
-    torch = subprocess.run([sys.executable, __file__, "--torch"], check=True, capture_output=True, text=True).stdout
-    results = {"machine": platform.processor() or platform.machine(), "threads": 1} | bench_litert() | json.loads(torch)
-    text = json.dumps(results, indent=2)
-    print(text)
-    if sys.argv[1:]:
-        pathlib.Path(sys.argv[1]).write_text(text + "\n")
+    times, errors = bench_litert()
+    command = [sys.executable, "-m", "benchmarks.bench_streaming", "--torch"]
+    torch = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    results = {"machine": machine(), "threads": 1, "relative_errors": errors, "times": times | torch}
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":
