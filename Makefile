@@ -33,6 +33,11 @@ bench: $(VENV)/.test $(VENV)/.bench | $(LUCID_KERAS_LITERT_TORCH)
 	PYTHONPATH=tests $(BIN)/python -m benchmarks
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.costs
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.report
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.bench_streaming
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.streaming_report
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.models run
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.models parity
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.models report
 
 # litert-torch needs other versions than this package, so an environment of its own, or the one that is named.
 $(LUCID_KERAS_LITERT_TORCH):

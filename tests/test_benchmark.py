@@ -281,24 +281,23 @@ def test_a_file_in_two_partitions_fails_its_target():
 
 def test_the_report_is_written_between_the_marks(tmp_path, monkeypatch):
     monkeypatch.setattr(report, "RESULTS", tmp_path / "results.json")
-    for name in ("README", "NOTES", "COSTS", "PICTURE"):
+    for name in ("README", "TABLES", "COSTS", "PICTURE"):
         monkeypatch.setattr(report, name, tmp_path / f"{name}.png")
-    for path in (report.README, report.NOTES):
-        path.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    report.README.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
     results = _results({"ours LiteRT": 2.0, "TRANSPOSE_CONV": 5.0, "torch": 3.0})
     results["runs"][0]["subjects"]["litert-torch"] = {"skipped": "wrong numbers: off by 0.8 of it", "error": 0.8}
     report.RESULTS.write_text(json.dumps(results))
     report.main()
-    readme, notes = report.README.read_text(), report.NOTES.read_text()
-    assert "| hifi_up1 | 2.00 (2.00-2.00) | 2.50 | 1.50 |" in readme
-    assert "| litert-torch | wrong numbers | hifi_up1 |" in notes
-    for text in (readme, notes):
-        assert text.startswith("before\n")
-        assert text.endswith("after\n")
-        assert "old" not in text
+    readme, everything = report.README.read_text(), report.TABLES.read_text()
+    assert readme.startswith("before\n")
+    assert readme.endswith("after\n")
+    assert "old" not in readme
+    assert "| litert-torch | wrong numbers | hifi_up1 |" in everything
+    for text in (readme, everything):
+        assert "| hifi_up1 | 2.00 (2.00-2.00) | 2.50 | 1.50 |" in text
         assert "strided dense: at least 1.7 | 2.50 (hifi_up1, batch 1); 1 of 1 | yes |" in text
     assert report.PICTURE.stat().st_size > 1000
-    report.NOTES.write_text("no marks")
+    report.README.write_text("no marks")
     with pytest.raises(ValueError, match="The file must have the lines"):
         report.main()
 

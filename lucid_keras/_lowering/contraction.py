@@ -37,7 +37,7 @@ def convolution(x, folded, bias, spacing):
     z = differentiable(x, kernel, spacing) if current_target() == "tensorflow" else convolve(x, kernel, spacing)
     if bias is not None:
         over_phases = tf.tile(tf.reshape(bias, [groups, 1, group_out]), [1, phases, 1])
-        z = z + tf.reshape(over_phases, [groups * phases * group_out])
+        z = tf.nn.bias_add(z, tf.reshape(over_phases, [groups * phases * group_out]))
     if groups > 1 and phases > 1:  # [groups, phases] to [phases, groups]
         shape = extents(z)
         z = tf.reshape(z, [shape[0], shape[2], groups, phases, group_out])
@@ -53,7 +53,7 @@ def depthwise_convolution(x, folded, bias, spacing):
     z = tf.nn.depthwise_conv2d(
         tf.concat([x] * phases, axis=3), kernel, strides=[1, 1, 1, 1], padding="VALID", dilations=[1, spacing]
     )
-    return z if bias is None else z + tf.tile(bias, [phases])
+    return z if bias is None else tf.nn.bias_add(z, tf.tile(bias, [phases]))
 
 
 def matrix_product(x, folded, bias, spacing):
@@ -70,7 +70,7 @@ def matrix_product(x, folded, bias, spacing):
         columns = tf.reshape(tf.transpose(columns, [2, 0, 1, 3]), [groups, batch * length, taps * group_in])
         z = tf.reshape(tf.matmul(columns, kernel), [groups, batch * length, phases, group_out])
         z = tf.reshape(tf.transpose(z, [1, 2, 0, 3]), [batch, 1, length, phases * groups * group_out])
-    return z if bias is None else z + tf.tile(bias, [phases])
+    return z if bias is None else tf.nn.bias_add(z, tf.tile(bias, [phases]))
 
 
 def multiply_add(x, folded, bias, spacing):

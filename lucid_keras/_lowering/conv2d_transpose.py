@@ -26,7 +26,7 @@ def conv2d_transpose(geometry, x, weight, bias):
     full = tf.concat(pieces, axis=3) if g.groups > 1 else pieces[0]
     full = pad_or_crop(full, 0, g.output_padding - g.padding - extension, axis=2)
     y = tf.squeeze(crop(full, g.padding, 0, axis=2), 1)
-    return y if bias is None else y + bias
+    return y if bias is None else tf.nn.bias_add(y, bias)
 
 
 def _kernel(weight, dilation):

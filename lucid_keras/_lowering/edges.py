@@ -23,16 +23,18 @@ def shortfall(extent):
 def crop(x, left, right, axis):
     """`x` without its first `left` and last `right` positions along `axis`.
 
-    For LiteRT a SLICE, because XNNPACK does not take STRIDED_SLICE; for TensorFlow a strided slice, because the
-    gradient of a slice has itself no gradient under XLA.
+    A SLICE: XNNPACK does not take STRIDED_SLICE, and TensorFlow's gradient of one takes eighteen times as long as the
+    padding that is a slice's. Under XLA a strided slice, because there a slice's gradient has itself no gradient, and
+    in other exported graphs, which may be compiled and differentiated later.
     """
     if not (left or right):
         return x
-    if current_target() != "litert" or x.shape[axis] is None:
+    target = current_target()
+    if target not in ("litert", "tensorflow") or (target == "litert" and x.shape[axis] is None):
         stop = -right if right else None
         return x[(slice(None),) * axis + (slice(left, stop),)]
     size = [-1 if extent is None else extent for extent in x.shape]
-    size[axis] -= left + right
+    size[axis] = extents(x)[axis] - left - right
     begin = [0] * x.shape.rank
     begin[axis] = left
     return tf.slice(x, begin, size)

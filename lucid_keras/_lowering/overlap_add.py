@@ -18,7 +18,7 @@ def overlap_add(geometry, x, weight, bias):
         y = _overlap_add(geometry, x, weight)
     else:  # an empty batch gains a row, which goes again: an empty batched product divides by zero (TensorFlow 2.21)
         y = _overlap_add(geometry, tf.pad(x, [[0, rows], [0, 0], [0, 0]]), weight)[: extents(x)[0]]
-    return y if bias is None else y + bias
+    return y if bias is None else tf.nn.bias_add(y, bias)
 
 
 def _overlap_add(geometry, x, weight):

@@ -23,7 +23,7 @@ def polyphase(geometry, x, weight, bias):
     phases = contract(form, x, _fold(geometry, weight), bias if plan.contiguous else None, plan.spacing)
     blocks = phases if plan.contiguous else _interleave(geometry, phases)
     y = crop(blocks_to_positions(blocks, geometry.stride), *plan.crop, axis=1)
-    return y if bias is None or plan.contiguous else y + bias
+    return y if bias is None or plan.contiguous else tf.nn.bias_add(y, bias)
 
 
 def _fold(geometry, weight):
