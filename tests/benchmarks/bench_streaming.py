@@ -175,7 +175,7 @@ def main():
     times, errors = bench_litert()
     command = [sys.executable, "-m", "benchmarks.bench_streaming", "--torch"]
     torch = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    results = {"machine": machine(), "threads": 1, "relative_errors": errors, "times": times | torch}
+    results = {"machine": machine(1), "relative_errors": errors, "times": times | torch}
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
 
 

@@ -107,7 +107,7 @@ def run(arguments):
     from benchmarks.__main__ import machine
 
     random.seed(0)
-    results = {"machine": machine(), "rounds": arguments.rounds, "models": {}}
+    results = {"machine": machine(2), "rounds": arguments.rounds, "models": {}}
     with Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("", total=None)
         for model in arguments.models:
