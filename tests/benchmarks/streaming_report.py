@@ -38,7 +38,7 @@ def tables(results):
     """Markdown: the times of a frame, and the targets."""
     times, machine = results["times"], results["machine"]
     lines = [
-        f"{machine['processor']}, {results['threads']} thread; one frame (320 samples, {FRAME_MS:.1f} ms of audio) of "
+        f"{machine['processor']}, {machine['threads']} thread; one frame (320 samples, {FRAME_MS:.1f} ms of audio) of "
         f"a decoder of EnCodec's size; a whole second in one call takes {times['second']['p50_ms']:.1f} ms.",
         "",
         "| one frame | p50 in ms | p99 in ms |",
