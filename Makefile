@@ -18,7 +18,7 @@ demo: $(VENV)/.demo
 	$(BIN)/lucid-keras demo
 
 test: lint
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

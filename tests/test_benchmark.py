@@ -271,6 +271,11 @@ def test_a_verdict_names_the_worst_and_is_met_or_not():
     assert _verdict(results, "TRANSPOSE_CONV, depthwise").met is None
 
 
+def test_an_error_is_one_line_without_folders():
+    error = ValueError("\n/some/where/torch/conv.py:10: error: no\nand so on")
+    assert worker._one_line(error) == "ValueError: conv.py:10: error: no"
+
+
 def test_a_file_in_two_partitions_fails_its_target():
     results = _results({"ours LiteRT": 2.0})
     subject = results["runs"][0]["subjects"]["ours LiteRT"]

@@ -7,6 +7,7 @@ wanted, then `{"remember": true}`. The results go to `path` for the asking proce
 import importlib.util
 import json
 import pathlib
+import re
 import sys
 import time
 
@@ -85,7 +86,8 @@ def remember(prepared):
 
 
 def _one_line(error):
-    text = next((line for line in str(error).splitlines() if line.strip()), "")
+    """The error's first line, files without their folders: results are published."""
+    text = re.sub(r"(/[^\s:/]+)+/", "", next((line for line in str(error).splitlines() if line.strip()), ""))
     return f"{type(error).__name__}: {text[:160]}" if text else type(error).__name__
 
 
