@@ -217,6 +217,8 @@ def test_errors_of_the_command_are_one_line(arguments, message, capsys):
 )
 def test_every_subject_computes_the_operation(name, mode):
     """In this process, where speed does not matter."""
+    for package in SUBJECTS[name].needs:
+        pytest.importorskip(package)
     workload = dataclasses.replace(SMALL, mode=mode)
     prepared = SUBJECTS[name].prepare(workload, workload.arrays(), threads=2)
     prepared.call()

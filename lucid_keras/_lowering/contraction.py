@@ -37,7 +37,9 @@ def convolution(x, folded, bias, spacing):
     z = differentiable(x, kernel, spacing) if current_target() == "tensorflow" else convolve(x, kernel, spacing)
     if bias is not None:
         over_phases = tf.tile(tf.reshape(bias, [groups, 1, group_out]), [1, phases, 1])
-        z = tf.nn.bias_add(z, tf.reshape(over_phases, [groups * phases * group_out]))
+        over_phases = tf.reshape(over_phases, [groups * phases * group_out])
+        # TensorFlow fuses a bias_add into the convolution, and without oneDNN refuses the fused one with groups (2.21).
+        z = tf.nn.bias_add(z, over_phases) if groups == 1 else z + over_phases
     if groups > 1 and phases > 1:  # [groups, phases] to [phases, groups]
         shape = extents(z)
         z = tf.reshape(z, [shape[0], shape[2], groups, phases, group_out])
