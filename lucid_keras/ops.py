@@ -68,7 +68,7 @@ def conv_transpose1d(
     """
     check_choice("data_format", data_format, DATA_FORMATS)
     check_choice("lowering", lowering, LOWERINGS)
-    x, weight = tf.convert_to_tensor(x), tf.convert_to_tensor(weight)
+    weight = tf.convert_to_tensor(weight)
     geometry = ConvTranspose1dGeometry.of_weight(
         weight.shape.as_list(),
         groups=groups,

@@ -208,7 +208,7 @@ def test_random_configurations(part):
 def test_random_configurations_eagerly():
     """A short draw from the same space; the sweep above is the long one."""
     rng = np.random.default_rng(99)
-    for _ in range(25):
+    for _ in range(100):
         case = random_case(rng)
         data = arrays.integers(case, rng)
         for lowering in LOWERINGS:

@@ -34,7 +34,7 @@ def crop(x, left, right, axis):
         stop = -right if right else None
         return x[(slice(None),) * axis + (slice(left, stop),)]
     size = [-1 if extent is None else extent for extent in x.shape]
-    size[axis] = extents(x)[axis] - left - right
+    size[axis] = (tf.shape(x)[axis] if x.shape[axis] is None else x.shape[axis]) - left - right
     begin = [0] * x.shape.rank
     begin[axis] = left
     return tf.slice(x, begin, size)

@@ -130,7 +130,8 @@ class Contest:
             if not answer.pop("judged"):
                 return {"error": None, "milliseconds": []} | answer
             with np.load(f"{folder}/{RESULTS}") as results:
-                return _judged([results[key] for key in results.files], expected, SUBJECTS[name].tolerance) | answer
+                allowed = SUBJECTS[name].allowed(workload.mode)
+                return _judged([results[key] for key in results.files], expected, allowed) | answer
 
     def _prepare(self, one, workload, folder):
         request = {"prepare": dataclasses.asdict(workload), "threads": self.threads}

@@ -15,7 +15,7 @@ class Subject:
     """`function` of `module` prepares it, given a workload, its arrays and a number of threads, with `options`.
 
     `needs` are top-level packages, `modes` what it can do, `tolerance` the largest error that passes, relative to the
-    largest magnitude: float32 sums of up to a million terms, or int8.
+    largest magnitude: float32 sums of up to a hundred thousand terms, or int8.
     """
 
     module: str
@@ -23,7 +23,11 @@ class Subject:
     options: dict = dataclasses.field(default_factory=dict)
     needs: tuple[str, ...] = ()
     modes: tuple[str, ...] = MODES
-    tolerance: float = 5e-4
+    tolerance: float = 1e-4
+
+    def allowed(self, mode):
+        """The tolerance; for a training step five times that: a bias's gradient sums every position of the batch."""
+        return self.tolerance * (5 if mode == "train" else 1)
 
     def prepare(self, workload, arrays, threads):
         """A `Prepared`; imports the subject's framework, so that a process holds one."""

@@ -19,7 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from benchmarks.__main__ import machine
+from lucid_keras.bench.machine import machine
 
 FRAMES = 75  # a second
 CONTEXT = 25  # frames before the newest that people decode again, a third of a second; the LSTM remembers longer

@@ -104,7 +104,7 @@ def timed(model, subjects, folder, rounds, seconds, tell):
 
 def run(arguments):
     """Time the models, writing the results after each, so that an interrupted run keeps what it has."""
-    from benchmarks.__main__ import machine
+    from lucid_keras.bench.machine import machine
 
     random.seed(0)
     results = {"machine": machine(2), "rounds": arguments.rounds, "models": {}}
