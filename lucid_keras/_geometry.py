@@ -10,6 +10,7 @@ Tap `k` of input `l` lands on `u = l*stride + k*dilation`.
 
 import dataclasses
 import functools
+import itertools
 import math
 import operator
 
@@ -31,22 +32,32 @@ def _integer(name, value):
 
 
 @dataclasses.dataclass(frozen=True)
+class PhaseKernels:
+    """Neighbouring phase kernels whose results begin in the same block: one stride-1 convolution."""
+
+    first: int  # index of the first of them
+    phases: tuple[int, ...]  # where in a block each of them writes
+    taps: int  # of the longest of them; the others' last tap is zero
+    pad: tuple[int, int]  # zeros before and after the input; negative: positions to leave out
+
+
+@dataclasses.dataclass(frozen=True)
 class PhasePlan:
-    """How one stride-1 convolution computes every phase of the output at once.
+    """How stride-1 convolutions compute every phase of the output, one convolution alone where there is no dilation.
 
     A *phase* is an output position modulo the stride; a *block* is `stride` consecutive output positions.
     With `g = gcd(stride, dilation)`, taps `k` and `k + stride/g` share a phase and lie `dilation/g` blocks apart,
-    so the kernel folds into `stride/g` phase kernels of `taps` taps each. Phase kernel `j` holds the taps
-    `j, j + stride/g, j + 2*stride/g, ...`, and its result belongs `offsets[j]` blocks later, at phase `phases[j]`.
+    so the kernel folds into `stride/g` phase kernels, of which number `j` holds the taps
+    `j, j + stride/g, j + 2*stride/g, ...` and writes from block `j*dilation // stride` on.
     """
 
-    taps: int  # taps of a phase kernel, the last ones zero where kernel_size does not divide
-    spacing: int  # distance between them, in blocks: the dilation of the stride-1 convolution
-    phases: tuple[int, ...]  # where in a block phase kernel j writes
-    offsets: tuple[int, ...]  # how many blocks later than its input it writes
-    pad: tuple[int, int]  # zeros before and after the input; negative: positions to leave out
+    shift: int  # zero taps before the first, that the output may begin where a block does
+    taps: int  # of a phase kernel, the last ones zero where kernel_size does not divide
+    phase_count: int  # phase kernels
+    spacing: int  # distance between taps, in blocks: the dilation of the stride-1 convolution
+    kernels: tuple[PhaseKernels, ...]
     crop: tuple[int, int]  # positions to cut from the blocks' two ends
-    contiguous: bool  # whether the phase kernels' results, side by side, already are the blocks
+    contiguous: bool  # whether the only convolution's result already is the blocks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,30 +205,58 @@ class ConvTranspose1dGeometry:
     @functools.cached_property
     def phase_plan(self):
         """The `PhasePlan` of this geometry; independent of the input length."""
-        stride, padding = self.stride, self.padding
+        stride, shift = self.stride, self._shift
         dilation = self.dilation if self.kernel_size > 1 else 1  # one tap has no neighbour to be distant from
         common = math.gcd(stride, dilation)
         # An undilated kernel is padded to whole blocks, so that its phases are contiguous; a dilated one is not.
         phase_count = stride if dilation == 1 else min(stride // common, self.kernel_size)
-        taps = -(-self.kernel_size * common // stride)
+        taps = -(-(self.kernel_size + shift) * common // stride)
+        # Blocks first..last hold the output u = padding .. padding + L_out - 1, shifted; last is L + last_offset.
+        begin = self.padding + shift
+        first, last_offset = begin // stride, (begin + self.length_offset - 1) // stride
+        crop_left = begin - first * stride
+        block_positions = (last_offset - first + 1) * stride  # less L*stride, as length_offset is
         spacing = dilation // common
         landings = [divmod(k * dilation, stride) for k in range(phase_count)]
-        offsets = tuple(block for block, _ in landings)
-        # Blocks first..last hold the output u = padding .. padding + L_out - 1; last is L + last_offset.
-        first = padding // stride
-        last_offset = (padding + self.length_offset - 1) // stride
-        crop_left = padding - first * stride
-        block_positions = (last_offset - first + 1) * stride  # less L*stride, as length_offset is
-        phases = tuple(phase for _, phase in landings)
+        kernels = []
+        for block, together in itertools.groupby(range(phase_count), key=lambda j: landings[j][0]):
+            numbers = tuple(together)
+            longest = -(-(self.kernel_size + shift - numbers[0]) // phase_count)
+            kernels.append(
+                PhaseKernels(
+                    first=numbers[0],
+                    phases=tuple(landings[j][1] for j in numbers),
+                    taps=longest,
+                    pad=((longest - 1) * spacing + block - first, last_offset + 1 - block),
+                )
+            )
         return PhasePlan(
+            shift=shift,
             taps=taps,
+            phase_count=phase_count,
             spacing=spacing,
-            phases=phases,
-            offsets=offsets,
-            pad=((taps - 1) * spacing + max(offsets) - first, last_offset + 1),
+            kernels=tuple(kernels),
             crop=(crop_left, block_positions - crop_left - self.length_offset),
-            contiguous=phases == tuple(range(stride)) and not any(offsets),
+            contiguous=len(kernels) == 1 and phase_count == stride,
         )
+
+    @property
+    def _shift(self):
+        """Zero taps to put before the first so that no crop remains, which copies all of the output.
+
+        Where they make the kernel longer by a block that is worth it for a depthwise one alone: it copies more than it
+        computes (row 14 of `tests/benchmarks/NOTES.md`).
+        """
+        shift = -self.padding % self.stride
+        if self.dilation > 1 or self.length_offset % self.stride:
+            return 0
+        longer = -(-(self.kernel_size + shift) // self.stride) > -(-self.kernel_size // self.stride)
+        return 0 if longer and not self.depthwise else shift
+
+    @property
+    def depthwise(self):
+        """Whether each input channel is a group of its own."""
+        return 1 < self.groups == self.in_channels
 
 
 def requested_length(output_size, rank, data_format):

@@ -70,6 +70,7 @@ CASES = {
     "grouped_wider": Case(4, 12, 5, stride=2, groups=2),
     "grouped_narrower": Case(12, 4, 5, stride=3, padding=1, groups=4),
     "depthwise_multiplier": Case(5, 15, 4, stride=2, padding=1, groups=5),
+    "depthwise_many_taps": Case(3, 6, 11, stride=2, padding=1, groups=3, length=9),
     "grouped_dilated": Case(4, 6, 3, stride=2, groups=2, dilation=3, output_padding=2),
     "depthwise_dilated": Case(4, 4, 3, stride=1, padding=2, groups=4, dilation=4, output_padding=3),
     # dilation

@@ -26,24 +26,26 @@ def landings_by_definition(case):
 
 
 def landings_by_plan(case):
-    """The same set, as the polyphase plan walks it: pad, convolve, shift, interleave, crop."""
-    geometry = geometry_of(case)
-    plan = geometry.phase_plan
-    padded = [None] * max(plan.pad[0], 0) + list(range(case.length)) + [None] * max(plan.pad[1], 0)
-    padded = padded[max(-plan.pad[0], 0) : len(padded) - max(-plan.pad[1], 0)]
-    furthest = max(plan.offsets)
-    blocks = len(padded) - (plan.taps - 1) * plan.spacing - furthest
-    found = set()
-    for block in range(blocks):
-        for kernel, (phase, offset) in enumerate(zip(plan.phases, plan.offsets, strict=True)):
-            output = block * case.stride + phase - plan.crop[0]
-            if not 0 <= output < blocks * case.stride - sum(plan.crop):
-                continue
-            for tap in range(plan.taps):
-                position = padded[block + furthest - offset + (plan.taps - 1 - tap) * plan.spacing]
-                true_tap = kernel + tap * len(plan.phases)
-                if position is not None and true_tap < case.kernel_size:
-                    found.add((position, true_tap, output))
+    """The same set, as the polyphase plan walks it: for each convolution pad and convolve, then interleave and crop."""
+    plan = geometry_of(case).phase_plan
+    found, counts = set(), set()
+    for kernels in plan.kernels:
+        before, after = kernels.pad
+        padded = [None] * max(before, 0) + list(range(case.length)) + [None] * max(after, 0)
+        padded = padded[max(-before, 0) : len(padded) - max(-after, 0)]
+        blocks = len(padded) - (kernels.taps - 1) * plan.spacing
+        counts.add(blocks)
+        for block in range(blocks):
+            for number, phase in enumerate(kernels.phases, start=kernels.first):
+                output = block * case.stride + phase - plan.crop[0]
+                if not 0 <= output < blocks * case.stride - sum(plan.crop):
+                    continue
+                for tap in range(kernels.taps):
+                    position = padded[block + (kernels.taps - 1 - tap) * plan.spacing]
+                    true_tap = number + tap * plan.phase_count - plan.shift
+                    if position is not None and 0 <= true_tap < case.kernel_size:
+                        found.add((position, true_tap, output))
+    (blocks,) = counts
     assert blocks * case.stride - sum(plan.crop) == case.output_length
     return found
 
@@ -61,10 +63,30 @@ def test_the_plan_over_the_whole_legal_space():
         assert landings_by_plan(case) == landings_by_definition(case), case
 
 
-def test_the_plan_multiplies_no_zeros_beyond_whole_blocks():
-    for case in CASES.values():
-        plan = geometry_of(case).phase_plan
-        assert plan.taps * len(plan.phases) - case.kernel_size < max(case.stride, len(plan.phases))
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_the_plan_multiplies_no_zeros_beyond_whole_blocks(case):
+    geometry = geometry_of(case)
+    plan = geometry.phase_plan
+    taps = sum(kernels.taps * len(kernels.phases) for kernels in plan.kernels)
+    allowed = 2 * case.stride if geometry.depthwise else max(case.stride, plan.phase_count)
+    assert taps - case.kernel_size < allowed
+    assert len(plan.kernels) <= plan.spacing
+
+
+@pytest.mark.parametrize(
+    ("parameters", "shift", "crop"),
+    [
+        (dict(kernel_size=25, stride=4, padding=11, output_padding=1), 1, (0, 0)),  # WaveGAN's: within its blocks
+        (dict(kernel_size=25, stride=4, padding=11), 0, (3, 2)),  # a crop would remain
+        (dict(kernel_size=16, stride=8, padding=4), 0, (4, 4)),  # a third tap for each phase
+        (dict(kernel_size=12, stride=2, padding=5, groups=4), 1, (0, 0)),  # depthwise: the copy costs more
+        (dict(kernel_size=12, stride=2, padding=5, groups=2), 0, (1, 1)),
+        (dict(kernel_size=5, stride=2, padding=2, output_padding=1, dilation=3), 0, (0, 0)),
+    ],
+)
+def test_the_output_begins_with_a_block_where_that_is_free(parameters, shift, crop):
+    plan = ConvTranspose1dGeometry(4, 4, **parameters).phase_plan
+    assert (plan.shift, plan.crop) == (shift, crop)
 
 
 @pytest.mark.parametrize("value", [3, (3,), [3], np.int64(3)], ids=["int", "tuple", "list", "numpy"])

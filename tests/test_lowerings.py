@@ -20,6 +20,18 @@ LOWERINGS = ["conv2d_transpose", "overlap_add", "polyphase"]
 SWEEP = 2000
 
 
+SECOND_ORDER = (
+    "hifigan_up",
+    "wavegan_up",
+    "grouped_dilated",
+    "bigvgan_up",
+    "depthwise_many_taps",
+    "depthwise_dilated",
+    "dilated",
+    "common_factor",
+)
+
+
 def value_and_gradients(case, data, lowering, data_format="channels_first"):
     """A function of `x, weight[, bias]` to the output and the gradients of `sum(y * dy)`."""
     dy = arrays.to_layout(data.dy, data_format)
@@ -151,26 +163,31 @@ def test_unbatched(rng):
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("lowering", LOWERINGS)
-@pytest.mark.parametrize("name", ["hifigan_up", "grouped_dilated", "bigvgan_up", "dilated", "common_factor"])
+@pytest.mark.parametrize("name", SECOND_ORDER)
 def test_second_order_gradients(name, lowering, jit_compile, rng):
-    """`sum(dx * v) = <dy, conv_transpose1d(v, weight)>`, so its gradient by weight is the reference's at `v`."""
+    """The operation is linear in input and weight: along a direction `v` or `u`, with `<y, dy>` the inner product,
+
+    `<dx, v> = <conv(v, weight), dy>`, whose gradient by the weight is the reference's at `v`, and
+    `<dweight, u> = <conv(x, u), dy>`, whose gradient by the input is the reference's at `u`.
+    """
     case = CASES[name]
     data = arrays.integers(case, rng)
-    direction = rng.integers(-4, 5, data.x.shape).astype("float32")
+    v, u = (rng.integers(-4, 5, array.shape).astype("float32") for array in (data.x, data.weight))
 
     def compute(x, weight):
-        with tf.GradientTape() as outer:
-            outer.watch(weight)
+        with tf.GradientTape(persistent=True) as outer:
+            outer.watch([x, weight])
             with tf.GradientTape() as inner:
-                inner.watch(x)
+                inner.watch([x, weight])
                 y = conv_transpose1d(x, weight, **case.parameters, lowering=lowering)
                 loss = tf.reduce_sum(y * data.dy)
-            along = tf.reduce_sum(inner.gradient(loss, x) * direction)
-        return outer.gradient(along, weight)
+            dx, dweight = inner.gradient(loss, [x, weight])
+            along_v, along_u = tf.reduce_sum(dx * v), tf.reduce_sum(dweight * u)
+        return outer.gradient(along_v, weight), outer.gradient(along_u, x)
 
-    got = tf.function(compute, jit_compile=jit_compile, autograph=False)(*tensors_of(data)[:2])
-    want = reference.gradients(direction, data.weight, data.dy, **case.parameters)[1]
-    np.testing.assert_array_equal(got.numpy(), want)
+    by_weight, by_input = tf.function(compute, jit_compile=jit_compile, autograph=False)(*tensors_of(data)[:2])
+    np.testing.assert_array_equal(by_weight, reference.gradients(v, data.weight, data.dy, **case.parameters)[1])
+    np.testing.assert_array_equal(by_input, reference.gradients(data.x, u, data.dy, **case.parameters)[0])
 
 
 @pytest.mark.parametrize("lowering", LOWERINGS)

@@ -23,9 +23,8 @@ def choose_form(geometry, target):
     `target` is "tensorflow" (CPU and GPU kernels), "xla", "saved_model" (the same kernels on any machine, and its
     gradients without oneDNN) or "litert". XLA's grouped convolutions are thousands of times too slow on the CPU.
     """
-    depthwise = geometry.groups > 1 and geometry.in_channels == geometry.groups
-    if depthwise:
-        return "multiply_add" if target == "xla" else "depthwise_convolution"
+    if geometry.depthwise:
+        return "elementwise" if target == "xla" else "depthwise_convolution"
     if target == "xla" and geometry.groups > 1:
         return "matrix_product"
     if target == "saved_model" and (geometry.groups > 1 or geometry.phase_plan.spacing > 1):

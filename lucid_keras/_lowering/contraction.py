@@ -8,6 +8,7 @@ with `M = L - (taps - 1)*spacing`, phase-major.
 import tensorflow as tf
 
 from lucid_keras._lowering.convolution import convolve, differentiable
+from lucid_keras._lowering.depthwise import depthwise, multiply_add
 from lucid_keras._lowering.edges import crop, extents, shortfall
 from lucid_keras._lowering.target import current_target
 
@@ -36,7 +37,7 @@ def convolution(x, folded, bias, spacing):
     kernel = tf.reshape(kernel, [1, taps, group_in, groups * phases * group_out])
     z = differentiable(x, kernel, spacing) if current_target() == "tensorflow" else convolve(x, kernel, spacing)
     if bias is not None:
-        over_phases = tf.tile(tf.reshape(bias, [groups, 1, group_out]), [1, phases, 1])
+        over_phases = tf.concat([tf.reshape(bias, [groups, 1, group_out])] * phases, axis=1)
         over_phases = tf.reshape(over_phases, [groups * phases * group_out])
         # TensorFlow fuses a bias_add into the convolution, and without oneDNN refuses the fused one with groups (2.21).
         z = tf.nn.bias_add(z, over_phases) if groups == 1 else z + over_phases
@@ -51,11 +52,8 @@ def depthwise_convolution(x, folded, bias, spacing):
     """One `tf.nn.depthwise_conv2d` over the input repeated once per phase; for one input channel a group."""
     groups, _, multiplier, taps, phases = folded.shape
     kernel = tf.reshape(tf.transpose(folded, [3, 4, 0, 1, 2]), [1, taps, phases * groups, multiplier])
-    kernel = tf.reverse(kernel, [1])
-    z = tf.nn.depthwise_conv2d(
-        tf.concat([x] * phases, axis=3), kernel, strides=[1, 1, 1, 1], padding="VALID", dilations=[1, spacing]
-    )
-    return z if bias is None else tf.nn.bias_add(z, tf.tile(bias, [phases]))
+    z = depthwise(tf.concat([x] * phases, axis=3), kernel, spacing)
+    return z if bias is None else tf.nn.bias_add(z, tf.concat([bias] * phases, axis=0))
 
 
 def matrix_product(x, folded, bias, spacing):
@@ -72,25 +70,22 @@ def matrix_product(x, folded, bias, spacing):
         columns = tf.reshape(tf.transpose(columns, [2, 0, 1, 3]), [groups, batch * length, taps * group_in])
         z = tf.reshape(tf.matmul(columns, kernel), [groups, batch * length, phases, group_out])
         z = tf.reshape(tf.transpose(z, [1, 2, 0, 3]), [batch, 1, length, phases * groups * group_out])
-    return z if bias is None else tf.nn.bias_add(z, tf.tile(bias, [phases]))
+    return z if bias is None else tf.nn.bias_add(z, tf.concat([bias] * phases, axis=0))
 
 
-def multiply_add(x, folded, bias, spacing):
-    """Tap by tap, elementwise: for one input channel a group, where each output is a handful of products."""
+def elementwise(x, folded, bias, spacing):
+    """A product a tap and no convolution: for one input channel a group, where an output is a handful of products."""
     groups, _, multiplier, taps, phases = folded.shape
     kernel = tf.reshape(tf.transpose(folded, [3, 4, 0, 1, 2]), [taps, phases, groups, multiplier])
-    batch, _, length, _ = extents(crop(x, (taps - 1) * spacing, 0, axis=2))
-    z = None if bias is None else tf.reshape(bias, [groups, multiplier])
-    for tap in range(taps):
-        shifted = crop(x, (taps - 1 - tap) * spacing, tap * spacing, axis=2)
-        term = tf.reshape(shifted, [batch, length, 1, groups, 1]) * kernel[tap]
-        z = term if z is None else z + term
-    return tf.reshape(z, [batch, 1, length, phases * groups * multiplier])
+    z = multiply_add(x, kernel, spacing)
+    batch, count, *_ = extents(z)
+    z = z if bias is None else z + tf.reshape(bias, [groups, multiplier])
+    return tf.reshape(z, [batch, 1, count, phases * groups * multiplier])
 
 
 FORMS = {
     "convolution": convolution,
     "depthwise_convolution": depthwise_convolution,
     "matrix_product": matrix_product,
-    "multiply_add": multiply_add,
+    "elementwise": elementwise,
 }

@@ -1,13 +1,17 @@
-"""A stride-1 `tf.nn.conv2d` over the length with gradients everywhere: TensorFlow's CPU kernels lack some.
+"""A stride-1 `tf.nn.conv2d` over the length with gradients of its own: they are faster, and TensorFlow's CPU kernels
+lack some.
 
 With oneDNN off, or on other processors, TensorFlow convolves with groups or dilation but does not differentiate it.
-The gradient by the input is again such a convolution, that by the kernel one matrix product a tap. They are closures of
-the graph that they were traced in, so exported graphs, which are read back elsewhere, do without.
+The gradient by the input is again such a convolution, that by the kernel one matrix product a tap, or TensorFlow's own
+where there are many taps (row 4 of `tests/benchmarks/NOTES.md`). They are closures of the graph that they were traced
+in, so exported graphs, which are read back elsewhere, do without.
 """
 
 import tensorflow as tf
 
 from lucid_keras._lowering.edges import crop, extents
+
+MANY_TAPS = 4
 
 
 def convolve(x, kernel, spacing):
@@ -18,10 +22,8 @@ def convolve(x, kernel, spacing):
 
 
 def differentiable(x, kernel, spacing):
-    """`convolve` with gradients of its own where TensorFlow may have none."""
+    """`convolve` with gradients of its own."""
     groups = x.shape[3] // kernel.shape[2]
-    if groups == 1 and (spacing == 1 or kernel.shape[1] == 1):
-        return convolve(x, kernel, spacing)
 
     @tf.custom_gradient
     def forward(x, kernel):
@@ -45,6 +47,8 @@ def _by_input(dz, kernel, groups, spacing):
 def _by_kernel(x, dz, shape, groups, spacing):
     """For each tap the input that it met, times what came of it."""
     _, taps, group_in, out_channels = shape
+    if taps > MANY_TAPS and groups == 1 and spacing == 1:
+        return tf.compat.v1.nn.conv2d_backprop_filter(x, shape, dz, strides=[1, 1, 1, 1], padding="VALID")
     dz = _by_group(dz, groups)
     met = [crop(x, tap * spacing, (taps - 1 - tap) * spacing, axis=2) for tap in range(taps)]
     by_tap = tf.stack([tf.matmul(_by_group(part, groups), dz, transpose_a=True) for part in met])

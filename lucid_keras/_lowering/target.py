@@ -23,6 +23,13 @@ def lowering_for(target):
         _exported_to.reset(token)
 
 
+def trained_on_cpu():
+    """Whether a gradient of the graph being traced will run here and on the CPU, as far as anyone can know."""
+    return _exported_to.get() is None and all(
+        device.device_type == "CPU" for device in tf.config.list_logical_devices()
+    )
+
+
 def _compiled_by_xla():
     """Whether the function being traced, or one around it, has `jit_compile=True`.
 

@@ -18,6 +18,7 @@ import tensorflow as tf
 import lucid_keras as lk
 from benchmarks.named import NAMED
 from benchmarks.pjrt import NAMES, digest, inputs, sampled
+from lucid_keras._lowering.target import lowering_for
 from lucid_keras.bench.rounds import wanted
 
 EXPORTED_BYTES = 2**22  # of weights, above which the exported folder is left out
@@ -78,7 +79,8 @@ def program(workload, dtype, lowering):
     arrays = workload.arrays()
     specs = [tf.TensorSpec(getattr(arrays, name).shape, dtype) for name in NAMES[workload.mode]]
     function = tf.function(train if workload.mode == "train" else forward, jit_compile=True, autograph=False)
-    return function.experimental_get_compiler_ir(*specs)(stage="stablehlo_serialized")
+    with lowering_for("xla"):  # for a device that is not here
+        return function.experimental_get_compiler_ir(*specs)(stage="stablehlo_serialized")
 
 
 def main():
