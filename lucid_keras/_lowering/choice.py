@@ -3,6 +3,7 @@
 The measurements behind each rule are the rows of `tests/benchmarks/NOTES.md` that it names.
 """
 
+WIDE = 768  # input channels from which XNNPACK's convolution falls behind its product (row 9)
 LOWERINGS = ("auto", "conv2d_transpose", "overlap_add", "polyphase")
 
 
@@ -26,6 +27,8 @@ def choose_form(geometry, target):
     if geometry.depthwise:
         return "elementwise" if target == "xla" else "depthwise_convolution"
     if target == "xla" and geometry.groups > 1:
+        return "matrix_product"
+    if target == "litert" and geometry.groups == 1 and WIDE <= geometry.in_channels <= geometry.stride * geometry.out_channels:
         return "matrix_product"
     if target == "saved_model" and (geometry.groups > 1 or geometry.phase_plan.spacing > 1):
         return "matrix_product"

@@ -1,0 +1,113 @@
+"""Stride-1 convolutions of each channel with kernels of its own, and gradients by those kernels that are fast on a CPU.
+
+Such a gradient sums products over every position of the batch and leaves a handful of numbers a channel. TensorFlow's
+and XLA's CPU kernels do that one number at a time; what is here works on all channels side by side (row 14 of
+`tests/benchmarks/NOTES.md`). Accelerators, and graphs that are exported, keep the frameworks' own gradients.
+
+Throughout `x` is `[N, 1, L, C]`, the last tap of a kernel meets the oldest input, and `M = L - (taps - 1)*spacing`.
+"""
+
+import tensorflow as tf
+
+from lucid_keras._lowering.convolution import MANY_TAPS
+from lucid_keras._lowering.edges import crop, extents
+from lucid_keras._lowering.target import current_target, trained_on_cpu
+
+ROWS = 128  # positions, of all signals of the batch together, that a step of XLA's loop takes
+
+
+def depthwise(x, kernel, spacing):
+    """`tf.nn.depthwise_conv2d` with a kernel `[1, taps, C, multiplier]`: `[N, 1, M, C*multiplier]`."""
+    kernel = tf.reverse(kernel, [1])
+    if kernel.shape[1] <= MANY_TAPS or spacing > 1 or current_target() != "tensorflow" or not trained_on_cpu():
+        return _correlate(x, kernel, spacing)
+
+    @tf.custom_gradient
+    def forward(x, kernel):
+        def backward(dz):
+            dx = tf.nn.depthwise_conv2d_backprop_input(tf.shape(x), kernel, dz, [1, 1, 1, 1], "VALID")
+            return dx, _correlate_by_kernel(x, dz, kernel.shape[3])
+
+        return _correlate(x, kernel, spacing), backward
+
+    return forward(x, kernel)
+
+
+def _correlate(x, kernel, spacing):
+    return tf.nn.depthwise_conv2d(x, kernel, strides=[1, 1, 1, 1], padding="VALID", dilations=[1, spacing])
+
+
+def _correlate_by_kernel(x, dz, multiplier):
+    """`x` convolved with `dz` as if that were the kernel, every signal of the batch a channel: `[1, taps, C, mult]`."""
+    batch, _, length, channels = extents(x)
+    _, _, count, _ = extents(dz)
+    signals = tf.reshape(tf.transpose(x, [1, 2, 0, 3]), [1, 1, length, batch * channels])
+    kernel = tf.reshape(tf.transpose(dz, [1, 2, 0, 3]), [1, count, batch * channels, multiplier])
+    products = _correlate(signals, kernel, spacing=1)
+    return tf.reduce_sum(tf.reshape(products, [1, length - count + 1, batch, channels, multiplier]), axis=2)
+
+
+def multiply_add(x, kernel, spacing):
+    """Tap by tap, elementwise, with a kernel `[taps, phases, C, multiplier]`: `[N, M, phases, C, multiplier]`."""
+    if not trained_on_cpu():
+        return _multiply_add(x, kernel, spacing)
+
+    @tf.custom_gradient
+    def forward(x, kernel):
+        def backward(dz):
+            return _by_input(dz, kernel, spacing), _by_kernel(x, dz, kernel.shape[0], spacing)
+
+        return _multiply_add(x, kernel, spacing), backward
+
+    return forward(x, kernel)
+
+
+def _multiply_add(x, kernel, spacing):
+    taps = kernel.shape[0]
+    met = [crop(x, (taps - 1 - tap) * spacing, tap * spacing, axis=2) for tap in range(taps)]
+    batch, _, count, channels = extents(met[0])
+    return sum(tf.reshape(part, [batch, count, 1, channels, 1]) * kernel[tap] for tap, part in enumerate(met))
+
+
+def _by_input(dz, kernel, spacing):
+    """Every tap's way back: `[N, 1, L, C]`."""
+    last = kernel.shape[0] - 1
+    back = [tf.reduce_sum(dz * taps, axis=[2, 4]) for taps in tf.unstack(kernel)]
+    padded = [tf.pad(part, [[0, 0], [(last - tap) * spacing, tap * spacing], [0, 0]]) for tap, part in enumerate(back)]
+    return tf.expand_dims(sum(padded), 1)
+
+
+def _by_kernel(x, dz, taps, spacing):
+    """For each tap the sum of the input that it met times what came of it, a loop over rows: `[taps, phases, C, mult]`.
+
+    It is linear in both, and its gradients are therefore the two functions above; XLA has none of such a loop.
+    """
+
+    @tf.custom_gradient
+    def summed(x, dz):
+        def backward(upstream):
+            return _by_input(dz, upstream, spacing), _multiply_add(x, upstream, spacing)
+
+        # Unseen by tapes: under two of them a loop stores what its gradient would need, which XLA refuses.
+        return _summed(tf.stop_gradient(x), tf.stop_gradient(dz), taps, spacing), backward
+
+    return summed(x, dz)
+
+
+def _summed(x, dz, taps, spacing):
+    batch, count, phases, channels, multiplier = extents(dz)
+    rows = max(ROWS // batch, 8) if isinstance(batch, int) else 32
+    steps, reach = -(-count // rows), (taps - 1) * spacing
+    dz = tf.pad(dz, [[0, 0], [0, steps * rows - count], [0, 0], [0, 0], [0, 0]])
+    x = tf.pad(x[:, 0], [[0, 0], [0, steps * rows - count], [0, 0]])
+
+    def step(number, sums):
+        met = tf.slice(x, [0, number * rows, 0], [batch, rows + reach, channels])
+        came = tf.slice(dz, [0, number * rows, 0, 0, 0], [batch, rows, phases, channels, multiplier])
+        parts = [crop(met, reach - tap * spacing, tap * spacing, axis=1) for tap in range(taps)]
+        parts = [tf.reshape(part, [batch, rows, 1, channels, 1]) for part in parts]
+        return number + 1, [total + part * came for total, part in zip(sums, parts, strict=True)]
+
+    nothing = [tf.zeros([batch, rows, phases, channels, multiplier], x.dtype)] * taps
+    _, sums = tf.while_loop(lambda number, _: number < steps, step, [0, nothing])
+    return tf.stack([tf.reduce_sum(total, axis=[0, 1]) for total in sums])
