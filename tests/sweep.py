@@ -17,7 +17,7 @@ CONFIGURATIONS = 100
 
 
 def sweep(part):
-    """Both lowerings, jitted and not, forward and gradients, exactly; none of the configurations drawn is excluded."""
+    """Every lowering, jitted and not, forward and gradients, exactly; none of the configurations drawn is excluded."""
     rng = np.random.default_rng(part)
     for _ in range(CONFIGURATIONS):
         case = random_case(rng)

@@ -56,6 +56,19 @@ def test_the_file_computes_what_the_model_does(tmp_path, rng):
     assert report.max_error < 1e-5
 
 
+@pytest.mark.parametrize("quantization", ["float32", "int8", "dynamic_int8"])
+def test_a_wide_layer_is_one_matrix_product(quantization, tmp_path, rng):
+    layer = lk.ConvTranspose1d(768, 192, 8, stride=4, padding=2, data_format="channels_last", name="up")
+    model = keras.Sequential([keras.Input((5, 768), name="x"), layer])
+    data = rng.standard_normal((24, 5, 768)).astype("float32") if quantization == "int8" else None
+    path = tmp_path / "wide.tflite"
+    report = to_tflite(model, path, quantization=quantization, calibration_data=data, timing_seconds=0)
+    assert report.ops.count("FULLY_CONNECTED") == 1
+    assert "CONV_2D" not in report.ops
+    assert report.delegated == report.total
+    assert coverage(interpreter(path.read_bytes())).partitions == 1
+
+
 def test_dynamic_length_is_verified_at_several(tmp_path):
     report = to_tflite(vocoder(), tmp_path / "dynamic.tflite", length="dynamic", timing_seconds=0)
     assert report.outputs[0].lengths == tuple(sorted(OPEN_LENGTHS))

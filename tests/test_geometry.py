@@ -76,12 +76,16 @@ def test_the_plan_multiplies_no_zeros_beyond_whole_blocks(case):
 @pytest.mark.parametrize(
     ("parameters", "shift", "crop"),
     [
-        (dict(kernel_size=25, stride=4, padding=11, output_padding=1), 1, (0, 0)),  # WaveGAN's: within its blocks
-        (dict(kernel_size=25, stride=4, padding=11), 0, (3, 2)),  # a crop would remain
-        (dict(kernel_size=16, stride=8, padding=4), 0, (4, 4)),  # a third tap for each phase
-        (dict(kernel_size=12, stride=2, padding=5, groups=4), 1, (0, 0)),  # depthwise: the copy costs more
-        (dict(kernel_size=12, stride=2, padding=5, groups=2), 0, (1, 1)),
-        (dict(kernel_size=5, stride=2, padding=2, output_padding=1, dilation=3), 0, (0, 0)),
+        (
+            {"kernel_size": 25, "stride": 4, "padding": 11, "output_padding": 1},
+            1,
+            (0, 0),
+        ),  # WaveGAN's: free
+        ({"kernel_size": 25, "stride": 4, "padding": 11}, 0, (3, 2)),  # a crop would remain
+        ({"kernel_size": 16, "stride": 8, "padding": 4}, 0, (4, 4)),  # a third tap for each phase
+        ({"kernel_size": 12, "stride": 2, "padding": 5, "groups": 4}, 1, (0, 0)),  # depthwise: the copy costs more
+        ({"kernel_size": 12, "stride": 2, "padding": 5, "groups": 2}, 0, (1, 1)),
+        ({"kernel_size": 5, "stride": 2, "padding": 2, "output_padding": 1, "dilation": 3}, 0, (0, 0)),
     ],
 )
 def test_the_output_begins_with_a_block_where_that_is_free(parameters, shift, crop):

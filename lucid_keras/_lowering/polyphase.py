@@ -20,12 +20,14 @@ def polyphase(geometry, x, weight, bias):
     plan = geometry.phase_plan
     form = choose_form(geometry, current_target())
     x, folded = tf.expand_dims(x, 1), _fold(geometry, weight)
+    inner_bias = bias if plan.phase_count == geometry.stride else None  # phases that no tap hits have it too
     results = [
-        contract(form, pad_or_crop(x, *some.pad, axis=2), _chosen(folded, some), bias, plan.spacing)
+        contract(form, pad_or_crop(x, *some.pad, axis=2), _chosen(folded, some), inner_bias, plan.spacing)
         for some in plan.kernels
     ]
-    blocks = results[0] if plan.contiguous else _interleave(geometry, results, bias)
-    return crop(blocks_to_positions(blocks, geometry.stride), *plan.crop, axis=1)
+    blocks = results[0] if plan.contiguous else _interleave(geometry, results)
+    y = crop(blocks_to_positions(blocks, geometry.stride), *plan.crop, axis=1)
+    return y if bias is inner_bias else tf.nn.bias_add(y, bias)
 
 
 def _fold(geometry, weight):
@@ -35,9 +37,7 @@ def _fold(geometry, weight):
     if plan.shift or missing:
         weight = tf.pad(weight, [[0, 0], [0, 0], [plan.shift, missing]])
     in_channels, group_out, _ = weight.shape
-    return tf.reshape(
-        weight, [geometry.groups, in_channels // geometry.groups, group_out, plan.taps, plan.phase_count]
-    )
+    return tf.reshape(weight, [geometry.groups, in_channels // geometry.groups, group_out, plan.taps, plan.phase_count])
 
 
 def _chosen(folded, kernels):
@@ -48,13 +48,11 @@ def _chosen(folded, kernels):
     return folded[..., : kernels.taps, kernels.first : last]
 
 
-def _interleave(geometry, results, bias):
-    """Each phase kernel's result at its place in the block; the bias alone at the phases that no tap hits."""
+def _interleave(geometry, results):
+    """Each phase kernel's result at its place in the block; zeros at the phases that no tap hits."""
     pieces = {}
     for some, z in zip(geometry.phase_plan.kernels, results, strict=True):
         count = len(some.phases)
         pieces |= zip(some.phases, tf.split(z, count, axis=3) if count > 1 else [z], strict=True)
-    if len(pieces) < geometry.stride:
-        silence = tf.zeros_like(pieces[0])  # tap 0 lands at phase 0
-        silence = silence if bias is None else tf.nn.bias_add(silence, bias)
-    return tf.concat([pieces[phase] if phase in pieces else silence for phase in range(geometry.stride)], axis=3)
+    silence = tf.zeros_like(pieces[0])  # tap 0 lands at phase 0
+    return tf.concat([pieces.get(phase, silence) for phase in range(geometry.stride)], axis=3)
