@@ -1,5 +1,7 @@
 """Streaming layers and models under LiteRT and in a SavedModel: the whole signal's output, every operator delegated."""
 
+import pathlib
+
 import keras
 import numpy as np
 import pytest
@@ -173,6 +175,23 @@ def test_a_saved_model_streams_the_whole_output(rng, tmp_path):
     path = lk.export.streaming_to_saved_model(streaming, tmp_path / "saved", chunk=(1, 2), batch=2)
     y = streamed(saved_signatures(path), np.split(x, [1, 3], axis=1), streaming.latency, 1)
     np.testing.assert_allclose(y, decoder(x), atol=1e-5)
+
+
+def test_a_saved_model_is_whole_or_not_there(tmp_path, monkeypatch):
+    streaming = lk.StreamingConvTranspose1d(integer_layer(ENCODEC)[0])
+    there = tmp_path / "there"
+    there.mkdir()
+    with pytest.raises(ValueError, match="path must not be an existing path"):
+        lk.export.streaming_to_saved_model(streaming, there)
+
+    def fail(module, folder, signatures):
+        (pathlib.Path(folder) / "half").write_text("")
+        raise RuntimeError("disk full")
+
+    monkeypatch.setattr(tf.saved_model, "save", fail)
+    with pytest.raises(RuntimeError, match="disk full"):
+        lk.export.streaming_to_saved_model(streaming, tmp_path / "saved")
+    assert list(tmp_path.iterdir()) == [there]
 
 
 def test_signatures_that_would_give_nothing_are_left_out():

@@ -28,11 +28,8 @@ def choose_form(geometry, target):
         return "elementwise" if target == "xla" else "depthwise_convolution"
     if target == "xla" and geometry.groups > 1:
         return "matrix_product"
-    if (
-        target == "litert"
-        and geometry.groups == 1
-        and WIDE <= geometry.in_channels <= geometry.stride * geometry.out_channels
-    ):
+    wide = geometry.groups == 1 and WIDE <= geometry.in_channels <= geometry.stride * geometry.out_channels
+    if target == "litert" and wide:
         return "matrix_product"
     if target == "saved_model" and (geometry.groups > 1 or geometry.phase_plan.spacing > 1):
         return "matrix_product"

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from lucid_keras._lowering.target import lowering_for
 from lucid_keras.export.convert import convert_traced
-from lucid_keras.export.files import checked_destination, write_atomically
+from lucid_keras.export.files import checked_destination, folder_atomically, write_atomically
 from lucid_keras.export.recipes import RECIPES
 from lucid_keras.export.signature_graphs import with_constants
 from lucid_keras.export.signatures import without_variables
@@ -31,7 +31,7 @@ def streaming_to_saved_model(
 
     Args:
         model: a `StreamingConvTranspose1d` or a `StreamingModel`.
-        path: the directory.
+        path: the directory, which must not exist yet; it appears whole or not at all.
         chunk: int, positions of a chunk, or several ints: the signature `step` takes the first, and each further
             one of `n` positions has a signature `step_n`.
         batch: int, the streams that advance together. Default 1.
@@ -43,7 +43,7 @@ def streaming_to_saved_model(
         first `model.latency` samples of a stream are to be left out.
 
     Raises:
-        ValueError: `chunk` has an int below 1.
+        ValueError: `chunk` has an int below 1, or `path` exists.
 
     Example:
 
@@ -54,10 +54,12 @@ def streaming_to_saved_model(
     ...     sorted(tf.saved_model.load(str(path)).signatures)
     ['flush', 'initial_state', 'step']
     """
+    chunks, path = checked_chunks(chunk), checked_destination(path, folder=True)
     module = tf.Module()
     module.model = model  # tracks the variables
-    tf.saved_model.save(module, str(path), signatures=stream_signatures(model, checked_chunks(chunk), batch))
-    return pathlib.Path(path)
+    with folder_atomically(path) as folder:
+        tf.saved_model.save(module, str(folder), signatures=stream_signatures(model, chunks, batch))
+    return path
 
 
 def streaming_to_tflite(
