@@ -20,7 +20,8 @@ def polyphase(geometry, x, weight, bias):
     plan = geometry.phase_plan
     form = choose_form(geometry, current_target())
     x, folded = tf.expand_dims(x, 1), _fold(geometry, weight)
-    inner_bias = bias if plan.phase_count == geometry.stride else None  # phases that no tap hits have it too
+    # Phases that no tap hits have a bias too, and LiteRT's int16x8 quantizer ruins one that two convolutions share.
+    inner_bias = bias if plan.contiguous else None
     results = [
         contract(form, pad_or_crop(x, *some.pad, axis=2), _chosen(folded, some), inner_bias, plan.spacing)
         for some in plan.kernels
