@@ -14,6 +14,8 @@ from lucid_keras.export.recipes import RECIPES
 CALIBRATED = ("int8", "int16x8")
 # What other converters compute wrongly without a word, and each form of the contraction.
 SUBSET = (
+    "grouped_dilated",
+    "dilated_strided",
     "k3s2p1",
     "kokoro_pool",
     "k4s2p1op1",
