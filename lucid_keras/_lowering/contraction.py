@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from lucid_keras._lowering.convolution import convolve, differentiable
 from lucid_keras._lowering.depthwise import depthwise, multiply_add
-from lucid_keras._lowering.edges import crop, extents, shortfall
+from lucid_keras._lowering.edges import extents, met_by_taps, shortfall
 from lucid_keras._lowering.target import current_target
 
 
@@ -37,7 +37,7 @@ def convolution(x, folded, bias, spacing):
     kernel = tf.reshape(kernel, [1, taps, group_in, groups * phases * group_out])
     z = differentiable(x, kernel, spacing) if current_target() == "tensorflow" else convolve(x, kernel, spacing)
     if bias is not None:
-        over_phases = tf.concat([tf.reshape(bias, [groups, 1, group_out])] * phases, axis=1)
+        over_phases = _repeated(tf.reshape(bias, [groups, 1, group_out]), phases, axis=1)
         over_phases = tf.reshape(over_phases, [groups * phases * group_out])
         # TensorFlow fuses a bias_add into the convolution, and without oneDNN refuses the fused one with groups (2.21).
         z = tf.nn.bias_add(z, over_phases) if groups == 1 else z + over_phases
@@ -52,15 +52,15 @@ def depthwise_convolution(x, folded, bias, spacing):
     """One `tf.nn.depthwise_conv2d` over the input repeated once per phase; for one input channel a group."""
     groups, _, multiplier, taps, phases = folded.shape
     kernel = tf.reshape(tf.transpose(folded, [3, 4, 0, 1, 2]), [1, taps, phases * groups, multiplier])
-    z = depthwise(tf.concat([x] * phases, axis=3), kernel, spacing)
-    return z if bias is None else tf.nn.bias_add(z, tf.concat([bias] * phases, axis=0))
+    z = depthwise(_repeated(x, phases, axis=3), kernel, spacing)
+    return z if bias is None else tf.nn.bias_add(z, _repeated(bias, phases, axis=0))
 
 
 def matrix_product(x, folded, bias, spacing):
     """The shifted inputs side by side, times the kernel: one matrix product, batched over the groups."""
     groups, group_in, group_out, taps, phases = folded.shape
     kernel = tf.reshape(tf.transpose(folded, [0, 3, 1, 4, 2]), [groups, taps * group_in, phases * group_out])
-    shifted = [crop(x, (taps - 1 - tap) * spacing, tap * spacing, axis=2) for tap in range(taps)]
+    shifted = met_by_taps(x, taps, spacing)
     batch, _, length, _ = extents(shifted[0])
     if groups == 1:  # rank 2, because oneDNN's broadcast batched product overwrites foreign memory (TensorFlow 2.21)
         columns = tf.reshape(tf.concat(shifted, axis=3), [batch * length, taps * group_in])
@@ -70,7 +70,7 @@ def matrix_product(x, folded, bias, spacing):
         columns = tf.reshape(tf.transpose(columns, [2, 0, 1, 3]), [groups, batch * length, taps * group_in])
         z = tf.reshape(tf.matmul(columns, kernel), [groups, batch * length, phases, group_out])
         z = tf.reshape(tf.transpose(z, [1, 2, 0, 3]), [batch, 1, length, phases * groups * group_out])
-    return z if bias is None else tf.nn.bias_add(z, tf.concat([bias] * phases, axis=0))
+    return z if bias is None else tf.nn.bias_add(z, _repeated(bias, phases, axis=0))
 
 
 def elementwise(x, folded, bias, spacing):
@@ -81,6 +81,11 @@ def elementwise(x, folded, bias, spacing):
     batch, count, *_ = extents(z)
     z = z if bias is None else z + tf.reshape(bias, [groups, multiplier])
     return tf.reshape(z, [batch, 1, count, phases * groups * multiplier])
+
+
+def _repeated(x, times, axis):
+    """`x` once a phase; no TILE, which LiteRT's converter does not fold where it makes a constant much larger."""
+    return tf.concat([x] * times, axis)
 
 
 FORMS = {

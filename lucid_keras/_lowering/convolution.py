@@ -9,7 +9,8 @@ in, so exported graphs, which are read back elsewhere, do without.
 
 import tensorflow as tf
 
-from lucid_keras._lowering.edges import crop, extents
+from lucid_keras._lowering.edges import extents, met_by_taps
+from lucid_keras._lowering.target import trained_on_cpu
 
 MANY_TAPS = 4
 
@@ -22,8 +23,10 @@ def convolve(x, kernel, spacing):
 
 
 def differentiable(x, kernel, spacing):
-    """`convolve` with gradients of its own."""
+    """`convolve` with gradients of its own; where an accelerator may have better ones, those that it has."""
     groups = x.shape[3] // kernel.shape[2]
+    if groups == spacing == 1 and not trained_on_cpu():
+        return convolve(x, kernel, spacing)
 
     @tf.custom_gradient
     def forward(x, kernel):
@@ -50,7 +53,7 @@ def _by_kernel(x, dz, shape, groups, spacing):
     if taps > MANY_TAPS and groups == 1 and spacing == 1:
         return tf.compat.v1.nn.conv2d_backprop_filter(x, shape, dz, strides=[1, 1, 1, 1], padding="VALID")
     dz = _by_group(dz, groups)
-    met = [crop(x, tap * spacing, (taps - 1 - tap) * spacing, axis=2) for tap in range(taps)]
+    met = reversed(met_by_taps(x, taps, spacing))  # of a convolution in TensorFlow the first tap meets the oldest
     by_tap = tf.stack([tf.matmul(_by_group(part, groups), dz, transpose_a=True) for part in met])
     by_tap = by_tap[:, tf.newaxis] if groups == 1 else by_tap  # [taps, groups, group_in, group_out]
     return tf.reshape(tf.transpose(by_tap, [0, 2, 1, 3]), [1, taps, group_in, out_channels])

@@ -10,8 +10,8 @@ Throughout `x` is `[N, 1, L, C]`, the last tap of a kernel meets the oldest inpu
 import tensorflow as tf
 
 from lucid_keras._lowering.convolution import MANY_TAPS
-from lucid_keras._lowering.edges import crop, extents
-from lucid_keras._lowering.target import current_target, trained_on_cpu
+from lucid_keras._lowering.edges import extents, met_by_taps
+from lucid_keras._lowering.target import trained_on_cpu
 
 ROWS = 128  # positions, of all signals of the batch together, that a step of XLA's loop takes
 
@@ -19,7 +19,7 @@ ROWS = 128  # positions, of all signals of the batch together, that a step of XL
 def depthwise(x, kernel, spacing):
     """`tf.nn.depthwise_conv2d` with a kernel `[1, taps, C, multiplier]`: `[N, 1, M, C*multiplier]`."""
     kernel = tf.reverse(kernel, [1])
-    if kernel.shape[1] <= MANY_TAPS or spacing > 1 or current_target() != "tensorflow" or not trained_on_cpu():
+    if kernel.shape[1] <= MANY_TAPS or spacing > 1 or not trained_on_cpu():
         return _correlate(x, kernel, spacing)
 
     @tf.custom_gradient
@@ -64,7 +64,7 @@ def multiply_add(x, kernel, spacing):
 
 def _multiply_add(x, kernel, spacing):
     taps = kernel.shape[0]
-    met = [crop(x, (taps - 1 - tap) * spacing, tap * spacing, axis=2) for tap in range(taps)]
+    met = met_by_taps(x, taps, spacing)
     batch, _, count, channels = extents(met[0])
     return sum(tf.reshape(part, [batch, count, 1, channels, 1]) * kernel[tap] for tap, part in enumerate(met))
 
@@ -104,8 +104,7 @@ def _summed(x, dz, taps, spacing):
     def step(number, sums):
         met = tf.slice(x, [0, number * rows, 0], [batch, rows + reach, channels])
         came = tf.slice(dz, [0, number * rows, 0, 0, 0], [batch, rows, phases, channels, multiplier])
-        parts = [crop(met, reach - tap * spacing, tap * spacing, axis=1) for tap in range(taps)]
-        parts = [tf.reshape(part, [batch, rows, 1, channels, 1]) for part in parts]
+        parts = [tf.reshape(part, [batch, rows, 1, channels, 1]) for part in met_by_taps(met, taps, spacing, axis=1)]
         return number + 1, [total + part * came for total, part in zip(sums, parts, strict=True)]
 
     nothing = [tf.zeros([batch, rows, phases, channels, multiplier], x.dtype)] * taps

@@ -40,6 +40,11 @@ def crop(x, left, right, axis):
     return tf.slice(x, begin, size)
 
 
+def met_by_taps(x, taps, spacing, axis=2):
+    """For each tap the part of `x` that it meets, as long as the result; the last tap meets the oldest positions."""
+    return [crop(x, (taps - 1 - tap) * spacing, tap * spacing, axis) for tap in range(taps)]
+
+
 def pad_or_crop(x, left, right, axis):
     """`left` and `right` zeros before and after; negative counts leave positions out.
 
