@@ -88,7 +88,7 @@ def test_inspect_lists_a_checkpoint(tmp_path, capsys):
 
 
 def test_inspect_times_a_file_with_litert_benchmark(capsys):
-    golden = pathlib.Path(__file__).parent.parent / "saved_models" / "golden" / "float32.tflite"
+    golden = pathlib.Path(__file__).parent.parent / "saved_models" / "golden" / "whole" / "float32.tflite"
     assert cli.main(["inspect", str(golden), "--benchmark", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)["benchmark"]
     assert result["fully_accelerated"]

@@ -8,6 +8,7 @@ import pathlib
 import keras
 import numpy as np
 import pytest
+from live import litert_signatures, streamed
 from tolerances import SNR_FLOOR, relative_tolerance
 
 import lucid_keras as lk
@@ -19,7 +20,8 @@ from lucid_keras.export.stablehlo import StableHloRunner
 from lucid_keras.export.verify import compare
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-GOLDEN = ROOT / "saved_models" / "golden"
+GOLDEN = ROOT / "saved_models" / "golden" / "whole"
+LIVE = ROOT / "saved_models" / "golden" / "live"
 TERMS = 256  # multiply-adds behind one output sample, rounded up
 
 
@@ -32,11 +34,11 @@ def same(given, expected):
     np.testing.assert_allclose(given, expected, rtol=0, atol=relative_tolerance("float32", TERMS) * abs(expected).max())
 
 
-def test_every_file_is_the_one_of_the_manifest():
-    manifest = json.loads((GOLDEN / "manifest.json").read_text())
-    files = {path for path in GOLDEN.rglob("*") if path.is_file() and path.name != "manifest.json"}
-    files |= {GOLDEN / "decoder.stablehlo" / "manifest.json"}
-    found = {str(path.relative_to(GOLDEN)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+@pytest.mark.parametrize("folder", [GOLDEN, LIVE])
+def test_every_file_is_the_one_of_the_manifest(folder):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    files = {path for path in folder.rglob("*") if path.is_file() and path != folder / "manifest.json"}
+    found = {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
     assert found == manifest["sha256"]
     assert sum(path.stat().st_size for path in files) < 3_000_000
 
@@ -72,8 +74,46 @@ def test_todays_layers_agree_with_yesterdays_file():
     assert min(one.snr_db for one in outputs) >= SNR_FLOOR["float32"]
 
 
-def test_the_builder_plans_what_is_there():
+@pytest.fixture(scope="module")
+def live():
+    return dict(np.load(LIVE / "outputs.npz"))
+
+
+def test_the_streaming_layers_file_loads(live):
+    model = keras.models.load_model(LIVE / "layer.keras")
+    assert any(isinstance(layer, lk.StreamingConvTranspose1d) for layer in model.layers)
+    samples, following = model([live["layer_chunk"], live["layer_overlap"]])
+    same(samples.numpy(), live["layer_samples"])
+    same(following.numpy(), live["layer_following"])
+
+
+def test_todays_streaming_model_is_yesterdays_whole_decode(live):
+    streaming = lk.StreamingModel(keras.models.load_model(LIVE / "decoder.keras"))
+    states, pieces = streaming.initial_state(), []
+    for chunk in chunks_of(live["codes"]):
+        y, states = streaming.step(chunk, states)
+        pieces.append(y)
+    y = np.concatenate([*pieces, streaming.flush(states)], axis=1)[:, streaming.latency :]
+    same(y, live["keras"])
+
+
+@pytest.mark.parametrize("name", ["explicit", "variables", "dynamic_int8"])
+def test_the_live_file_runs(name, live):
+    latency = lk.StreamingModel(keras.models.load_model(LIVE / "decoder.keras")).latency
+    given = streamed(litert_signatures((LIVE / f"{name}.tflite").read_bytes()), chunks_of(live["codes"]), latency, 1)
+    same(given, live[name])
+    recipe = "dynamic_int8" if name == "dynamic_int8" else "float32"
+    assert compare([live["keras"]], [given])[0] >= SNR_FLOOR[recipe]
+
+
+def chunks_of(codes):
+    """A signal in chunks of 1 and 3 in turn."""
+    return np.split(codes, sorted([*range(1, codes.shape[1], 4), *range(4, codes.shape[1], 4)]), axis=1)
+
+
+def test_the_builder_leaves_what_is_there():
     spec = importlib.util.spec_from_file_location("build_saved_models", ROOT / "export" / "build_saved_models.py")
     builder = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(builder)
-    assert sorted([*builder.planned(), "manifest.json"]) == sorted(path.name for path in GOLDEN.iterdir())
+    assert set(builder.FOLDERS) == {path.name for path in GOLDEN.parent.iterdir()}
+    assert builder.planned() == []

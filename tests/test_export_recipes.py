@@ -13,7 +13,7 @@ import pytest
 from lucid_keras.export.saved_model import SavedModelRunner
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-GOLDEN = ROOT / "saved_models" / "golden"
+GOLDEN = ROOT / "saved_models" / "golden" / "whole"
 
 
 @pytest.fixture
