@@ -13,7 +13,7 @@ from lucid_keras.bench import litert_torch_conversion
 from lucid_keras.bench.prepared import Prepared, channels_last
 from lucid_keras.bench.subjects import LITERT_TORCH
 from lucid_keras.export.convert import convert
-from lucid_keras.export.litert import Runner
+from lucid_keras.runtimes import LiteRT
 from lucid_keras.export.recipes import recipe_named
 from lucid_keras.export.signatures import signatures
 
@@ -73,7 +73,7 @@ def _prepared(content, x, threads, judged):
     `judged` makes results of the output; None for nothing to judge. The file is held; what the interpreter takes
     besides, its input among it, is seen when the file is loaded and run afresh.
     """
-    runner = Runner(content, threads)
+    runner = LiteRT(content, threads)
     _run(runner, x)
     coverage = runner.coverage()
     delegation = {"operators": len(coverage.ops), "delegated": coverage.delegated, "partitions": coverage.partitions}
@@ -88,7 +88,7 @@ def _prepared(content, x, threads, judged):
 
 def _load_and_invoke(content, threads):
     """A new interpreter's run of a file on zeros, its output left where it is."""
-    fresh = Runner(content, threads).interpreter
+    fresh = LiteRT(content, threads).interpreter
     (source,) = fresh.get_input_details()
     fresh.set_tensor(source["index"], np.zeros(source["shape"], source["dtype"]))
     fresh.invoke()
@@ -96,7 +96,7 @@ def _load_and_invoke(content, threads):
 
 def _run(runner, x):
     """The one output of the one signature."""
-    (name,) = runner.names
-    (key,) = runner.input_shapes()[name]
-    (y,) = runner(name, {key: x}).values()
+    ((name, signature),) = runner.signatures.items()
+    (key,) = signature.inputs
+    (y,) = runner.run(name, {key: x}).values()
     return y

@@ -1,16 +1,15 @@
-"""Whether an int32 accumulator holds the sums of an int16x8 file, and the biases of its depthwise convolutions.
+"""Whether an int32 accumulator holds the sums of an int16x8 file.
 
 An accumulator counts in units of (input scale * weight scale). Its value for an output `y` is `y` over that unit, so
 the range that calibration found for `y` bounds what occurs, and 32767 times the sum of the weights' magnitudes bounds
 what can occur at all. (Intermediate sums may wrap around; two's complement brings them back.)
 """
 
-import copy
 import dataclasses
 
 import numpy as np
 
-from lucid_keras.export.flatbuffer import builtin_name, packed, schema
+from lucid_keras.export.flatbuffer import builtin_name, schema
 
 LIMIT = 2**31 - 1
 LARGEST_INPUT = 32767
@@ -71,25 +70,3 @@ def check_accumulators(content):
                 + ("an unknown part of it" if one.calibrated is None else f"{one.calibrated:.3g}")
             )
     return warnings
-
-
-def with_64_bit_depthwise_biases(content):
-    """The file with int64 biases in its depthwise convolutions, whose int16x8 kernel takes no other."""
-    model = schema().ModelT.InitFromPackedBuf(content)
-    changed = False
-    for graph in model.subgraphs:
-        for operator in graph.operators:
-            if builtin_name(model, operator) != "DEPTHWISE_CONV_2D" or len(operator.inputs) < 3:
-                continue
-            bias = graph.tensors[operator.inputs[2]]
-            if bias.type != schema().TensorType.INT32:
-                continue
-            values = np.frombuffer(bytes(model.buffers[bias.buffer].data), np.int32).astype(np.int64)
-            model.buffers.append(schema().BufferT())
-            model.buffers[-1].data = np.frombuffer(values.tobytes(), np.uint8)
-            wide = copy.copy(bias)  # a tensor of its own: a dense convolution may share the narrow one
-            wide.buffer, wide.type = len(model.buffers) - 1, schema().TensorType.INT64
-            graph.tensors.append(wide)
-            operator.inputs = [*operator.inputs[:2], len(graph.tensors) - 1]
-            changed = True
-    return packed(model) if changed else content

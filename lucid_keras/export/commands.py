@@ -29,12 +29,16 @@ def _add_export(subparsers):
     parser.add_argument("--verification", type=pathlib.Path, help="what to compare on; as --calibration")
     parser.add_argument("--integer-io", action="store_true", help="integer inputs and outputs (int8, int16x8)")
     parser.add_argument("--floor", type=float, help="least signal-to-noise ratio in dB; default: the recipe's")
+    parser.add_argument("--stream", action="store_true", help="a live artefact, which decodes chunk by chunk")
+    parser.add_argument("--chunk", type=_chunks, help="positions of a chunk, or several: 1 (default) or 1,8; --stream")
+    parser.add_argument("--batch", type=int, help="streams that advance together; --stream. Default: 1")
+    parser.add_argument("--states", choices=("explicit", "variables"), help="in and out, or kept inside; --stream")
     parser.add_argument("--report", type=pathlib.Path, help="also save the report: NAME.html or NAME.json")
     parser.set_defaults(handler=_in_one_line(run_export))
 
 
 def _add_inspect(subparsers):
-    parser = subparsers.add_parser("inspect", help="what is in a .tflite file, and which targets would refuse it")
+    parser = subparsers.add_parser("inspect", help="what is in a .tflite file, and which devices would refuse it")
     parser.add_argument("file", type=pathlib.Path)
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.add_argument("--benchmark", action="store_true", help="also time a .tflite file with litert-benchmark")
@@ -42,8 +46,8 @@ def _add_inspect(subparsers):
 
 
 def _add_verify(subparsers):
-    parser = subparsers.add_parser("verify", help="compare an exported file or SavedModel with its .keras file")
-    parser.add_argument("artefact", type=pathlib.Path, help="the .tflite file or the SavedModel's folder")
+    parser = subparsers.add_parser("verify", help="compare an exported artefact with its .keras file")
+    parser.add_argument("artefact", type=pathlib.Path, help="the .tflite file, or the folder of a SavedModel or StableHLO")
     parser.add_argument("model", type=pathlib.Path, help="the .keras file")
     parser.add_argument("--data", type=pathlib.Path, help=".npz, .npy, or a folder; default: standard normal samples")
     parser.add_argument("--floor", type=float, default=RECIPES["int8"].floor_db, help="in dB; default: %(default)s")
@@ -73,12 +77,20 @@ def _lengths(text):
     return lengths[0] if len(lengths) == 1 else lengths
 
 
+def _chunks(text):
+    """`--chunk` as the streaming exporters take it."""
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be numbers like 1 or 1,8, not {text!r}") from None
+
+
 def run_export(arguments):
     """Export, print the report, save it where asked."""
-    if arguments.report is not None and arguments.report.suffix not in (".html", ".json"):
-        raise ValueError(f"--report must end in .html or .json. Received: {arguments.report}")
-    model = load_model(arguments.model)
-    report = _exporter(arguments)(model)
+    if arguments.report is not None:
+        _check_report(arguments.report)
+    export = _exporter(arguments)
+    report = export(load_model(arguments.model))
     print(report)
     if arguments.report is not None:
         save = report.save_html if arguments.report.suffix == ".html" else report.save_json
@@ -86,28 +98,61 @@ def run_export(arguments):
         print(f"report: {arguments.report}")
 
 
-def _exporter(arguments):
-    """The export of a model that the path's ending asks for."""
-    from lucid_keras.export import to_saved_model, to_stablehlo, to_tflite
+def _check_report(path):
+    """Raise before the export where its report could not be written afterwards."""
+    from lucid_keras.export.extras import check_pictures
+    from lucid_keras.export.files import checked_destination
 
-    given = {
-        "verification_data": _text(arguments.verification),
-        "floor_db": arguments.floor,
-        "length": arguments.length,
-    }
-    common = {name: value for name, value in given.items() if value is not None}  # the rest has defaults
-    if arguments.path.suffix == ".tflite":
-        options = {
-            "quantization": arguments.quantization,
-            "calibration_data": _text(arguments.calibration),
-            "integer_io": arguments.integer_io,
-            "compare_layers": arguments.report is not None,
-        }
-        return lambda model: to_tflite(model, arguments.path, **common, **options)
-    if arguments.quantization != "float32" or arguments.calibration is not None or arguments.integer_io:
-        raise ValueError(f"quantization is for .tflite files only. Received: path={arguments.path}")
-    to = to_stablehlo if arguments.path.suffix == ".stablehlo" else to_saved_model
-    return lambda model: to(model, arguments.path, **common)
+    if path.suffix not in (".html", ".json"):
+        raise ValueError(f"--report must end in .html or .json. Received: {path}")
+    checked_destination(path)
+    if path.suffix == ".html":
+        check_pictures()
+
+
+def _exporter(arguments):
+    """The export of a model that the path's ending, or `--stream`, asks for; what does not go with it is refused."""
+    from lucid_keras import export
+
+    given = {name: value for name, value in vars(arguments).items() if value not in (None, False)}
+    common = {"verification_data": _text(arguments.verification), "floor_db": arguments.floor}
+    quantized = {"quantization": arguments.quantization, "calibration_data": _text(arguments.calibration)}
+    layers = {"compare_layers": arguments.report is not None}
+    tflite = arguments.path.suffix == ".tflite"
+    if arguments.stream:
+        to, own = (export.streaming_to_tflite, quantized | layers) if tflite else (export.streaming_to_saved_model, {})
+        own |= {name: given[name] for name in ("chunk", "batch", "states") if name in given}
+    elif tflite:
+        to, own = export.to_tflite, quantized | layers | {"length": arguments.length, "integer_io": arguments.integer_io}
+    else:
+        to = export.to_stablehlo if arguments.path.suffix == ".stablehlo" else export.to_saved_model
+        own = {"length": arguments.length} if arguments.length is not None else {}
+    _check_options(given, own, tflite)
+    chosen = {name: value for name, value in (common | own).items() if value is not None}  # the rest has defaults
+
+    def run(model):
+        return to(_streaming(model) if arguments.stream else model, arguments.path, **chosen)
+
+    return run
+
+
+def _check_options(given, own, tflite):
+    """Raise for an option that the kind of artefact does not have."""
+    keywords = {"calibration": "calibration_data"}
+    for option in ("calibration", "length", "integer_io", "chunk", "batch", "states"):
+        if option in given and keywords.get(option, option) not in own:
+            kind = "--stream" if option in ("chunk", "batch", "states") else "whole models" if tflite else ".tflite files"
+            raise ValueError(f"--{option.replace('_', '-')} is for {kind} only. Received: {given[option]}")
+    if not tflite and given.get("quantization", "float32") != "float32":
+        raise ValueError(f"--quantization is for .tflite files only. Received: path={given['path']}")
+
+
+def _streaming(model):
+    """What streams a model of a `.keras` file: itself, or its decoder chunk by chunk."""
+    from lucid_keras.streaming.contract import Streaming
+    from lucid_keras.streaming.model import StreamingModel
+
+    return model if isinstance(model, Streaming) else StreamingModel(model)
 
 
 def _text(path):
@@ -135,19 +180,23 @@ def _first_line(error):
 
 
 def run_inspect(arguments):
-    """Print signatures, operators, tensors, quantization, what targets refuse, and where asked how fast it is."""
+    """Print signatures, operators, tensors, quantization, what devices refuse, and where asked how fast it is."""
     from lucid_keras.export import flatbuffer
     from lucid_keras.export.benchmark import benchmark
-    from lucid_keras.export.targets import refusals
+    from lucid_keras.export.devices import refusals
+    from lucid_keras.export.live import described
 
     contents = flatbuffer.read(arguments.file)
-    found = {"refusals": refusals(contents, flatbuffer.read_content(arguments.file))}
+    refused = refusals(contents, flatbuffer.read_content(arguments.file))
+    found = {"stream": described(contents.signatures), "refusals": refused}
     if arguments.benchmark:
         found["benchmark"] = benchmark(arguments.file)
     if arguments.json:
         print(json.dumps(contents.as_dict() | found, indent=2))
         return
-    for table in _inspection(contents, found["refusals"]):
+    if found["stream"]:
+        print(f"live: {found['stream']}")
+    for table in _inspection(contents, refused):
         _print(table)
     if arguments.benchmark:
         _print(_benchmark_table(found["benchmark"]))
@@ -167,9 +216,9 @@ def _inspection(contents, refused):
     from rich.table import Column, Table
 
     signatures = Table("signature", "", "tensor", title=f"{contents.bytes:,} bytes")
-    for name, both in contents.signatures.items():
-        for kind, described in both.items():
-            for text in described:
+    for name, signature in contents.signatures.items():
+        for kind, specs in signature.described().items():
+            for text in specs:
                 signatures.add_row(name, kind, text)
     operators = Table("operator", "count")
     for name, count in contents.counts().items():
@@ -177,10 +226,10 @@ def _inspection(contents, refused):
     tensors = Table(Column("tensor", overflow="fold"), "dtype", "shape", "quantization")
     for one in contents.tensors:
         tensors.add_row(one.name, one.dtype, str(list(one.shape)), _quantization(one))
-    targets = Table("target", "would refuse")
+    devices = Table("device", "would refuse")
     for name, sentences in refused.items():
-        targets.add_row(name, "; ".join(sentences) or "nothing")
-    return signatures, operators, tensors, targets
+        devices.add_row(name, "; ".join(sentences) or "nothing")
+    return signatures, operators, tensors, devices
 
 
 def _quantization(tensor):
@@ -201,18 +250,19 @@ def run_verify(arguments):
     """Compare an artefact with its model; raises below the floor."""
     from rich.table import Table
 
-    from lucid_keras.export.artefact import verified
-    from lucid_keras.export.report import decibels
+    from lucid_keras.export.proof import Floor
+    from lucid_keras.export.report import OUTPUT_HEADER, decibels, output_rows
+    from lucid_keras.export.verify import verified
 
-    outputs = verified(arguments.artefact, load_model(arguments.model), _text(arguments.data))
-    table = Table("signature", "output", "SNR", "max error", "peak", "samples")
-    for one in outputs:
-        row = (one.signature, one.name, decibels(one.snr_db), f"{one.max_error:.3g}", f"{one.peak:.3g}")
-        table.add_row(*row, str(one.samples))
+    floor = Floor.of(arguments.floor, 0.0).decibels
+    proof = verified(arguments.artefact, load_model(arguments.model), _text(arguments.data))
+    table = Table(*OUTPUT_HEADER)
+    for row in output_rows(proof.outputs):
+        table.add_row(*row)
     _print(table)
-    worst = min(outputs, key=lambda one: one.snr_db)
-    if worst.snr_db < arguments.floor:
+    worst = min(proof.outputs, key=lambda one: one.snr_db)
+    if worst.snr_db < floor:
         raise ValueError(
-            f"The artefact must reach {arguments.floor:g} dB against the model. Received: {decibels(worst.snr_db)} "
+            f"The artefact must reach {floor:g} dB against the model. Received: {decibels(worst.snr_db)} "
             f"at the output {worst.name!r} of {worst.signature!r}"
         )

@@ -17,18 +17,10 @@ import keras
 import tensorflow as tf
 from tensorflow.lite.python.convert import ConverterError
 
-from lucid_keras.export.accumulator import with_64_bit_depthwise_biases
-from lucid_keras.export.flatbuffer import without_unused_constants
-from lucid_keras.export.signature_graphs import with_first
+from lucid_keras.export.flatbuffer_edits import with_64_bit_depthwise_biases, with_first, without_unused_constants
 from lucid_keras.export.signatures import frozen
 
-BY_EDGE_QUANTIZER = {
-    "dynamic_int8": "dynamic_wi8_afp32",
-    "weight_only_int8": "weight_only_wi8_afp32",
-    "weight_only_int4": "weight_only_wi4_afp32",
-}
 LOOPS = ("While", "StatelessWhile")
-HEADROOM = {"int8": 1.0, "int16x8": 2.0}  # int16 has 6 dB to spare for inputs louder than the calibration data
 
 
 def convert(model, signatures, recipe, calibration=None, *, integer_io=False, progress=lambda samples, label: samples):
@@ -62,8 +54,7 @@ def convert_traced(
 ):
     """`convert` for concrete functions by name without variables, or with those of `states`, a `tf.Module`.
 
-    `first` names the signature for LiteRT's default delegate. The AI Edge Quantizer comes last: it puts the weights
-    of a large file behind the flatbuffer, where nothing may be moved any more.
+    `first` names the signature for LiteRT's default delegate.
     """
     if recipe.calibrated:
         _check_no_loop(model, recipe, traced)
@@ -79,9 +70,9 @@ def convert_traced(
             raise ValueError(_refusal(model, recipe, error)) from None
     if first is not None:
         content = with_first(content, first)
-    if recipe.name in BY_EDGE_QUANTIZER:
-        return _edge_quantized(content, BY_EDGE_QUANTIZER[recipe.name])
-    return with_64_bit_depthwise_biases(content) if recipe.name == "int16x8" else content
+    if recipe.edge_recipe is not None:
+        return _edge_quantized(content, recipe.edge_recipe)
+    return with_64_bit_depthwise_biases(content) if recipe.activations == "int16" else content
 
 
 def _check_no_loop(model, recipe, traced):
@@ -92,7 +83,7 @@ def _check_no_loop(model, recipe, traced):
                 if node.op in LOOPS:
                     raise ValueError(
                         f"{recipe.name!r} cannot calibrate a loop; unroll the layer (unroll=True) or take "
-                        f"'dynamic_int8'. Received: {node.op} in {_layer_at(model, node.name)}"
+                        f"'dynamic_int8'. Received: {node.op} in {layer_at(model, node.name)}"
                     )
 
 
@@ -100,14 +91,14 @@ def _configure(converter, recipe, calibration, integer_io, progress):
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     # What a loop writes of its results, as DYNAMIC_UPDATE_SLICE; else each step computes all of them anew.
     converter._experimental_enable_dynamic_update_slice = True
-    if recipe.name == "float16":
+    if recipe.weights is not None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.target_spec.supported_types = [tf.float16]
+        converter.target_spec.supported_types = [tf.as_dtype(recipe.weights)]
     if not recipe.calibrated:
         return
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: _representative(calibration, HEADROOM[recipe.name], progress)
-    if recipe.name == "int8":
+    converter.representative_dataset = lambda: _representative(calibration, recipe.headroom, progress)
+    if recipe.activations == "int8":
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     else:
         converter.target_spec.supported_ops = [
@@ -130,10 +121,8 @@ def _louder(array, headroom):
 
 
 def _edge_quantized(content, name):
-    try:
-        from ai_edge_quantizer import quantizer, recipe
-    except ImportError:
-        raise ImportError("this quantization needs the AI Edge Quantizer: pip install 'lucid_keras[export]'") from None
+    from ai_edge_quantizer import quantizer, recipe
+
     content = without_unused_constants(content)
     with _quiet():
         return bytes(quantizer.Quantizer(bytearray(content), getattr(recipe, name)()).quantize().quantized_model)
@@ -167,11 +156,11 @@ def _refusal(model, recipe, error):
 
 def _layer_of(model, entry):
     """The layer that a converter's error comes from."""
-    return _layer_at(model, next((call.name for call in entry.location.call), "").split("@")[0])
+    return layer_at(model, next((call.name for call in entry.location.call), "").split("@")[0])
 
 
-def _layer_at(model, path):
-    """The layer whose name is deepest in the path of an operator's name in the graph."""
+def layer_at(model, path):
+    """The layer whose name is deepest in the path of an operator's name in the graph, or that path, as a phrase."""
     names = {layer.name for layer in model._flatten_layers(include_self=False) if isinstance(layer, keras.Layer)}
     for part in reversed(path.split("/")):
         for candidate in (part, re.sub(r"_\d+$", "", part)):

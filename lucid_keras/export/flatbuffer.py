@@ -5,6 +5,9 @@ import dataclasses
 import functools
 import pathlib
 
+from lucid_keras.export.extras import needed
+from lucid_keras.runtimes.protocol import Signature, Spec
+
 IDENTIFIER = b"TFL3"
 
 
@@ -36,7 +39,7 @@ class FileContents:
     """The contents of a `.tflite` file."""
 
     bytes: int
-    signatures: dict[str, dict[str, tuple[str, ...]]]
+    signatures: dict[str, Signature]
     operators: tuple[Operator, ...]
     tensors: tuple[Tensor, ...]
 
@@ -45,17 +48,14 @@ class FileContents:
         return dict(collections.Counter(operator.name for operator in self.operators))
 
     def as_dict(self):
-        return dataclasses.asdict(self)
+        described = {name: signature.described() for name, signature in self.signatures.items()}
+        return {**dataclasses.asdict(self), "signatures": described}
 
 
 @functools.cache
 def schema():
     """LiteRT's flatbuffer schema module."""
-    try:
-        from ai_edge_litert import schema_py_generated
-    except ImportError:
-        raise ImportError("reading a .tflite file needs LiteRT: pip install 'lucid_keras[export]'") from None
-    return schema_py_generated
+    return needed("ai_edge_litert.schema_py_generated", "reading a .tflite file needs LiteRT")
 
 
 def read_content(path):
@@ -93,10 +93,8 @@ def contents(content):
     signatures = {}
     for one in model.signatureDefs or ():
         graph = model.subgraphs[one.subgraphIndex]
-        signatures[one.signatureKey.decode()] = {
-            "inputs": tuple(_described(graph, entry) for entry in one.inputs or ()),
-            "outputs": tuple(_described(graph, entry) for entry in one.outputs or ()),
-        }
+        specs = ({entry.name.decode(): _spec(graph, entry) for entry in ends or ()} for ends in (one.inputs, one.outputs))
+        signatures[one.signatureKey.decode()] = Signature(*specs)
     return FileContents(len(content), signatures, tuple(operators), tuple(tensors))
 
 
@@ -146,31 +144,7 @@ def _shape(tensor):
     return () if shape is None else tuple(int(extent) for extent in shape)
 
 
-def _described(graph, entry):
+def _spec(graph, entry):
     tensor = graph.tensors[entry.tensorIndex]
-    return f"{entry.name.decode()}: {_names('TensorType')[tensor.type].lower()}{list(_shape(tensor))}"
-
-
-def packed(model):
-    """The bytes of a flatbuffer object tree."""
-    import flatbuffers
-
-    builder = flatbuffers.Builder(1 << 16)
-    builder.Finish(model.Pack(builder), IDENTIFIER)
-    return bytes(builder.Output())
-
-
-def without_unused_constants(content):
-    """The bytes of a file whose graphs hold no numbers that no operator of theirs reads.
-
-    The converter leaves a loop's weights in the graph around it too, unused, where the AI Edge Quantizer (0.10) sees
-    the one of two tensors with the same numbers only, and writes a file that LiteRT refuses.
-    """
-    model = schema().ModelT.InitFromPackedBuf(content)
-    for graph in model.subgraphs:
-        used = {*graph.inputs, *graph.outputs}
-        used.update(index for operator in graph.operators for index in (*operator.inputs, *operator.outputs))
-        for index, tensor in enumerate(graph.tensors):
-            if index not in used:
-                tensor.buffer = 0  # the empty one
-    return packed(model)
+    shape = tuple(None if extent < 0 else extent for extent in _shape(tensor))
+    return Spec(_names("TensorType")[tensor.type].lower(), shape)

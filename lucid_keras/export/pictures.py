@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 
+from lucid_keras.export.extras import check_pictures
+
 BEFORE, AFTER, BETWEEN = "#57606a", "#0969da", "#cf222e"
 SHOWN = 512  # samples of a waveform that can still be told apart
 ABOVE = {"loc": "lower right", "bbox_to_anchor": (1, 1), "ncols": 2, "frameon": False}  # hides nothing of the axes
@@ -78,11 +80,7 @@ def _power(channel, window):
 
 
 def _figure(height):
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ImportError("the report's pictures need matplotlib: pip install 'lucid_keras[export]'") from None
-    return Figure(figsize=(9, height), layout="constrained")
+    return check_pictures().Figure(figsize=(9, height), layout="constrained")
 
 
 def _png(figure):

@@ -1,39 +1,83 @@
-"""What each quantization recipe means and how exact its files must be."""
+"""What each quantization recipe means, how exact its files must be, and what it asks of the converters."""
 
 import dataclasses
+from typing import Literal
+
+Quantization = Literal[
+    "float32", "float16", "dynamic_int8", "weight_only_int8", "weight_only_int4", "int8", "int16x8"
+]
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
     """A way of writing a model's numbers to a `.tflite` file.
 
-    `floor_db` is the least signal-to-noise ratio against the Keras model; `calibrated` says that the ranges of the
-    activations come from the user's data; `activations` is the integer type of inputs and outputs with `integer_io`.
+    Attributes:
+        floor_db: the least signal-to-noise ratio against the Keras model.
+        meaning: in one line.
+        weights: `"float16"` where the TFLite converter stores them so.
+        edge_recipe: the AI Edge Quantizer's recipe, where that tool quantizes; None: the TFLite converter does.
+        activations: `"int8"` or `"int16"` where the activations are integers too, whose ranges the user's data give.
+        headroom: by how much louder than the calibration data inputs may be.
+        streams: whether a streaming model may be written so.
+        several_lengths: whether signatures of several lengths may share one file.
     """
 
     name: str
     floor_db: float
     meaning: str
-    calibrated: bool = False
+    weights: str | None = None
+    edge_recipe: str | None = None
     activations: str | None = None
+    headroom: float = 1.0
+    streams: bool = True
+    several_lengths: bool = True
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the ranges of the activations come from the user's data."""
+        return self.activations is not None
 
 
 RECIPES = {
     recipe.name: recipe
     for recipe in (
         Recipe("float32", 110.0, "weights and arithmetic in float32"),
-        Recipe("float16", 60.0, "weights in float16, arithmetic in float32"),
-        Recipe("dynamic_int8", 30.0, "weights in int8; activations quantized on the fly, each call by its own range"),
-        Recipe("weight_only_int8", 40.0, "weights in int8, arithmetic in float32"),
-        Recipe("weight_only_int4", 15.0, "weights of dense convolutions in int4, arithmetic in float32"),
-        Recipe("int8", 20.0, "weights and activations in int8, ranges from calibration data", True, "int8"),
-        Recipe("int16x8", 35.0, "weights in int8, activations in int16, ranges from calibration data", True, "int16"),
+        Recipe("float16", 60.0, "weights in float16, arithmetic in float32", weights="float16"),
+        Recipe(
+            "dynamic_int8",
+            30.0,
+            "weights in int8; activations quantized on the fly, each call by its own range",
+            edge_recipe="dynamic_wi8_afp32",
+        ),
+        Recipe(
+            "weight_only_int8", 40.0, "weights in int8, arithmetic in float32", edge_recipe="weight_only_wi8_afp32"
+        ),
+        Recipe(
+            "weight_only_int4",
+            15.0,
+            "weights of dense convolutions in int4, arithmetic in float32",
+            edge_recipe="weight_only_wi4_afp32",
+            streams=False,
+        ),
+        Recipe("int8", 20.0, "weights and activations in int8, ranges from calibration data", activations="int8"),
+        # int16 has 6 dB to spare. Weights that signatures share the converter would quantize once for each of them.
+        Recipe(
+            "int16x8",
+            35.0,
+            "weights in int8, activations in int16, ranges from calibration data",
+            activations="int16",
+            headroom=2.0,
+            streams=False,
+            several_lengths=False,
+        ),
     )
 }
 
 
-def recipe_named(name):
-    """The recipe of a name; raises for an unknown one."""
-    if name not in RECIPES:
-        raise ValueError(f"quantization must be one of {', '.join(map(repr, RECIPES))}. Received: {name!r}")
+def recipe_named(name: str, *, streams: bool = False) -> Recipe:
+    """The recipe of a name, one that streams where asked; raises for an unknown one."""
+    known = [key for key, recipe in RECIPES.items() if recipe.streams or not streams]
+    if name not in known:
+        raise ValueError(f"quantization must be one of {', '.join(map(repr, known))}. Received: quantization={name!r}")
     return RECIPES[name]

@@ -8,6 +8,9 @@ import json
 import math
 import pathlib
 
+import numpy as np
+
+from lucid_keras.export.accuracy import LayerAccuracy, OutputAccuracy
 from lucid_keras.export.files import write_atomically
 
 
@@ -23,10 +26,13 @@ class ExportReport:
         signatures: the inputs and outputs of each signature, as text.
         ops: names of the operators of the first signature, in order.
         delegated: how many of them the XNNPACK delegate takes; None where there is no delegate.
+        partitions: in how many pieces.
         milliseconds: median time of one call of the first signature on this machine.
+        runtime: name and version of what ran the artefact.
         outputs: tuple of `OutputAccuracy`, against the Keras model.
         floor_db: the least signal-to-noise ratio that was asked for.
         verified_on: where the verified samples came from.
+        stream: of a live artefact, its chunks, latency and states, as text.
         layers: tuple of `LayerAccuracy`, empty unless they were compared.
         warnings: tuple of sentences.
         versions: versions of the packages that made the artefact.
@@ -38,18 +44,21 @@ class ExportReport:
     kind: str
     quantization: str
     bytes: int
-    signatures: dict
+    signatures: dict[str, dict[str, tuple[str, ...]]]
     ops: tuple[str, ...]
     delegated: int | None
+    partitions: int
     milliseconds: float
-    outputs: tuple
+    runtime: str
+    outputs: tuple[OutputAccuracy, ...]
     floor_db: float
     verified_on: str
-    layers: tuple = ()
+    stream: str = ""
+    layers: tuple[LayerAccuracy, ...] = ()
     warnings: tuple[str, ...] = ()
-    versions: dict = dataclasses.field(default_factory=dict)
+    versions: dict[str, str] = dataclasses.field(default_factory=dict)
     sha256: str = ""
-    example: tuple | None = dataclasses.field(default=None, repr=False, compare=False)
+    example: tuple[np.ndarray, np.ndarray] | None = dataclasses.field(default=None, repr=False, compare=False)
 
     @property
     def total(self):
@@ -75,13 +84,18 @@ class ExportReport:
 
     def facts(self):
         """The report's single values as pairs of a label and a text."""
-        delegated = "" if self.delegated is None else f", {self.delegated} delegated to XNNPACK"
+        delegated = ""
+        if self.delegated is not None:
+            pieces = f"{self.partitions} partition{'' if self.partitions == 1 else 's'}"
+            delegated = f", {self.delegated} delegated to XNNPACK in {pieces}"
+        stream = [("stream", self.stream)] if self.stream else []
         return [
             ("file", str(self.path)),
             ("kind", f"{self.kind}, {self.quantization}"),
+            *stream,
             ("size", f"{self.bytes:,} bytes"),
             ("operators", f"{self.total}{delegated}"),
-            ("latency", f"{self.milliseconds:.3g} ms"),
+            ("latency", f"{self.milliseconds:.3g} ms, {self.runtime}"),
             ("floor", f"{self.floor_db:g} dB"),
             ("verified on", self.verified_on),
         ]
@@ -141,13 +155,15 @@ def _finite(fields):
     return {name: _null_if_infinite(value) for name, value in fields.items()}
 
 
-def _output_rows(report):
-    for one in report.outputs:
+def output_rows(outputs):
+    """The rows under `OUTPUT_HEADER`."""
+    for one in outputs:
         lengths = ", ".join(map(str, one.lengths))
-        yield (one.signature, one.name, decibels(one.snr_db), f"{one.max_error:.3g}", f"{one.peak:.3g}", lengths)
+        worst = "" if one.channel is None else f"{decibels(one.channel_db)} (channel {one.channel})"
+        yield (one.signature, one.name, decibels(one.snr_db), worst, f"{one.max_error:.3g}", f"{one.peak:.3g}", lengths)
 
 
-OUTPUT_HEADER = ("signature", "output", "SNR", "max error", "peak", "lengths verified")
+OUTPUT_HEADER = ("signature", "output", "SNR", "worst channel", "max error", "peak", "lengths verified")
 
 
 def _rich_tables(report):
@@ -157,7 +173,7 @@ def _rich_tables(report):
     for label, text in report.facts():
         facts.add_row(label, text)
     outputs = Table(*OUTPUT_HEADER)
-    for row in _output_rows(report):
+    for row in output_rows(report.outputs):
         outputs.add_row(*row)
     yield facts
     yield outputs
@@ -184,7 +200,7 @@ def _page(report, pictures):
         f'<p class="verdict">{escape(verdict)}</p>',
         _html_table((), report.facts()),
         "<h2>Outputs</h2>",
-        _html_table(OUTPUT_HEADER, _output_rows(report)),
+        _html_table(OUTPUT_HEADER, output_rows(report.outputs)),
         *(f"<p>Warning: {escape(warning)}</p>" for warning in report.warnings),
     ]
     for title, data in pictures:

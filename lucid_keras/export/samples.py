@@ -4,16 +4,20 @@ A sample is a dict of one array per input, each with a batch axis of 1. What the
 out, and where the model leaves a length open a sample may be longer than the artefact's: it is cut into windows.
 """
 
-import collections.abc
 import itertools
+import os
 import pathlib
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from lucid_keras.export.drawn_samples import drawn_samples, vocabularies, what_is_drawn
+from lucid_keras.export.extras import needed
+
+Data = np.ndarray | Mapping[str, np.ndarray] | Iterable[np.ndarray | Mapping[str, np.ndarray]] | str | os.PathLike[str]
+
 MOST_SAMPLES = 512  # taken from a source; more change no range and cost minutes
 AUDIO = (".wav", ".flac", ".ogg")
-SYNTHETIC = "synthetic samples (standard normal)"  # what reports call `synthetic_samples`
-OPEN_LENGTHS = (64, 17, 97)  # at which an artefact of open length is verified where no data says others
 
 
 def read_samples(source, inputs, progress=lambda samples: samples):
@@ -41,13 +45,24 @@ def read_samples(source, inputs, progress=lambda samples: samples):
 
 
 def windows(samples, signature):
-    """The samples cut to the signature's lengths: consecutive windows, what is left over is dropped."""
+    """The samples cut to the signature's lengths, what is left over is dropped, and put together to its batches."""
     shapes = {name: spec.shape.as_list() for name, spec in signature.inputs.items()}
     cut = [window for sample in samples for window in _windows(sample, shapes)]
     if not cut:
         longest = {name: max(list(sample[name].shape) for sample in samples) for name in shapes}
         raise ValueError(f"No sample is as long as the signature {signature.name!r}, {shapes}. Received: {longest}")
-    return cut
+    rows = max((shape[0] or 1 for shape in shapes.values()), default=1)
+    return cut if rows == 1 else batches(cut, rows)
+
+
+def batches(samples, rows):
+    """Each `rows` consecutive samples as one, where they are too few from the beginning again."""
+    count = -(-len(samples) // rows)
+    taken = [samples[index % len(samples)] for index in range(count * rows)]
+    return [
+        {name: np.concatenate([sample[name] for sample in taken[first : first + rows]]) for name in taken[first]}
+        for first in range(0, len(taken), rows)
+    ]
 
 
 def at_more_lengths(samples, signature):
@@ -80,20 +95,35 @@ def held_out(samples):
     return [sample for index, sample in enumerate(samples) if index % 5 != 4], samples[4::5]
 
 
-def synthetic_samples(signature, lengths=OPEN_LENGTHS, seed=20260):
-    """Standard normal samples for verification where the user gave none; never for calibration."""
-    rng = np.random.default_rng(seed)
-    return [
-        {name: _normal(rng, spec, length) for name, spec in signature.inputs.items()}
-        for length, _ in itertools.product(lengths, range(2))
-    ]
+def verification_samples(made, inputs, given):
+    """The samples to verify on by signature name, the user's or drawn ones, and what they are."""
+    if given is not None:
+        samples = read_samples(given, inputs)
+        check_varied(samples)
+        return by_signature(samples, made), f"{len(samples)} samples given"
+    sizes = vocabularies(inputs)
+    return {one.name: drawn_samples(one, sizes) for one in made}, what_is_drawn(made[0], sizes)
 
 
-def _normal(rng, spec, length):
-    shape = [(1 if axis == 0 else length) if extent is None else extent for axis, extent in enumerate(spec.shape)]
-    if spec.dtype.is_integer:
-        return rng.integers(0, 2, shape).astype(spec.dtype.as_numpy_dtype)
-    return rng.standard_normal(shape).astype(spec.dtype.as_numpy_dtype)
+def by_signature(samples, made):
+    """The samples cut for each signature, at more lengths than one where it leaves them open."""
+    return {one.name: at_more_lengths(windows(samples, one), one) for one in made}
+
+
+def check_varied(samples):
+    """Warnings for floating-point inputs that never change; raises where none of them ever does.
+
+    Ranges that were found on silence fit nothing else, and an artefact that is right on silence may be wrong on sound.
+    """
+    floating = [name for name, array in samples[0].items() if array.dtype.kind == "f"]
+    constant = {name: samples[0][name].flat[0] for name in floating
+                if all(np.all(sample[name] == samples[0][name].flat[0]) for sample in samples)}  # fmt: skip
+    if floating and len(constant) == len(floating):
+        raise ValueError(
+            "The data must vary: of silent or constant samples nothing can be learned. "
+            f"Received: {', '.join(f'{name!r} is {value:g} throughout' for name, value in constant.items())}"
+        )
+    return [f"the input {name!r} is {value:g} in all samples" for name, value in constant.items()]
 
 
 def _raw(source, inputs):
@@ -106,7 +136,7 @@ def _raw(source, inputs):
         return iter(np.asarray(source)) if len(source.shape) else iter([np.asarray(source)])
     if callable(source):
         source = source()
-    if isinstance(source, collections.abc.Iterable):
+    if isinstance(source, Iterable):
         return iter(source)
     raise TypeError(
         "calibration_data and verification_data must be an array, a dict of arrays, a path, or an iterable of samples. "
@@ -154,10 +184,7 @@ def _from_file(path, inputs, one_sample):
 
 def _recording(path, inputs):
     """A recording `[positions, channels]` in the layout of the model's one input."""
-    try:
-        import soundfile
-    except ImportError:
-        raise ImportError("reading recordings needs soundfile: pip install 'lucid_keras[export]'") from None
+    soundfile = needed("soundfile", "reading recordings needs soundfile")
     if len(inputs) != 1:
         raise ValueError(f"A folder of recordings can only serve a model of one input. Received: {sorted(inputs)}")
     shape = next(iter(inputs.values())).shape[1:]
@@ -219,7 +246,7 @@ def _windows(sample, shapes):
         if extent is not None and there != extent
     ]
     for index in range(min(counts, default=1)):
-        yield {name: _window(sample[name], shape, index) for name, shape in shapes.items()}
+        yield {name: _window(sample[name], [None, *shape[1:]], index) for name, shape in shapes.items()}
 
 
 def _window(array, shape, index):

@@ -1,17 +1,21 @@
 """Signatures of a model: named inputs of stated shapes, traced and frozen into graphs without variables."""
 
 import dataclasses
-import re
+from collections.abc import Mapping
+from typing import Literal
 
 import keras
+import numpy as np
 import tensorflow as tf
 from tensorflow.lite.python.util import get_grappler_config, run_graph_optimizations
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from lucid_keras._lowering.target import lowering_for
+from lucid_keras._names import identifier
 
 DEFAULT = "serving_default"
 DYNAMIC = "dynamic"
+Length = int | Literal["dynamic"] | Mapping[str, int | Literal["dynamic"]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,17 +38,35 @@ def model_inputs(model):
             "The model must be built and know its inputs: give it a keras.Input, or wrap it as "
             f"keras.Model(x, model(x)). Received: model={model.name!r}, built={model.built}"
         )
-    return {_argument(tensor.name): tensor for tensor in model.inputs}
+    named = {}
+    for tensor in model.inputs:
+        other = named.setdefault(identifier(tensor.name), tensor)
+        if other is not tensor:
+            raise ValueError(
+                "The inputs' names must differ in their letters and digits, which is all that a graph keeps of them. "
+                f"Received: {other.name!r} and {tensor.name!r}, both {identifier(tensor.name)!r}"
+            )
+    return named
 
 
-def _argument(name):
-    """A Keras name as graphs and signatures take it: a letter first, then letters, digits and underscores."""
-    legal = re.sub(r"\W", "_", name)
-    return legal if legal[0].isalpha() else f"input_{legal}"
+def check_model(model, compute_dtype=None):
+    """Raise where a weight is NaN or infinite, or where a layer computes in another dtype than LiteRT does."""
+    for variable in model.variables:
+        if "float" in variable.dtype and not np.all(np.isfinite(keras.ops.convert_to_numpy(variable))):
+            raise ValueError(f"The model's weights must be finite. Received: NaN or infinity in {variable.path!r}")
+    for layer in model._flatten_layers(include_self=False):
+        if compute_dtype and layer.compute_dtype in {"float16", "bfloat16", "float32", "float64"} - {compute_dtype}:
+            raise ValueError(
+                f"LiteRT computes in {compute_dtype}: load the weights into a model of dtype policy {compute_dtype!r}. "
+                f"Received: the layer {layer.name!r} computing in {layer.compute_dtype}"
+            )
 
 
-def signatures(model, length, batch):
-    """One `Signature` for each length; `length` is None, a number, "dynamic", a dict by input, or a list of those."""
+def signatures(model, length, batch, default=DEFAULT):
+    """One `Signature` for each length; `length` is None, a number, "dynamic", a dict by input, or a list of those.
+
+    `default` is the name of the only one.
+    """
     inputs = model_inputs(model)
     lengths = length if isinstance(length, (list, tuple)) else [length]
     if not lengths:
@@ -52,7 +74,7 @@ def signatures(model, length, batch):
     made = []
     for one in lengths:
         specs = {name: _spec(name, tensor, one, batch) for name, tensor in inputs.items()}
-        made.append(Signature(DEFAULT if len(lengths) == 1 else _name(one), specs))
+        made.append(Signature(default if len(lengths) == 1 else _name(one), specs))
     if len({signature.name for signature in made}) < len(made):
         raise ValueError(f"The lengths must differ from each other. Received: length={length!r}")
     return made
@@ -88,14 +110,22 @@ def _spec(name, tensor, length, batch):
 
 def call_by_name(model, inputs):
     """The model's outputs by name for inputs by name, in inference mode."""
-    flat = [inputs[_argument(tensor.name)] for tensor in model.inputs]
+    flat = [inputs[name] for name in model_inputs(model)]
     if isinstance(model, keras.Sequential):
-        result, names = model(flat[0], training=False), [model.layers[-1].name]
-    else:
-        result = model(keras.tree.pack_sequence_as(model.input, flat), training=False)
-        names = model.output_names
+        return _by_name(model, model(flat[0], training=False))
+    return _by_name(model, model(keras.tree.pack_sequence_as(model.input, flat), training=False))
+
+
+def output_shapes(model):
+    """The static shapes of the model's outputs by name."""
+    inputs = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+    return {name: tuple(one.shape) for name, one in _by_name(model, model.compute_output_spec(inputs)).items()}
+
+
+def _by_name(model, result):
     if isinstance(result, dict):
         return {str(name): tensor for name, tensor in result.items()}
+    names = [model.layers[-1].name] if isinstance(model, keras.Sequential) else model.output_names
     flat = keras.tree.flatten(result)
     if len(names) != len(flat) or len(set(names)) < len(names):
         names = [f"output_{index}" for index in range(len(flat))]

@@ -1,35 +1,46 @@
 """`to_stablehlo`: a Keras model's XLA program as portable StableHLO with a manifest, for any PJRT device."""
 
+import functools
 import hashlib
 import json
 import os
 import sys
+from collections.abc import Mapping
 
+import keras
 import tensorflow as tf
-from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
+from lucid_keras.export.claims import vjp_claim, whole_claim
 from lucid_keras.export.files import checked_destination, folder_atomically
-from lucid_keras.export.litert import milliseconds
+from lucid_keras.export.float64 import in_float64
+from lucid_keras.export.measured import measured
+from lucid_keras.export.proof import Floor, prove
+from lucid_keras.export.recipes import RECIPES
 from lucid_keras.export.report import ExportReport
-from lucid_keras.export.samples import SYNTHETIC, read_samples, synthetic_samples, windows
-from lucid_keras.export.signatures import DYNAMIC, call_by_name, frozen, model_inputs, signatures
-from lucid_keras.export.verify import accuracies, check_floor, reference_outputs
+from lucid_keras.export.samples import Data, verification_samples
+from lucid_keras.export.signatures import DYNAMIC, check_model, frozen, model_inputs, signatures
 from lucid_keras.export.versions import versions
+from lucid_keras.runtimes import StableHlo
+from lucid_keras.runtimes.stablehlo import MANIFEST
 
-FLOOR_DB = 110.0
-MANIFEST = "manifest.json"
 STAGE = "stablehlo_serialized"
-CALLING_CONVENTION = 10  # of TensorFlow's XlaCallModule: positional arguments, no platform index
 
 
 def to_stablehlo(
-    model, path, *, length=None, batch=1, vjp=False, verification_data=None, floor_db=FLOOR_DB, timing_seconds=0.3
-):
+    model: keras.Model,
+    path: str | os.PathLike[str],
+    *,
+    length: int | Mapping[str, int] | None = None,
+    batch: int = 1,
+    vjp: bool = False,
+    verification_data: Data | None = None,
+    floor_db: float | None = None,
+    timing_seconds: float = 0.3,
+) -> ExportReport:
     """Export a Keras model to a folder with its StableHLO program and a manifest of names, shapes and dtypes.
 
     The program holds the weights; `forward.stablehlo` takes the inputs and gives the outputs in the manifest's order.
-    The serialized programs themselves are run, by
-    TensorFlow's XLA, and compared before the folder takes its name.
+    The serialized programs themselves are run, by TensorFlow's XLA, and compared before the folder takes its name.
 
     Args:
         model: a built `keras.Model` that knows its inputs.
@@ -40,7 +51,7 @@ def to_stablehlo(
         vjp: whether `vjp.stablehlo` is written too: inputs and the outputs' cotangents to the inputs' cotangents
             (inputs and outputs need different names).
         verification_data: as `to_tflite`'s. Default: standard normal samples.
-        floor_db: least signal-to-noise ratio against the Keras model in dB. Default 110.
+        floor_db: least signal-to-noise ratio against the Keras model in dB. Default 110, or as `to_tflite`'s.
         timing_seconds: how long the latency is measured, in seconds. Default 0.3.
 
     Returns:
@@ -64,59 +75,37 @@ def to_stablehlo(
     inputs = model_inputs(model)
     if length == DYNAMIC or isinstance(length, (list, tuple)):
         raise ValueError(f"length must be an int or a dict for StableHLO. Received: length={length!r}")
-    (signature,) = signatures(model, length, batch)
+    if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
+        raise ValueError(f"batch must be an int of at least 1. Received: batch={batch!r}")
+    made = signatures(model, length, batch, default="forward")
     path = checked_destination(path, folder=True)
-    traced = frozen(model, signature, "xla")
-    described = {"inputs": _described(signature.inputs, _names(traced)), "outputs": _outputs(traced)}
-    programs = _programs(traced, signature, described, vjp)
-    samples, verified_on = _samples(signature, inputs, verification_data)
-    runners = {name: StableHloRunner(program, *_order(name, described)) for name, program in programs.items()}
-    results = [runners["forward"](sample) for sample in samples]
-    outputs = accuracies(signature.name, inputs, samples, reference_outputs(model, samples), results)
+    floor = Floor.of(floor_db, RECIPES["float32"].floor_db)
+    check_model(model)
+    samples, verified_on = verification_samples(made, inputs, verification_data)
+    claims = [whole_claim(model, "forward", samples["forward"])]
     if vjp:
-        outputs += _vjp_accuracies(model, inputs, runners["vjp"], samples, results)
-    check_floor(outputs, floor_db)
+        claims.append(vjp_claim(model, samples["forward"], claims[0].references))
+    traced = frozen(model, made[0], "xla")
+    described = {"inputs": _described(made[0].inputs, _names(traced)), "outputs": _outputs(traced)}
+    programs = _programs(traced, made[0], described, vjp)
     with folder_atomically(path) as folder:
         for name, program in programs.items():
             (folder / f"{name}.stablehlo").write_bytes(program)
         (folder / MANIFEST).write_text(json.dumps(_manifest(programs, described), indent=2) + "\n")
-    return ExportReport(
-        path=path,
-        kind="stablehlo",
-        quantization="float32",
-        bytes=sum(map(len, programs.values())),
-        signatures={signature.name: {kind: tuple(map(_text, rows)) for kind, rows in described.items()}},
-        ops=(),
-        delegated=None,
-        milliseconds=milliseconds(lambda: runners["forward"](samples[0]), timing_seconds),
-        outputs=tuple(outputs),
-        floor_db=floor_db,
-        verified_on=verified_on,
-        versions=versions(),
-        sha256=hashlib.sha256(programs["forward"]).hexdigest(),
-    )
-
-
-class StableHloRunner:
-    """A serialized program, compiled and run by TensorFlow's XLA; arrays by name in and out."""
-
-    def __init__(self, program, parameters, results):
-        self.program, self.parameters, self.results = program, parameters, results
-
-    def __call__(self, arrays):
-        outputs = gen_xla_ops.xla_call_module(
-            args=[tf.constant(arrays[name], dtype) for name, _, dtype in self.parameters],
-            version=CALLING_CONVENTION,
-            module=self.program,
-            Sout=[shape for _, shape, _ in self.results],
-            Tout=[dtype for _, _, dtype in self.results],
-            platforms=["CPU"],
-            dim_args_spec=[],
-            function_list=[],
-            has_token_input_output=False,
-            disabled_checks=[],
+        runtime = StableHlo(folder)
+        proof = prove(claims, runtime, floor, twin=functools.partial(in_float64, model))
+        return ExportReport(
+            path=path,
+            kind="stablehlo",
+            quantization="float32",
+            bytes=sum(map(len, programs.values())),
+            floor_db=floor.decibels,
+            verified_on=verified_on,
+            warnings=proof.warnings,
+            versions=versions(),
+            sha256=hashlib.sha256(programs["forward"]).hexdigest(),
+            **measured(runtime, claims[0], proof, timing_seconds),
         )
-        return {name: array.numpy() for (name, _, _), array in zip(self.results, outputs, strict=True)}
 
 
 def _programs(traced, signature, described, vjp):
@@ -138,36 +127,9 @@ def _order(name, described):
     return described["inputs"] + described["outputs"], described["inputs"]
 
 
-def _vjp_accuracies(model, inputs, run, samples, outputs):
-    """`OutputAccuracy` of the vjp program against the Keras model's gradients, the outputs their own cotangents."""
-    references = [_gradients(model, sample, cotangents) for sample, cotangents in zip(samples, outputs, strict=True)]
-    results = [run(sample | cotangents) for sample, cotangents in zip(samples, outputs, strict=True)]
-    return accuracies("vjp", inputs, samples, references, results)
-
-
-def _gradients(model, sample, cotangents):
-    tensors = {name: tf.constant(array) for name, array in sample.items()}
-    with tf.GradientTape() as tape:
-        tape.watch(tensors)
-        outputs = call_by_name(model, tensors)
-    gradients = tape.gradient(outputs, tensors, output_gradients=cotangents)
-    return {name: gradient.numpy() for name, gradient in gradients.items()}
-
-
 def _names(traced):
     """The inputs in the order of the program's parameters."""
     return sorted(traced.structured_input_signature[1])
-
-
-def _samples(signature, inputs, data):
-    """Samples of the program's batch: each sample repeated to it."""
-    rows = next(iter(signature.inputs.values())).shape[0]
-    single = type(signature)(
-        signature.name, {k: tf.TensorSpec([1, *s.shape[1:]], s.dtype) for k, s in signature.inputs.items()}
-    )
-    chosen = synthetic_samples(single, [1]) if data is None else windows(read_samples(data, inputs), single)
-    verified_on = SYNTHETIC if data is None else f"{len(chosen)} samples given"
-    return [{name: array.repeat(rows, 0) for name, array in sample.items()} for sample in chosen], verified_on
 
 
 def _vjp(forward, input_count):
@@ -207,11 +169,6 @@ def _described(specs, names):
 def _outputs(traced):
     outputs = traced.structured_outputs
     return [(name, outputs[name].shape.as_list(), outputs[name].dtype.name) for name in sorted(outputs)]
-
-
-def _text(row):
-    name, shape, dtype = row
-    return f"{name}: {dtype}{shape}"
 
 
 def _manifest(programs, described):

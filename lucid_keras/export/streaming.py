@@ -10,7 +10,7 @@ from lucid_keras._lowering.target import lowering_for
 from lucid_keras.export.convert import convert_traced
 from lucid_keras.export.files import checked_destination, folder_atomically, write_atomically
 from lucid_keras.export.recipes import RECIPES
-from lucid_keras.export.signature_graphs import with_constants
+from lucid_keras.export.flatbuffer_edits import with_constants
 from lucid_keras.export.signatures import without_variables
 from lucid_keras.export.streaming_signatures import (
     checked_chunks,
@@ -25,7 +25,7 @@ STATES = ("explicit", "variables")
 
 
 def streaming_to_saved_model(
-    model, path: str | os.PathLike, *, chunk: int | tuple[int, ...] = 1, batch: int = 1
+    model, path: str | os.PathLike[str], *, chunk: int | tuple[int, ...] = 1, batch: int = 1
 ) -> pathlib.Path:
     """Export a streaming layer or model as a SavedModel with the signatures `step`, `initial_state` and `flush`.
 
@@ -64,7 +64,7 @@ def streaming_to_saved_model(
 
 def streaming_to_tflite(
     model,
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     *,
     chunk: int | tuple[int, ...] = 1,
     batch: int = 1,

@@ -1,34 +1,52 @@
 """`to_tflite`: a Keras model to a `.tflite` file of builtin operators, shown to compute the same."""
 
+import dataclasses
+import functools
 import hashlib
+import os
+from collections.abc import Sequence
+
+import keras
 
 from lucid_keras.export.accumulator import check_accumulators
+from lucid_keras.export.claims import computed, whole_claim
 from lucid_keras.export.convert import convert
+from lucid_keras.export.extras import check_litert
 from lucid_keras.export.files import checked_destination, write_atomically
-from lucid_keras.export.flatbuffer import contents
-from lucid_keras.export.litert import Runner, milliseconds
+from lucid_keras.export.float64 import in_float64
+from lucid_keras.export.layer_accuracy import layer_accuracies, observed_layers
+from lucid_keras.export.measured import coverage_warnings, measured
 from lucid_keras.export.progress import progress_bar
-from lucid_keras.export.recipes import recipe_named
+from lucid_keras.export.proof import Floor, prove
+from lucid_keras.export.recipes import Quantization, recipe_named
 from lucid_keras.export.report import ExportReport
-from lucid_keras.export.samples import SYNTHETIC, at_more_lengths, held_out, read_samples, synthetic_samples, windows
-from lucid_keras.export.signatures import model_inputs, signatures
-from lucid_keras.export.verify import accuracies, check_floor, layer_accuracies, observed_layers, reference_outputs
+from lucid_keras.export.samples import (
+    Data,
+    by_signature,
+    check_varied,
+    held_out,
+    read_samples,
+    verification_samples,
+    windows,
+)
+from lucid_keras.export.signatures import Length, check_model, model_inputs, signatures
 from lucid_keras.export.versions import versions
+from lucid_keras.runtimes import LiteRT
 
 
 def to_tflite(
-    model,
-    path,
+    model: keras.Model,
+    path: str | os.PathLike,
     *,
-    quantization="float32",
-    calibration_data=None,
-    length=None,
-    verification_data=None,
-    integer_io=False,
-    floor_db=None,
-    compare_layers=False,
-    timing_seconds=0.3,
-):
+    quantization: Quantization = "float32",
+    calibration_data: Data | None = None,
+    length: Length | Sequence[Length] | None = None,
+    verification_data: Data | None = None,
+    integer_io: bool = False,
+    floor_db: float | None = None,
+    compare_layers: bool = False,
+    timing_seconds: float = 0.3,
+) -> ExportReport:
     """Export a Keras model to a `.tflite` file of builtin operators, verified before it takes its name.
 
     Args:
@@ -44,7 +62,9 @@ def to_tflite(
         verification_data: as `calibration_data`; what the file is compared on. Default: the samples held out, or
             standard normal ones.
         integer_io: whether inputs and outputs are integers too, for `"int8"` and `"int16x8"`. Default False.
-        floor_db: least signal-to-noise ratio against the Keras model in dB. Default: the recipe's own.
+        floor_db: least signal-to-noise ratio against the Keras model in dB. Default: the recipe's own, or where the
+            model itself, in float32, is further than that from its float64 self, 3 dB more than it loses; then a
+            warning says so.
         compare_layers: whether the report compares layer by layer (converts once more). Default False.
         timing_seconds: how long the latency is measured, in seconds. Default 0.3.
 
@@ -52,9 +72,10 @@ def to_tflite(
         An `ExportReport`.
 
     Raises:
-        ValueError: the model is not built, an operator is not builtin, data do not fit, or the file stays below its
-            floor; then the message names the layer that loses the most.
+        ValueError: the model is not built or its weights are not finite, an operator is not builtin, data do not fit
+            or say nothing, or the file stays below its floor; then the message names the layer that loses the most.
         TypeError: an argument of the wrong type.
+        ImportError: LiteRT, or for some recipes the AI Edge Quantizer, is not installed.
         OSError: the path cannot be written.
 
     Example:
@@ -67,57 +88,44 @@ def to_tflite(
     (True, True)
     """
     recipe = recipe_named(quantization)
+    check_litert(recipe)
     inputs = model_inputs(model)
     made = signatures(model, length, batch=1)
     path = checked_destination(path)
-    _check_compute_dtypes(model)
+    floor = Floor.of(floor_db, recipe.floor_db)
+    check_model(model, "float32")
     _check_arguments(recipe, made, calibration_data, integer_io)
-    calibration, verification, verified_on = _data(recipe, inputs, made, calibration_data, verification_data)
-    references = {name: reference_outputs(model, samples) for name, samples in verification.items()}
-    _check_not_empty(references)
-    floor_db = recipe.floor_db if floor_db is None else floor_db
-    write = lambda of: convert(of, made, recipe, calibration, integer_io=integer_io, progress=progress_bar)  # noqa: E731
+    data = _samples(recipe, inputs, made, calibration_data, verification_data)
+    claims = [whole_claim(model, name, samples) for name, samples in data.verification.items()]
+    write = functools.partial(convert, signatures=made, recipe=recipe, calibration=data.calibration,
+                              integer_io=integer_io, progress=progress_bar)  # fmt: skip
     content = write(model)
-    warnings = check_accumulators(content) if recipe.name == "int16x8" else []
-    runner = Runner(content)
-    outputs, example = _compare(model, runner, verification, references)
-    check_floor(outputs, floor_db, recipe.name, lambda: _layers_if_possible(model, made, write, verification))
+    warnings = data.warnings + (check_accumulators(content) if recipe.activations == "int16" else [])
+    runtime = LiteRT(content)
+    layers = functools.partial(_layer_accuracies, model, write, claims[0])
+    proof = prove(
+        claims, runtime, floor, of=recipe.name, twin=functools.partial(in_float64, model), layers=if_possible(layers)
+    )
     report = ExportReport(
         path=path,
         kind="tflite",
         quantization=recipe.name,
-        outputs=tuple(outputs),
-        floor_db=floor_db,
-        verified_on=verified_on,
-        layers=tuple(_compare_layers(model, made[0].name, write, verification) if compare_layers else ()),
-        warnings=tuple(warnings),
-        example=example,
-        **_measured(content, runner, made[0].name, verification, timing_seconds),
+        bytes=len(content),
+        floor_db=floor.decibels,
+        verified_on=data.verified_on,
+        layers=tuple(layers()) if compare_layers else (),
+        warnings=(*warnings, *proof.warnings, *coverage_warnings(model, runtime)),
+        versions=versions("ai-edge-litert", "ai-edge-quantizer"),
+        sha256=hashlib.sha256(content).hexdigest(),
+        **measured(runtime, claims[0], proof, timing_seconds),
     )
     write_atomically(path, content)
     return report
 
 
-def _measured(content, runner, first, verification, seconds):
-    """What the report says of the file itself, and of running its first signature."""
-    latency = milliseconds(runner.invocation(first, verification[first][0]), seconds)
-    coverage = runner.coverage()
-    return {
-        "bytes": len(content),
-        "signatures": contents(content).signatures,
-        "ops": coverage.ops,
-        "delegated": coverage.delegated,
-        "milliseconds": latency,
-        "versions": versions("ai-edge-litert", "ai-edge-quantizer"),
-        "sha256": hashlib.sha256(content).hexdigest(),
-    }
-
-
 def _check_arguments(recipe, made, calibration_data, integer_io):
-    if recipe.name == "int16x8" and len(made) > 1:
-        raise ValueError(  # the TFLite converter quantizes the weights that signatures share once for each of them
-            f'int16x8 takes one length or "dynamic", not a list. Received: {len(made)} lengths'
-        )
+    if not recipe.several_lengths and len(made) > 1:
+        raise ValueError(f'{recipe.name} takes one length or "dynamic", not a list. Received: {len(made)} lengths')
     if recipe.calibrated and calibration_data is None:
         raise ValueError(
             f"quantization={recipe.name!r} needs calibration_data, samples of what the model will be given. "
@@ -129,70 +137,47 @@ def _check_arguments(recipe, made, calibration_data, integer_io):
         raise ValueError(f"integer_io is for 'int8' and 'int16x8' only. Received: quantization={recipe.name!r}")
 
 
-def _check_compute_dtypes(model):
-    for layer in model._flatten_layers(include_self=False):
-        if layer.compute_dtype in ("float16", "bfloat16", "float64"):
-            raise ValueError(
-                "LiteRT computes in float32: load the weights into a model of dtype policy 'float32'. "
-                f"Received: the layer {layer.name!r} computing in {layer.compute_dtype}"
-            )
+@dataclasses.dataclass(frozen=True)
+class _Samples:
+    """By signature name what to calibrate on (None for other recipes) and to verify on, and what is to say of them."""
+
+    calibration: dict | None
+    verification: dict
+    verified_on: str
+    warnings: list
 
 
-def _data(recipe, inputs, made, calibration_data, verification_data):
-    """Samples by signature name to calibrate on (None for other recipes) and to verify on, and where those are from."""
-    calibration, verification = None, None
-    if recipe.calibrated:
-        samples = read_samples(calibration_data, inputs, lambda raw: progress_bar(raw, "reading samples"))
-        calibration, verification = held_out(samples)
-        verified_on = (
-            f"{len(verification)} samples held out of {len(samples)}" if len(samples) > 1 else "the one sample"
-        )
-        calibration = {signature.name: windows(calibration, signature) for signature in made}
+def _samples(recipe, inputs, made, calibration_data, verification_data):
+    if not recipe.calibrated:
+        return _Samples(None, *verification_samples(made, inputs, verification_data), [])
+    samples = read_samples(calibration_data, inputs, lambda raw: progress_bar(raw, "reading samples"))
+    warnings = [f"calibration: {warning}" for warning in check_varied(samples)]
+    calibration, verification = held_out(samples)
+    calibration = {signature.name: windows(calibration, signature) for signature in made}
     if verification_data is not None:
-        verification = read_samples(verification_data, inputs)
-        verified_on = f"{len(verification)} samples given"
-    if verification is None:
-        return calibration, {one.name: synthetic_samples(one) for one in made}, SYNTHETIC
-    verification = {one.name: at_more_lengths(windows(verification, one), one) for one in made}
-    return calibration, verification, verified_on
+        return _Samples(calibration, *verification_samples(made, inputs, verification_data), warnings)
+    verified_on = f"{len(verification)} samples held out of {len(samples)}" if len(samples) > 1 else "the one sample"
+    return _Samples(calibration, by_signature(verification, made), verified_on, warnings)
 
 
-def _check_not_empty(references):
-    for signature, outputs in references.items():
-        for name, array in outputs[0].items():
-            if not array.size:
-                raise ValueError(
-                    "Every output of a .tflite file must have at least one element. "
-                    f"Received: the output {name!r} of {signature!r} of shape {list(array.shape)}"
-                )
-
-
-def _compare(model, run, verification, references):
-    """`OutputAccuracy` of all outputs of all signatures, and one example of an output, before and after."""
-    found, example = [], None
-    for signature, samples in verification.items():
-        results = [run(signature, sample) for sample in samples]
-        found += accuracies(signature, model_inputs(model), samples, references[signature], results)
-        if example is None:
-            name = next(iter(results[0]))
-            example = references[signature][0][name], results[0][name]
-    return found, example
-
-
-def _compare_layers(model, first, write, verification):
-    """`LayerAccuracy` of the model's layers at the first signature; empty where they cannot be reached."""
+def _layer_accuracies(model, write, claim):
+    """`LayerAccuracy` of the model's layers at the first signature; none where they cannot be reached."""
     observed = observed_layers(model)
     if observed is None:
-        return ()
-    samples = {first: verification[first]}
-    references = {first: reference_outputs(observed, samples[first])}
-    outputs, _ = _compare(observed, Runner(write(observed)), samples, references)
-    return layer_accuracies(observed, outputs)
+        return []
+    runtime = LiteRT(write(observed))
+    references = [computed(observed, sample) for sample in claim.samples]
+    results = [runtime.run(claim.name, sample) for sample in claim.samples]
+    return layer_accuracies(observed, claim.samples, references, results)
 
 
-def _layers_if_possible(model, made, write, verification):
-    """`_compare_layers` for an export that fails anyway: a layer that cannot be an output must not hide the reason."""
-    try:
-        return _compare_layers(model, made[0].name, write, verification)
-    except ValueError:
-        return ()
+def if_possible(layers):
+    """`layers` for an export that fails anyway: a layer that cannot be an output must not hide the reason."""
+
+    def found():
+        try:
+            return layers()
+        except ValueError:
+            return []
+
+    return found

@@ -1,139 +1,123 @@
-"""Whether an artefact computes what the Keras model computes: errors per output, and per layer where it does not."""
+"""Comparing an artefact that already lies on the disk with a Keras model, whatever the two call their inputs."""
 
-import dataclasses
+import functools
 import math
+import os
+import pathlib
 
 import keras
-import numpy as np
+import tensorflow as tf
 
-from lucid_keras.export.signatures import call_by_name
+from lucid_keras.export.claims import vjp_claim, whole_claim
+from lucid_keras.export.flatbuffer import read
+from lucid_keras.export.float64 import in_float64
+from lucid_keras.export.live import chunks_of, live_claims, signals, stream_inputs, time_axis
+from lucid_keras.export.proof import Floor, Proof, prove
+from lucid_keras.export.samples import Data, read_samples, verification_samples
+from lucid_keras.export.signatures import Signature, check_model, model_inputs, output_shapes
+from lucid_keras.runtimes import open_artefact
+from lucid_keras.streaming.contract import Streaming
+from lucid_keras.streaming.model import StreamingModel
+
+NO_FLOOR = Floor(-math.inf, yields=False)
+VJP = "vjp"
 
 
-@dataclasses.dataclass(frozen=True)
-class OutputAccuracy:
-    """How one output of one signature compares with the Keras model over all verified samples.
+def verified(path: str | os.PathLike[str], model: keras.Model | Streaming, data: Data | None = None) -> Proof:
+    """The proof of a `.tflite` file, a SavedModel or a StableHLO folder, whole or live, against `model`; no floor.
 
-    `snr_db` is the energy of the reference over that of the error, in dB, infinite where there is no error;
-    `max_error` the largest absolute difference, `peak` the reference's largest magnitude.
+    Args:
+        path: the artefact.
+        model: the model it was made of; of a live artefact the decoder, or what streams it.
+        data: what to compare on, as `to_tflite`'s `calibration_data`. Default: samples drawn at random.
+
+    Raises:
+        ValueError: the artefact is not whole, or its inputs or outputs are not the model's.
+        OSError: there is no such artefact.
     """
-
-    signature: str
-    name: str
-    snr_db: float
-    max_error: float
-    peak: float
-    samples: int
-    lengths: tuple[int, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class LayerAccuracy:
-    """A layer's signal-to-noise ratio in dB: of its output, and what it would be with exact inputs.
-
-    The noise-to-signal ratios of the inputs and of the layer itself are taken to add up.
-    """
-
-    name: str
-    snr_db: float
-    own_snr_db: float
+    path = pathlib.Path(path)
+    if path.is_file():
+        read(path)  # a clear error for a file that is foreign or cut short, before LiteRT sees it
+    runtime = open_artefact(path)
+    if not runtime.signatures:
+        raise ValueError(f"The artefact must have a signature. Received: {path}")
+    if "step" in runtime.signatures:
+        model = model if isinstance(model, Streaming) else StreamingModel(model)
+        claims = _live_claims(runtime, model, data)
+    else:
+        claims = _whole_claims(runtime, model, data)
+    check_model(model)
+    return prove(claims, runtime, NO_FLOOR, twin=functools.partial(in_float64, model))
 
 
-def reference_outputs(model, samples):
-    """What the Keras model gives for each sample: a list of dicts of arrays by output name."""
-    return [{name: array.numpy() for name, array in call_by_name(model, sample).items()} for sample in samples]
+def _live_claims(runtime, streaming, data):
+    step = runtime.signatures["step"]
+    _check_live(step, streaming)
+    chunks = chunks_of(runtime, time_axis(streaming.data_format))
+    given = None if data is None else read_samples(data, stream_inputs(streaming))
+    return live_claims(streaming, chunks, signals(streaming, chunks, step.inputs["x"].shape[0], given)[0])
 
 
-def accuracies(signature_name, inputs, samples, references, results):
-    """An `OutputAccuracy` for each output; raises where names or shapes differ. `inputs` are the model's, by name."""
-    found = []
-    lengths = tuple(sorted({length for sample in samples for length in _lengths(sample, inputs)}))
-    for name in references[0]:
-        expected = [reference[name] for reference in references]
-        given = [result.get(name) for result in results]
-        for one, other in zip(expected, given, strict=True):
-            if other is None or one.shape != other.shape:
-                raise ValueError(
-                    f"The artefact must have the model's output {name!r} of shape {list(one.shape)}. "
-                    f"Received: {'no such output' if other is None else f'shape {list(other.shape)}'}"
-                )
-        snr_db, max_error, peak = compare(expected, given)
-        found.append(OutputAccuracy(signature_name, name, snr_db, max_error, peak, len(samples), lengths))
+def _check_live(step, streaming):
+    """Raise unless the artefact takes the chunks that the decoder takes."""
+    shape = step.inputs["x"].shape
+    if not tf.TensorShape(shape).is_compatible_with(streaming.chunk_shape(None, None)):
+        raise ValueError(
+            f"The live artefact must take the decoder's chunks, {streaming.chunk_shape('batch', 'positions')}. "
+            f"Received: {list(shape)}"
+        )
+
+
+def _whole_claims(runtime, model, data):
+    """A claim for each signature, by the names that the model has for what the artefact calls its own way."""
+    inputs, found = model_inputs(model), []
+    for name, signature in runtime.signatures.items():
+        if name == VJP:
+            continue
+        theirs = _matched("input", name, signature.inputs, inputs)
+        results = _matched("output", name, signature.outputs, output_shapes(model))
+        made = Signature(name, {ours: _spec(signature.inputs[key], inputs[ours]) for key, ours in theirs.items()})
+        samples, _ = verification_samples([made], inputs, data)
+        found.append(whole_claim(model, name, samples[name], _renamed(name, theirs, results)))
+        if VJP in runtime.signatures:
+            run = _renamed(VJP, theirs | results, theirs)
+            found.append(vjp_claim(model, samples[name], found[-1].references, run))
     return found
 
 
-def _lengths(sample, inputs):
-    """The extents of a sample that the model leaves open; where it leaves none, the longest of each input."""
-    for name, tensor in inputs.items():
-        extents = list(zip(tensor.shape[1:], sample[name].shape[1:], strict=True))
-        yield from [there for extent, there in extents if extent is None] or [max((t for _, t in extents), default=1)]
+def _spec(spec, tensor):
+    return tf.TensorSpec(spec.shape, tensor.dtype)
 
 
-def check_floor(outputs, floor_db, quantization=None, layers=tuple):
-    """Raise where an output stays below the floor.
+def _renamed(signature, theirs, results):
+    """Runs a signature on arrays by the model's names; both arguments lead from the artefact's names to those."""
 
-    Args:
-        outputs: `OutputAccuracy` of all of them.
-        floor_db: the least signal-to-noise ratio in dB.
-        quantization: the recipe, for the message.
-        layers: gives `LayerAccuracy` of the model's layers, of which the message names the worst; called only then.
+    def run(runtime, sample):
+        given = runtime.run(signature, {key: sample[ours] for key, ours in theirs.items()})
+        return {ours: given[key] for key, ours in results.items()}
+
+    return run
+
+
+def _matched(kind, signature, theirs, ours):
+    """The model's name for each of the artefact's: the only one, the same one, or the only one of that shape.
+
+    An unnamed `keras.Input` has one name in memory and another after it was saved and loaded.
     """
-    worst = min(outputs, key=lambda one: one.snr_db)
-    if worst.snr_db >= floor_db:
-        return
-    message = (
-        f"The export must reach {floor_db:g} dB against the Keras model; nothing was written. Received: "
-        f"{worst.snr_db:.1f} dB {f'in {quantization} ' if quantization else ''}at the output {worst.name!r} of "
-        f"{worst.signature!r} (max error {worst.max_error:.3g}, peak {worst.peak:.3g})"
-    )
-    lossy = min(layers(), key=lambda one: one.own_snr_db, default=None)
-    if lossy is not None and lossy.own_snr_db < math.inf:
-        message += f"; the layer {lossy.name!r} loses the most, {lossy.own_snr_db:.1f} dB by itself"
-    raise ValueError(message)
+    if len(theirs) == len(ours) == 1:
+        return dict(zip(theirs, ours, strict=True))
+    names = {key: key for key in theirs if key in ours}
+    for key in theirs.keys() - names.keys():
+        fitting = [name for name in ours if name not in names.values() and _fits(theirs[key], ours[name])]
+        if len(fitting) == 1:
+            names[key] = fitting[0]
+    if len(set(names.values())) < max(len(theirs), len(ours)):
+        raise ValueError(
+            f"The artefact must have the model's {kind}s, {sorted(ours)}, by their names or each of a shape of its own. "
+            f"Received: {signature!r} with {sorted(theirs)}"
+        )
+    return names
 
 
-def compare(expected, given):
-    """The signal-to-noise ratio in dB, the largest error and the peak over lists of arrays."""
-    signal = noise = max_error = peak = 0.0
-    for one, other in zip(expected, given, strict=True):
-        one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
-        if not one.size:
-            continue
-        error = np.abs(other - one)
-        if not np.all(np.isfinite(error)):
-            return -math.inf, math.inf, float(np.abs(one).max())
-        signal, noise = signal + np.sum(one**2), noise + np.sum(error**2)
-        max_error, peak = max(max_error, float(error.max())), max(peak, float(np.abs(one).max()))
-    if noise == 0:
-        return math.inf, max_error, peak
-    return (10 * math.log10(signal / noise) if signal > 0 else -math.inf), max_error, peak
-
-
-def observed_layers(model):
-    """A model with the outputs of `model`'s layers as outputs, by layer name; None if none can be reached."""
-    layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
-    outputs = {}
-    for layer in layers:
-        try:
-            if isinstance(layer.output, keras.KerasTensor):
-                outputs[layer.name] = layer.output
-        except AttributeError:  # never called, or called more than once
-            continue
-    return keras.Model({tensor.name: tensor for tensor in model.inputs}, outputs) if outputs else None
-
-
-def layer_accuracies(model, found):
-    """A `LayerAccuracy` for each output of a model of `observed_layers`, of which `found` are the accuracies."""
-    snr = {one.name: one.snr_db for one in found}
-    return [LayerAccuracy(name, snr[name], _own_snr(snr[name], _sources(model.get_layer(name), snr))) for name in snr]
-
-
-def _sources(layer, snr):
-    """The signal-to-noise ratios of the layers that `layer` takes its inputs from."""
-    names = [tensor._keras_history.operation.name for tensor in keras.tree.flatten(layer.input)]
-    return [snr[name] for name in names if name in snr]
-
-
-def _own_snr(snr_db, sources_db):
-    ratio = lambda decibels: 10 ** (-decibels / 10)  # noqa: E731
-    added = ratio(snr_db) - max(map(ratio, sources_db), default=0.0)
-    return -10 * math.log10(added) if added > 0 else math.inf
+def _fits(spec, ours):
+    return tf.TensorShape(spec.shape[1:]).is_compatible_with(getattr(ours, "shape", ours)[1:])

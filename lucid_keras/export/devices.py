@@ -1,13 +1,13 @@
-"""What each known target would refuse of a `.tflite` file: found by running it, or by the target's documented rules."""
+"""What each known device would refuse of a `.tflite` file: found by running it, or by the target's documented rules."""
 
-from lucid_keras.export.litert import Runner
+from lucid_keras.runtimes import LiteRT
 
 
 def _operators(names):
     return frozenset(names.split())
 
 
-# The operators that each target's own documentation lists: LiteRT's "GPU ML operations support", and Vela 5.2's
+# The operators that each device's own documentation lists: LiteRT's "GPU ML operations support", and Vela 5.2's
 # supported-ops report (Ethos-U85 takes what U55 and U65 take, and more).
 GPU = _operators(
     "ADD AVERAGE_POOL_2D CONCATENATION CONV_2D DEPTHWISE_CONV_2D EXP FULLY_CONNECTED LOGICAL_AND LOGISTIC LSTM "
@@ -28,7 +28,7 @@ ETHOS_U85 = ETHOS_U55 | _operators(
 
 
 def refusals(contents, content):
-    """For each target by name, what it would refuse: a tuple of sentences, empty if it takes the whole file.
+    """For each device by name, what it would refuse: a tuple of sentences, empty if it takes the whole file.
 
     Args:
         contents: the file's `flatbuffer.FileContents`.
@@ -44,10 +44,10 @@ def refusals(contents, content):
 
 def _xnnpack(content):
     try:
-        coverage = Runner(content).coverage()
+        coverage = LiteRT(content).coverage()
     except ValueError as error:
         return (str(error),)
-    outside = len(coverage.ops) - coverage.delegated
+    outside = len(coverage.outside)
     return (f"{outside} of {len(coverage.ops)} operators run outside the delegate",) if outside else ()
 
 

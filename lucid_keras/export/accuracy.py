@@ -1,0 +1,140 @@
+"""How near what an artefact computes is to what the Keras model computes. The one definition of decibels here."""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+QUIET_DB = 20.0  # a channel so far below the floor is told of: the others' loudness hides it
+
+
+@dataclasses.dataclass(frozen=True)
+class OutputAccuracy:
+    """How one output of one signature compares with the Keras model over all verified samples.
+
+    `snr_db` is the energy of the reference over that of the error, in dB, infinite where there is no error;
+    `max_error` the largest absolute difference, `peak` the reference's largest magnitude. `channel` is the channel
+    with the least ratio, `channel_db`, of those that are not silent in the reference; None where there is one alone.
+    """
+
+    signature: str
+    name: str
+    snr_db: float
+    max_error: float
+    peak: float
+    samples: int
+    lengths: tuple[int, ...]
+    channel: int | None = None
+    channel_db: float = math.inf
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerAccuracy:
+    """A layer's signal-to-noise ratio in dB: of its output, and by itself.
+
+    By itself is against what the Keras layer makes of those inputs that the artefact's layer had, so that an error
+    which a layer only passes on or amplifies is not its own.
+    """
+
+    name: str
+    snr_db: float
+    own_snr_db: float
+
+
+def snr_db(reference: np.ndarray | Iterable[np.ndarray], result: np.ndarray | Iterable[np.ndarray]) -> float:
+    """The signal-to-noise ratio of a result, in dB: the reference's energy over that of the difference.
+
+    Args:
+        reference: an array, or several.
+        result: as many, of the same shapes.
+
+    Returns:
+        `10 * log10(sum(reference**2) / sum((result - reference)**2))`, in float64; infinite where nothing differs,
+        minus infinity where something does and the reference is silent, or where a number is not finite.
+
+    Raises:
+        ValueError: the shapes differ.
+
+    Example:
+
+    >>> print(f"{snr_db(np.array([1., 2.]), np.array([1., 2.02])):.1f}")
+    41.0
+    """
+    one = isinstance(reference, np.ndarray) or hasattr(reference, "shape")
+    pairs = zip([reference] if one else reference, [result] if one else result, strict=True)
+    energies = np.sum([_energies(*pair, axes=()) for pair in pairs], axis=0)
+    return float(_decibels(*energies))
+
+
+def accuracy(
+    signature: str,
+    name: str,
+    references: Sequence[np.ndarray],
+    results: Sequence[np.ndarray | None],
+    lengths: tuple[int, ...],
+    time_axis: int | None = None,
+) -> OutputAccuracy:
+    """The `OutputAccuracy` of one output; raises where the artefact has none or one of another shape.
+
+    Channels are all axes but the batch's and `time_axis`, the output's longest where None.
+    """
+    for one, other in zip(references, results, strict=True):
+        if other is None or one.shape != other.shape:
+            raise ValueError(
+                f"The artefact must have the model's output {name!r} of shape {list(one.shape)}. "
+                f"Received: {'no such output' if other is None else f'shape {list(other.shape)}'}"
+            )
+    over_time = _over_time(references, time_axis)
+    signal, noise = np.sum([_energies(*pair, over_time) for pair in zip(references, results, strict=True)], axis=0)
+    worst, channel = math.inf, None
+    if signal.size > 1 and np.any(signal > 0):
+        by_channel = np.where(signal > 0, _decibels(signal, noise), np.inf).reshape(-1)
+        channel = int(np.argmin(by_channel))
+        worst = float(by_channel[channel])
+    sized = [(one, other) for one, other in zip(references, results, strict=True) if one.size]
+    return OutputAccuracy(
+        signature=signature,
+        name=name,
+        snr_db=float(_decibels(signal.sum(), noise.sum())),
+        max_error=max((_largest(_difference(one, other)) for one, other in sized), default=0.0),
+        peak=max((_largest(np.asarray(one, np.float64)) for one, _ in sized), default=0.0),
+        samples=len(references),
+        lengths=lengths,
+        channel=channel,
+        channel_db=worst,
+    )
+
+
+def _over_time(references, time_axis):
+    """The axes that are no channels': the batch's and time's; all of them where there is no more than these two."""
+    rank = references[0].ndim
+    if rank < 3:
+        return ()
+    longest = max(references, key=lambda one: one.size)
+    return (0, 1 + int(np.argmax(longest.shape[1:])) if time_axis is None else time_axis)
+
+
+def _energies(reference, result, axes):
+    """The energies of the reference and of the difference, summed over `axes`, or all of them."""
+    squares = np.square(np.asarray(reference, np.float64)), np.square(_difference(reference, result))
+    return [np.sum(one, axis=axes or None) for one in squares]
+
+
+def _difference(reference, result):
+    """What the result is off by; infinite where it is no number."""
+    reference, result = np.asarray(reference, np.float64), np.asarray(result, np.float64)
+    if reference.shape != result.shape:
+        raise ValueError(f"Both must have one shape. Received: {list(reference.shape)} and {list(result.shape)}")
+    return np.nan_to_num(result - reference, nan=np.inf, posinf=np.inf, neginf=np.inf)
+
+
+def _largest(array):
+    return float(np.abs(array).max())
+
+
+def _decibels(signal, noise):
+    """Energies as a ratio in dB."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = 10 * np.log10(np.asarray(signal, np.float64) / noise)
+    return np.where(noise == 0, np.inf, np.where(np.isfinite(noise), ratio, -np.inf))

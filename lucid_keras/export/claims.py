@@ -1,0 +1,104 @@
+"""What an artefact has to compute: samples, and the Keras model's answers, looked at before any work is done."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from lucid_keras.export.signatures import call_by_name, model_inputs, output_shapes
+from lucid_keras.runtimes.protocol import Runtime
+
+Arrays = Mapping[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """That an artefact gives for each sample what the model gives.
+
+    Attributes:
+        name: of the signature, or of what is done with several.
+        samples: dicts of arrays.
+        compute: what a model gives for a sample, arrays by output name; also asked of the model's float64 self.
+        run: what an artefact under a runtime gives, by the same names.
+        references: what the model gives for each sample.
+        lengths: of the samples, for the report.
+        time_axes: by output name the axis that is no channel, where it is known.
+    """
+
+    name: str
+    samples: list[Arrays]
+    compute: Callable[[object, Arrays], dict[str, np.ndarray]]
+    run: Callable[[Runtime, Arrays], dict[str, np.ndarray]]
+    references: list[dict[str, np.ndarray]]
+    lengths: tuple[int, ...]
+    time_axes: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+def claim_of(model, name, samples, compute, run, lengths, time_axes=None) -> Claim:
+    """The `Claim`, its references computed; raises where they say nothing."""
+    references = [compute(model, sample) for sample in samples]
+    for output in references[0]:
+        _check_telling(name, output, [reference[output] for reference in references])
+    return Claim(name, samples, compute, run, references, lengths, time_axes or {})
+
+
+def whole_claim(model, name, samples, run=None) -> Claim:
+    """That the signature `name` gives what the model gives for whole inputs."""
+    lengths = tuple(sorted({length for sample in samples for length in _lengths(model, sample)}))
+    run = run or (lambda runtime, sample: runtime.run(name, sample))
+    return claim_of(model, name, samples, computed, run, lengths, _time_axes(model))
+
+
+def computed(model, sample) -> dict[str, np.ndarray]:
+    """The model's outputs by name, in inference mode."""
+    return {name: array.numpy() for name, array in call_by_name(model, sample).items()}
+
+
+def vjp_claim(model, samples, forward, run=None) -> Claim:
+    """That the signature `vjp` gives the gradients by the inputs, the outputs `forward` their own cotangents."""
+    samples = [{**sample, **outputs} for sample, outputs in zip(samples, forward, strict=True)]
+    lengths = tuple(sorted({length for sample in samples for length in _lengths(model, sample)}))
+    run = run or (lambda runtime, sample: runtime.run("vjp", sample))
+    return claim_of(model, "vjp", samples, _gradients, run, lengths)
+
+
+def _gradients(model, sample):
+    tensors = {name: tf.constant(sample[name]) for name in model_inputs(model)}
+    with tf.GradientTape() as tape:
+        tape.watch(tensors)
+        outputs = call_by_name(model, tensors)
+    cotangents = {name: tf.cast(sample[name], output.dtype) for name, output in outputs.items()}
+    gradients = tape.gradient(outputs, tensors, output_gradients=cotangents)
+    return {name: gradient.numpy() for name, gradient in gradients.items()}
+
+
+def _check_telling(signature, name, arrays):
+    """Raise where an output is empty, not finite, or silent throughout, when any artefact would pass."""
+    received = f"Received: the output {name!r} of {signature!r}"
+    if any(not array.size for array in arrays):
+        shape = next(list(array.shape) for array in arrays if not array.size)
+        raise ValueError(f"Every output of an artefact must have at least one element. {received} of shape {shape}")
+    if not all(np.all(np.isfinite(array)) for array in arrays if array.dtype.kind == "f"):
+        raise ValueError(f"The model's outputs must be finite where it is verified. {received} with NaN or infinity")
+    if not any(np.any(array) for array in arrays):
+        raise ValueError(
+            "The model must not be silent on everything that it is verified on: every file would pass. Give "
+            f"verification_data that it answers. {received}, 0 throughout"
+        )
+
+
+def _lengths(model, sample):
+    """The extents of a sample that the model leaves open; where it leaves none, the longest of each input."""
+    for name, tensor in model_inputs(model).items():
+        extents = list(zip(tensor.shape[1:], sample[name].shape[1:], strict=True))
+        yield from [there for extent, there in extents if extent is None] or [max((t for _, t in extents), default=1)]
+
+
+def _time_axes(model):
+    """The axis that each output leaves open, where it is one."""
+    opened = {
+        name: [axis for axis, extent in enumerate(shape) if axis and extent is None]
+        for name, shape in output_shapes(model).items()
+    }
+    return {name: axes[0] for name, axes in opened.items() if len(axes) == 1}

@@ -1,0 +1,205 @@
+"""A live artefact under a runtime: its states passed around as its user does, and what it has to compute."""
+
+import itertools
+import math
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from lucid_keras.export.claims import claim_of
+from lucid_keras.export.drawn_samples import drawn_samples, vocabularies, what_is_drawn
+from lucid_keras.export.samples import batches
+from lucid_keras.export.signatures import Signature
+
+STEPS = (1, 17, 64)  # positions of the signals that are drawn to verify a live artefact, rounded up to whole chunks
+
+
+class LiveArtefact:
+    """A batch of streams through the signatures of a live file or SavedModel, states in and out or kept inside."""
+
+    def __init__(self, runtime):
+        self._runtime, self._signatures = runtime, runtime.signatures
+        self._states = {}
+        if "initial_state" in self._signatures:
+            self._states = runtime.run("initial_state", {})
+        elif "reset" in self._signatures:
+            self.reset(np.ones(self._signatures["reset"].inputs["rows"].shape, bool))
+
+    def reset(self, rows):
+        """The streams where `rows [batch]` is True before their first chunk."""
+        if "reset" in self._signatures:
+            self._runtime.run("reset", {"rows": rows})
+            return
+        for name, beginning in self._runtime.run("initial_state", {}).items():
+            chosen = rows.reshape([-1] + [1] * (beginning.ndim - 1))
+            self._states[name] = np.where(chosen, beginning, self._states[name])
+
+    def step(self, x):
+        """The samples of a chunk, by the signature for one of its length."""
+        steps = [name for name in self._signatures if name == "step" or name.startswith("step_")]
+        fitting = next(name for name in steps if self._signatures[name].inputs["x"].shape == x.shape)
+        self._states = self._runtime.run(fitting, {"x": x, **self._states})
+        return self._states.pop("y")
+
+    def flush(self):
+        """What the end of the streams releases, in a list: an empty one where that is nothing."""
+        return [self._runtime.run("flush", self._states)["y"]] if "flush" in self._signatures else []
+
+
+def chunks_of(runtime, axis):
+    """The lengths of the chunks that a live artefact takes, that of `step` first."""
+    names = sorted((name for name in runtime.signatures if name.split("_")[0] == "step"), key=lambda name: name != "step")
+    return tuple(runtime.signatures[name].inputs["x"].shape[axis] for name in names)
+
+
+def described(signatures):
+    """What the signatures of an artefact say of its stream, as a text; an empty one where it is not live."""
+    if "step" not in signatures:
+        return ""
+    parts = [
+        f"{name}: {one.inputs['x']} to {one.outputs['y']}" for name, one in signatures.items() if name.startswith("step")
+    ]
+    states = [spec for name, spec in signatures["step"].inputs.items() if name != "x"]
+    size = sum(math.prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in states)
+    kept = "states kept inside" if "reset" in signatures else "no state"
+    parts.append(f"{len(states)} states in and out, {size:,} bytes" if states else kept)
+    if "flush" in signatures:
+        parts.append(f"flush: {signatures['flush'].outputs['y']}")
+    return "; ".join(parts)
+
+
+def time_axis(data_format):
+    """The axis of the positions."""
+    return 2 if data_format == "channels_first" else 1
+
+
+def in_turn(positions, chunks):
+    """The chunks' lengths one after the other, as far as they fill `positions`."""
+    taken = []
+    for chunk in itertools.cycle(chunks):
+        if positions < min(chunks):
+            return taken
+        if chunk <= positions:
+            taken.append(chunk)
+            positions -= chunk
+    return taken
+
+
+def stream_inputs(streaming):
+    """The one input of a streaming layer or model, every length open, as `read_samples` takes inputs."""
+    return {"x": keras.KerasTensor(streaming.chunk_shape(None, None), streaming.chunk_dtype, name="x")}
+
+
+def signals(streaming, chunks, batch, given=None):
+    """What to verify on, `{"x": [batch, positions, channels]}` each, and what it is.
+
+    Args:
+        streaming: a streaming layer or model.
+        chunks: the lengths of the artefact's chunks.
+        batch: the streams that advance together.
+        given: samples of `read_samples`; None to draw some.
+    """
+    if given is not None:
+        return _given(streaming, given, chunks, batch), f"{len(given)} signals given"
+    sizes = vocabularies({"x": streaming.decoder.inputs[0]}) if hasattr(streaming, "decoder") else {}
+    specs = {"x": tf.TensorSpec(streaming.chunk_shape(batch, None), streaming.chunk_dtype)}
+    whole = Signature("stream", specs)
+    return drawn_samples(whole, sizes, _sounding(streaming, chunks, STEPS)), what_is_drawn(whole, sizes)
+
+
+def _given(streaming, samples, chunks, batch):
+    """The samples as far as the chunks fill them, in batches; the first of them cut to a half too."""
+    axis = time_axis(streaming.data_format)
+    least = _sounding(streaming, chunks, (1,))[0]
+    long = [sample["x"] for sample in samples if sample["x"].shape[axis] >= least]
+    if not long:
+        longest = max(sample["x"].shape[axis] for sample in samples)
+        raise ValueError(
+            f"The data must hold a signal of at least {least} positions, so that each chunk comes once and a sample comes "
+            f"out. Received: signals of at most {longest} positions"
+        )
+    groups = [long[first : first + batch] for first in range(0, len(long), batch)]
+    halves = [_first(x, max(x.shape[axis] // 2, least), axis) for x in groups[0]]
+    return [_batch(group, chunks, batch, axis) for group in [*groups, halves]]
+
+
+def _batch(group, chunks, batch, axis):
+    """Signals cut to what the chunks fill of the shortest, as one batch."""
+    positions = sum(in_turn(min(x.shape[axis] for x in group), chunks))
+    return batches([{"x": _first(x, positions, axis)} for x in group], batch)[0]
+
+
+def _sounding(streaming, chunks, positions):
+    """Each number of positions rounded up to what the chunks fill in turn and to what a sample comes out of."""
+    enough = -(-(1 + streaming.latency - streaming.flush_length) // streaming.samples_per_position)
+    turn = sum(chunks)
+    return tuple(dict.fromkeys(-(-max(one, enough) // turn) * turn for one in positions))
+
+
+def _first(array, count, axis):
+    return array.take(range(count), axis)
+
+
+def live_claims(streaming, chunks, signals):
+    """What a live artefact has to compute: whole streams, and streams begun anew in the middle of others."""
+    claims = [_stream_claim(streaming, chunks, signals)]
+    return [*claims, _reset_claim(streaming, chunks, signals)] if streaming.state_shapes else claims
+
+
+def _stream_claim(streaming, chunks, signals):
+    """That whole signals, cut into the chunks in turn, come out as the whole decode."""
+    axis, output_axis = time_axis(streaming.data_format), time_axis(streaming.output_data_format)
+
+    def run(runtime, sample):
+        live = LiveArtefact(runtime)
+        y = np.concatenate(_steps(live, sample["x"], chunks, axis) + live.flush(), output_axis)
+        return {"y": _after(y, streaming.latency, output_axis)}
+
+    lengths = tuple(sorted({signal["x"].shape[axis] for signal in signals}))
+    compute = lambda model, sample: {"y": _whole(model, sample["x"])}  # noqa: E731
+    return claim_of(streaming, "stream", signals, compute, run, lengths, {"y": output_axis})
+
+
+def _reset_claim(streaming, chunks, signals):
+    """That rows begun anew after one signal decode the next one as if it were the first, and the other rows go on.
+
+    Every second row is begun anew, the first among them.
+    """
+    axis, output_axis = time_axis(streaming.data_format), time_axis(streaming.output_data_format)
+    before, after = signals[-1]["x"], signals[0]["x"]
+    samples = [{"before": before, "after": after}]
+    anew = np.arange(len(before)) % 2 == 0
+
+    def compute(model, sample):
+        one_after_the_other = np.concatenate([sample["before"], sample["after"]], axis)
+        both = {"begun anew": _whole(model, sample["after"])[anew], "going on": _whole(model, one_after_the_other)[~anew]}
+        return {name: y for name, y in both.items() if len(y)}
+
+    def run(runtime, sample):
+        live = LiveArtefact(runtime)
+        pieces = _steps(live, sample["before"], chunks, axis)
+        live.reset(anew)
+        later = np.concatenate(_steps(live, sample["after"], chunks, axis) + live.flush(), output_axis)
+        y = np.concatenate([*pieces, later], output_axis)
+        return {
+            "begun anew": _after(later, streaming.latency, output_axis)[anew],
+            "going on": _after(y, streaming.latency, output_axis)[~anew],
+        }
+
+    axes = {"begun anew": output_axis, "going on": output_axis}
+    return claim_of(streaming, "reset", samples, compute, run, (before.shape[axis] + after.shape[axis],), axes)
+
+
+def _steps(live, x, chunks, axis):
+    """The samples of each chunk of a signal."""
+    ends = np.cumsum(in_turn(x.shape[axis], chunks))
+    return [live.step(chunk) for chunk in np.split(x, ends[:-1], axis)]
+
+
+def _whole(streaming, x):
+    return np.asarray(streaming.whole(x))
+
+
+def _after(y, latency, axis):
+    return y.take(range(latency, y.shape[axis]), axis)

@@ -1,0 +1,135 @@
+"""The one proof of every artefact: run what will lie on the disk, and compare it with the Keras model.
+
+An exporter hands in what it claims, with the model's answers (`claims`), and the artefact opened by a runtime. What
+comes back goes into the report; an artefact below its floor raises, and is not written.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+import numpy as np
+
+from lucid_keras.export.accuracy import QUIET_DB, OutputAccuracy, accuracy, snr_db
+from lucid_keras.export.claims import Claim
+from lucid_keras.export.layer_accuracy import LayerAccuracy
+from lucid_keras.runtimes.protocol import Runtime
+
+ROUNDING_DB = 3.0  # how much further from float64 than Keras itself an artefact may be where Keras misses the floor
+
+
+@dataclasses.dataclass(frozen=True)
+class Proof:
+    """What was found: `OutputAccuracy` of every output, warnings, and an example of an output before and after."""
+
+    outputs: tuple[OutputAccuracy, ...]
+    warnings: tuple[str, ...]
+    example: tuple[np.ndarray, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Floor:
+    """The least signal-to-noise ratio in dB, and whether it gives way to what the model itself loses by rounding."""
+
+    decibels: float
+    yields: bool
+
+    @classmethod
+    def of(cls, given: float | None, default: float) -> "Floor":
+        """What the user asked for, which holds, or a default, which asks for what can be had."""
+        if given is None:
+            return cls(default, True)
+        if isinstance(given, bool) or not isinstance(given, (int, float, np.floating, np.integer)):
+            raise TypeError(f"floor_db must be a number. Received: floor_db={given!r}")
+        if math.isnan(given):
+            raise ValueError(f"floor_db must be a number. Received: floor_db={given!r}")
+        return cls(float(given), False)
+
+
+def prove(
+    claims: Sequence[Claim],
+    runtime: Runtime,
+    floor: Floor,
+    *,
+    of: str = "",
+    twin: Callable[[], object],
+    layers: Callable[[], Sequence[LayerAccuracy]] = tuple,
+) -> Proof:
+    """Run every claim, and raise unless every output reaches the floor.
+
+    Args:
+        claims: what has to hold.
+        runtime: the artefact, opened.
+        floor: the least signal-to-noise ratio.
+        of: the recipe's name, for the message.
+        twin: makes the model's float64 self; called where a float32 file stays below a floor that yields.
+        layers: gives `LayerAccuracy` of the model's layers, the worst for the message; called before it raises.
+    """
+    results = [[claim.run(runtime, sample) for sample in claim.samples] for claim in claims]
+    outputs = [
+        accuracy(
+            claim.name,
+            name,
+            [reference[name] for reference in claim.references],
+            [result.get(name) for result in given],
+            claim.lengths,
+            claim.time_axes.get(name),
+        )
+        for claim, given in zip(claims, results, strict=True)
+        for name in claim.references[0]
+    ]
+    warnings = [_quiet_channel(one, floor) for one in outputs if one.channel_db < floor.decibels - QUIET_DB]
+    below = [one for one in outputs if one.snr_db < floor.decibels]
+    if below:
+        refuse = functools.partial(_refuse, floor=floor, of=of, layers=layers)
+        warnings += _forgiven(below, zip(claims, results, strict=True), floor, twin, refuse)
+    first = next(iter(claims[0].references[0]))
+    return Proof(tuple(outputs), tuple(warnings), (claims[0].references[0][first], results[0][0][first]))
+
+
+def _quiet_channel(one, floor):
+    return (
+        f"channel {one.channel} of the output {one.name!r} of {one.signature!r} is at {one.channel_db:.1f} dB, more than "
+        f"{QUIET_DB:g} dB below the floor of {floor.decibels:g}; louder channels hide it"
+    )
+
+
+def _forgiven(below, proven, floor, twin, refuse):
+    """A warning for each output below the floor that float32 itself cannot lift above it; refuses for any other."""
+    worst = min(below, key=lambda one: one.snr_db)
+    if not floor.yields or worst.snr_db == -math.inf:
+        refuse(worst)
+    try:
+        exact = twin()
+    except ValueError as reason:
+        refuse(worst, f"; the model has no float64 self that could excuse it ({reason})")
+    warnings = []
+    for claim, results in proven:
+        missed = [one for one in below if one.signature == claim.name]
+        ideal = [claim.compute(exact, sample) for sample in claim.samples] if missed else []
+        for one in missed:
+            by_name = lambda outputs: [output[one.name] for output in outputs]  # noqa: B023, E731
+            in_keras = snr_db(by_name(ideal), by_name(claim.references))
+            in_file = snr_db(by_name(ideal), by_name(results))
+            if in_keras >= floor.decibels or in_file < in_keras - ROUNDING_DB:
+                refuse(one, f"; against float64 Keras has {in_keras:.1f} dB, this has {in_file:.1f}")
+            warnings.append(
+                f"the floor of {floor.decibels:g} dB is beyond float32 here: against float64 the output {one.name!r} of "
+                f"{one.signature!r} has {in_keras:.1f} dB in Keras and {in_file:.1f} dB in the artefact"
+            )
+    return warnings
+
+
+def _refuse(one, why="", *, floor, of, layers) -> NoReturn:
+    """Raise for an output below its floor; `why` says what kept the floor from yielding."""
+    message = (
+        f"The export must reach {floor.decibels:g} dB against the Keras model; nothing was written. Received: "
+        f"{one.snr_db:.1f} dB {f'in {of} ' if of else ''}at the output {one.name!r} of {one.signature!r} "
+        f"(max error {one.max_error:.3g}, peak {one.peak:.3g}){why}"
+    )
+    lossy = min(layers(), key=lambda layer: layer.own_snr_db, default=None)
+    if lossy is not None and lossy.own_snr_db < math.inf:
+        message += f"; the layer {lossy.name!r} loses the most, {lossy.own_snr_db:.1f} dB by itself"
+    raise ValueError(message)

@@ -1,0 +1,26 @@
+"""What runs artefacts, each behind one protocol. Nothing else of this package is imported here."""
+
+import pathlib
+from collections.abc import Callable
+
+from lucid_keras.runtimes.litert import LiteRT
+from lucid_keras.runtimes.pjrt import Pjrt
+from lucid_keras.runtimes.protocol import Runtime
+from lucid_keras.runtimes.saved_model import SavedModel
+from lucid_keras.runtimes.stablehlo import StableHlo
+
+# By name; of two that read the same artefact the first is the one that needs nothing more than this package.
+RUNTIMES: dict[str, Callable[..., Runtime]] = {
+    "litert": LiteRT,
+    "stablehlo": StableHlo,
+    "pjrt": Pjrt,
+    "saved_model": SavedModel,
+}
+
+
+def open_artefact(path: pathlib.Path) -> Runtime:
+    """The artefact at a path, under the first runtime that reads its kind; raises where none does."""
+    for runtime in RUNTIMES.values():
+        if runtime.opens(path):
+            return runtime(path)
+    raise FileNotFoundError(f"The artefact must exist. Received: {path}")

@@ -1,0 +1,129 @@
+"""LiteRT's interpreter: a `.tflite` file on the CPU, by XNNPACK where that takes an operator."""
+
+import importlib.metadata
+import os
+import pathlib
+
+import numpy as np
+
+from lucid_keras.runtimes.protocol import Coverage, Signature, Spec
+
+DELEGATE = "DELEGATE"
+
+
+class LiteRT:
+    """The signatures of a `.tflite` file, run on arrays in the model's own dtypes whatever those of the file.
+
+    Args:
+        artefact: the file's bytes, or its path.
+        threads: int, CPU threads. Default 2.
+
+    Raises:
+        ImportError: LiteRT is not installed.
+        ValueError: LiteRT refuses the file.
+    """
+
+    name = "LiteRT"
+
+    def __init__(self, artefact: bytes | str | os.PathLike, threads: int = 2):
+        content = artefact if isinstance(artefact, bytes) else pathlib.Path(artefact).read_bytes()
+        self.interpreter = interpreter(content, threads)
+        self.version = importlib.metadata.version("ai-edge-litert")
+        self._runners = {name: self.interpreter.get_signature_runner(name) for name in _names(self.interpreter)}
+
+    @staticmethod
+    def opens(path: pathlib.Path) -> bool:
+        """Whether the path is a file, which no other runtime reads."""
+        return path.is_file()
+
+    @property
+    def signatures(self) -> dict[str, Signature]:
+        specs = lambda details: {name: _spec(one) for name, one in details.items()}  # noqa: E731
+        return {
+            name: Signature(specs(runner.get_input_details()), specs(runner.get_output_details()))
+            for name, runner in self._runners.items()
+        }
+
+    def run(self, signature, inputs):
+        results = self.prepared(signature, inputs)()
+        details = self._runners[signature].get_output_details()
+        return {name: _dequantized(array, details[name]) for name, array in results.items()}
+
+    def prepared(self, signature, inputs):
+        runner = self._runners[signature]
+        details = runner.get_input_details()
+        quantized = {name: _quantized(array, details[name]) for name, array in inputs.items()}
+        return lambda: runner(**quantized)
+
+    def coverage(self) -> Coverage:
+        return coverage(self.interpreter)
+
+
+def interpreter(content: bytes, threads: int = 2):
+    """A LiteRT interpreter over the bytes of a file, XNNPACK applied, its tensors allocated."""
+    try:
+        loaded = _interpreter()(model_content=content, num_threads=threads)
+        loaded.allocate_tensors()
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(f"LiteRT refuses the file: {error}") from None
+    return loaded
+
+
+def _interpreter():
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:
+        raise ImportError("running a .tflite file needs LiteRT: pip install 'lucid_keras[export]'") from None
+    return Interpreter
+
+
+def _names(loaded):
+    """The names of the signatures, that of the first graph, which the default delegate takes, first."""
+    names = loaded.get_signature_list()
+    return sorted(names, key=lambda name: loaded.get_signature_runner(name)._subgraph_index)
+
+
+def _spec(detail):
+    shape = tuple(None if extent < 0 else int(extent) for extent in detail["shape_signature"])
+    return Spec(np.dtype(detail["dtype"]).name, shape)
+
+
+def _quantized(array, detail):
+    """An array in the dtype of a file's input."""
+    dtype = np.dtype(detail["dtype"])
+    if dtype.kind != "i" or array.dtype.kind != "f":
+        return array.astype(dtype, copy=False)
+    scale, zero_point = detail["quantization"]
+    limits = np.iinfo(dtype)
+    return np.clip(np.round(array / scale) + zero_point, limits.min, limits.max).astype(dtype)
+
+
+def _dequantized(array, detail):
+    """A file's output in floating point, if its dtype is quantized."""
+    scale, zero_point = detail["quantization"]
+    if array.dtype.kind != "i" or scale == 0:
+        return array
+    return (array.astype(np.float32) - zero_point) * np.float32(scale)
+
+
+def coverage(loaded) -> Coverage:
+    """What XNNPACK took of an interpreter's graph: the operators between each delegate node's inputs and outputs."""
+    nodes = loaded._get_ops_details()  # the only way to the nodes from Python; covered by a test
+    delegates = [node for node in nodes if node["op_name"] == DELEGATE]
+    operators = [node for node in nodes if node["op_name"] != DELEGATE]
+    producer = {tensor: node for node in operators for tensor in node["outputs"] if tensor >= 0}  # -1: left out
+    taken = set()
+    for delegate in delegates:
+        borders = set(delegate["inputs"])
+        pending = list(delegate["outputs"])
+        while pending:
+            tensor = pending.pop()
+            node = producer.get(tensor)
+            if tensor in borders or node is None or node["index"] in taken:
+                continue
+            taken.add(node["index"])
+            pending.extend(node["inputs"])
+    names = {one["index"]: one["name"] for one in loaded.get_tensor_details()}
+    computed = lambda node: next((names.get(int(tensor), "") for tensor in node["outputs"]), "")  # noqa: E731
+    outside = tuple((node["op_name"], computed(node)) for node in operators if node["index"] not in taken)
+    return Coverage(tuple(node["op_name"] for node in operators), "XNNPACK", outside, len(delegates))

@@ -1,0 +1,77 @@
+"""What the proof asks of a runtime: to open an artefact, list its signatures, run one, and say what it took of it."""
+
+import collections
+import dataclasses
+import typing
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+Arrays = Mapping[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """What a signature takes or gives under one name; None in the shape is an extent that the artefact leaves open."""
+
+    dtype: str
+    shape: tuple[int | None, ...]
+
+    def __str__(self) -> str:
+        return f"{self.dtype}{list(self.shape)}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """The inputs and the outputs of a signature by their names."""
+
+    inputs: dict[str, Spec]
+    outputs: dict[str, Spec]
+
+    def described(self) -> dict[str, tuple[str, ...]]:
+        """Both as text."""
+        both = {"inputs": self.inputs, "outputs": self.outputs}
+        return {kind: tuple(f"{name}: {spec}" for name, spec in specs.items()) for kind, specs in both.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Coverage:
+    """The operators of an artefact's first signature, in order, and what the runtime's accelerator took of them.
+
+    `accelerator` is its name, None where there is none; `outside` holds an operator's name and the name of what it
+    computes for each that runs elsewhere; `partitions` are the pieces that the accelerator runs.
+    """
+
+    ops: tuple[str, ...]
+    accelerator: str | None = None
+    outside: tuple[tuple[str, str], ...] = ()
+    partitions: int = 0
+
+    @property
+    def delegated(self) -> int | None:
+        """How many operators the accelerator runs; None where there is none."""
+        return None if self.accelerator is None else len(self.ops) - len(self.outside)
+
+    def counts(self) -> dict[str, int]:
+        """How often each operator occurs."""
+        return dict(collections.Counter(self.ops))
+
+
+class Runtime(typing.Protocol):
+    """An artefact, opened. `name` and `version` are the runtime's own."""
+
+    name: str
+    version: str
+
+    @property
+    def signatures(self) -> dict[str, Signature]:
+        """The signatures by name, the first one first."""
+
+    def run(self, signature: str, inputs: Arrays) -> dict[str, np.ndarray]:
+        """The outputs of a signature by name; floating-point numbers in and out even where the artefact's are not."""
+
+    def prepared(self, signature: str, inputs: Arrays) -> Callable[[], object]:
+        """A function that runs the signature on these inputs, everything set up, for timing."""
+
+    def coverage(self) -> Coverage:
+        """What runs where, at the lengths of the last run."""

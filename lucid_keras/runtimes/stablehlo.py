@@ -1,0 +1,75 @@
+"""A folder of StableHLO programs, compiled and run by TensorFlow's own XLA."""
+
+import json
+import os
+import pathlib
+
+import tensorflow as tf
+from tensorflow.compiler.tf2xla.ops import gen_xla_ops
+
+from lucid_keras.runtimes.protocol import Coverage, Signature, Spec
+
+MANIFEST = "manifest.json"
+CALLING_CONVENTION = 10  # of TensorFlow's XlaCallModule: positional arguments, no platform index
+
+
+class StableHlo:
+    """The programs of a folder, each a signature of arrays by name.
+
+    Args:
+        artefact: the folder, with a manifest of names, shapes and dtypes.
+
+    Raises:
+        ValueError: the folder is not whole.
+    """
+
+    name = "XLA in TensorFlow"
+    version = tf.__version__
+
+    def __init__(self, artefact: str | os.PathLike):
+        self.programs, self.signatures = programs(artefact)
+
+    @staticmethod
+    def opens(path: pathlib.Path) -> bool:
+        """Whether the path is a folder with a manifest of programs."""
+        return (path / MANIFEST).is_file()
+
+    def run(self, signature, inputs):
+        outputs = self.prepared(signature, inputs)()
+        return {name: array.numpy() for name, array in zip(self.signatures[signature].outputs, outputs, strict=True)}
+
+    def prepared(self, signature, inputs):
+        parameters, results = self.signatures[signature].inputs, self.signatures[signature].outputs
+        arguments = [tf.constant(inputs[name], spec.dtype) for name, spec in parameters.items()]
+        return lambda: gen_xla_ops.xla_call_module(
+            args=arguments,
+            version=CALLING_CONVENTION,
+            module=self.programs[signature],
+            Sout=[list(spec.shape) for spec in results.values()],
+            Tout=[spec.dtype for spec in results.values()],
+            platforms=["CPU"],
+            dim_args_spec=[],
+            function_list=[],
+            has_token_input_output=False,
+            disabled_checks=[],
+        )
+
+    def coverage(self) -> Coverage:
+        """XLA fuses what it compiles: no operators to count."""
+        return Coverage(())
+
+
+def programs(folder: str | os.PathLike) -> tuple[dict[str, bytes], dict[str, Signature]]:
+    """The serialized programs of a folder by name, and what each takes and gives, in order."""
+    folder = pathlib.Path(folder)
+    try:
+        described = json.loads((folder / MANIFEST).read_text())["programs"]
+        contents = {name: (folder / one["file"]).read_bytes() for name, one in described.items()}
+        signatures = {name: Signature(_specs(one["parameters"]), _specs(one["results"])) for name, one in described.items()}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"The folder must hold whole StableHLO programs. Received: {folder}: {error}") from None
+    return contents, signatures
+
+
+def _specs(rows):
+    return {row["name"]: Spec(row["dtype"], tuple(row["shape"])) for row in rows}
