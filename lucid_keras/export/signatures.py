@@ -1,7 +1,6 @@
 """Signatures of a model: named inputs of stated shapes, traced and frozen into graphs without variables."""
 
 import dataclasses
-import re
 
 import keras
 import tensorflow as tf
@@ -9,6 +8,7 @@ from tensorflow.lite.python.util import get_grappler_config, run_graph_optimizat
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from lucid_keras._lowering.target import lowering_for
+from lucid_keras._names import identifier
 
 DEFAULT = "serving_default"
 DYNAMIC = "dynamic"
@@ -34,13 +34,7 @@ def model_inputs(model):
             "The model must be built and know its inputs: give it a keras.Input, or wrap it as "
             f"keras.Model(x, model(x)). Received: model={model.name!r}, built={model.built}"
         )
-    return {_argument(tensor.name): tensor for tensor in model.inputs}
-
-
-def _argument(name):
-    """A Keras name as graphs and signatures take it: a letter first, then letters, digits and underscores."""
-    legal = re.sub(r"\W", "_", name)
-    return legal if legal[0].isalpha() else f"input_{legal}"
+    return {identifier(tensor.name): tensor for tensor in model.inputs}
 
 
 def signatures(model, length, batch):
@@ -88,7 +82,7 @@ def _spec(name, tensor, length, batch):
 
 def call_by_name(model, inputs):
     """The model's outputs by name for inputs by name, in inference mode."""
-    flat = [inputs[_argument(tensor.name)] for tensor in model.inputs]
+    flat = [inputs[identifier(tensor.name)] for tensor in model.inputs]
     if isinstance(model, keras.Sequential):
         result, names = model(flat[0], training=False), [model.layers[-1].name]
     else:
