@@ -16,9 +16,9 @@ if keras.backend.backend() != "tensorflow":
 
 from lucid_keras.layers.conv_transpose1d import ConvTranspose1d
 from lucid_keras.layers.istft import ISTFT
-from lucid_keras.layers.streaming import StreamingConvTranspose1d
-from lucid_keras.layers.streaming_model import StreamingModel
 from lucid_keras.ops import conv_transpose1d
+from lucid_keras.streaming.layer import StreamingConvTranspose1d
+from lucid_keras.streaming.model import StreamingModel
 from lucid_keras.version import __version__
 
 __all__ = [

@@ -1,9 +1,9 @@
-"""Names of layers and inputs as graphs, signatures and files take them. Standard library only."""
+"""Keras names as graphs, signatures and states take them. Standard library only."""
 
 import re
 
 
 def identifier(name: str) -> str:
-    """The name with a letter first, then letters, digits and underscores."""
-    legal = re.sub(r"\W", "_", name)
+    """A letter first, then letters, digits and underscores; `input_` precedes a name that begins with none."""
+    legal = re.sub(r"\W", "_", name, flags=re.ASCII)
     return legal if legal[:1].isalpha() else f"input_{legal}"

@@ -19,8 +19,8 @@ DOCUMENTED = [
     "ops",
     "layers.conv_transpose1d",
     "layers.istft",
-    "layers.streaming",
-    "layers.streaming_model",
+    "streaming.layer",
+    "streaming.model",
     "export.streaming",
     "export.tflite",
     "export.saved_model",
@@ -36,7 +36,7 @@ def test_the_examples_in_the_docstrings(module):
 
 
 def test_every_public_name_has_its_sections_and_an_example():
-    for name in ("ConvTranspose1d", "ISTFT", "conv_transpose1d"):
+    for name in ("ConvTranspose1d", "ISTFT", "StreamingConvTranspose1d", "StreamingModel", "conv_transpose1d"):
         text = getattr(lk, name).__doc__
         for part in ("Args:", "Raises:", ">>> ", "Source:"):
             assert part in text, (name, part)

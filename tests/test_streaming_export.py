@@ -177,6 +177,37 @@ def test_a_saved_model_streams_the_whole_output(rng, tmp_path):
     np.testing.assert_allclose(y, decoder(x), atol=1e-5)
 
 
+def dotted():
+    """Names as `load_state_dict` recommends them, in a recurrence, a convolution and a layer with a latency."""
+    x = keras.Input((None, 8), name="mel.frames")
+    y = keras.layers.Conv1D(6, 3, padding="causal", name="decoder.0.conv")(x)
+    y = keras.layers.LSTM(6, return_sequences=True, name="decoder.1.lstm")(y)
+    y = lk.ConvTranspose1d(6, 2, 8, stride=4, padding=2, data_format="channels_last", name="decoder.2")(y)
+    return keras.Model(x, y)
+
+
+@pytest.mark.parametrize("export", ["tflite", "variables", "saved_model"])
+def test_dotted_names_stream_the_whole_output(export, rng, tmp_path):
+    decoder = dotted()
+    streaming, chunks = (
+        lk.StreamingModel(decoder),
+        np.split(rng.standard_normal((1, 7, 8)).astype("float32"), 7, axis=1),
+    )
+    whole = decoder(np.concatenate(chunks, axis=1)).numpy()
+    if export == "saved_model":
+        path = lk.export.streaming_to_saved_model(streaming, tmp_path / "saved")
+        y = streamed(saved_signatures(path), chunks, streaming.latency, 1)
+    else:
+        states = "variables" if export == "variables" else "explicit"
+        content = lk.export.streaming_to_tflite(streaming, tmp_path / "live.tflite", states=states).read_bytes()
+        if export == "variables":
+            y = remembered(content, chunks, (1, 1))[:, streaming.latency :]
+        else:
+            y = streamed(litert_signatures(content), chunks, streaming.latency, 1)
+    assert y.shape == whole.shape
+    assert np.abs(y - whole).max() <= relative_tolerance("float32", 1000) * np.abs(whole).max()
+
+
 def test_a_saved_model_is_whole_or_not_there(tmp_path, monkeypatch):
     streaming = lk.StreamingConvTranspose1d(integer_layer(ENCODEC)[0])
     there = tmp_path / "there"

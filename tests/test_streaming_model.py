@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from decoders import DECODERS, encodec, lagging, time_axis, upsampling
+from decoders import DECODERS, encodec, time_axis, upsampling
 from streams import in_layout
 from tolerances import relative_tolerance
 
@@ -23,7 +23,9 @@ def streamed(step, streaming, x, cuts):
         y, states = step(tf.constant(chunk), states)
         pieces.append(y)
     axis = time_axis(streaming.output_data_format)
-    y = np.concatenate([*pieces, streaming.flush(states)], axis)
+    tail = streaming.flush(states)
+    assert tail.shape[axis] == streaming.flush_length
+    y = np.concatenate([*pieces, tail], axis)
     return np.take(y, range(streaming.latency, y.shape[axis]), axis)
 
 
@@ -39,6 +41,9 @@ def test_chunks_and_flush_are_the_whole_decode(name, cuts, rng):
     streaming = lk.StreamingModel(decoder)
     x = in_layout(rng.standard_normal((2, 8, 7)).astype("float32"), streaming.data_format)
     assert_close(streamed(streaming.step, streaming, x, cuts), decoder(x).numpy())
+    axes = time_axis(streaming.data_format), time_axis(streaming.output_data_format)
+    pieces = streaming.stream(iter(np.split(x, cuts, axes[0])))
+    assert_close(np.concatenate(list(pieces), axes[1]), streaming.whole(x).numpy())
 
 
 @pytest.mark.parametrize("name", DECODERS)
@@ -96,6 +101,41 @@ def test_it_shares_the_decoders_weights():
     decoder = encodec()
     streaming = lk.StreamingModel(decoder)
     assert [id(weight) for weight in streaming.weights] == [id(weight) for weight in decoder.weights]
+
+
+def test_states_have_legal_names_of_their_own(rng):
+    """A dot, a dash and a digit at the beginning; two layers called alike, one of them in a model of its own."""
+    x = keras.Input((None, 6))
+    inner = keras.Sequential([keras.Input((None, 6)), layers.Dense(6, name="out")], name="block")
+    y = layers.Conv1D(6, 3, padding="causal", name="1.decoder-conv")(x)
+    y = layers.GRU(6, return_sequences=True, name="decoder.1")(inner(y))
+    decoder = keras.Model(x, layers.Dense(6, name="block_out")(y))
+    streaming = lk.StreamingModel(decoder)
+    assert list(streaming.state_shapes) == ["input_1_decoder_conv_history", "decoder_1_hidden"]
+    signal = rng.standard_normal((1, 5, 6)).astype("float32")
+    assert_close(streamed(streaming.step, streaming, signal, [1, 3]), decoder(signal).numpy())
+
+
+def test_refuses_two_states_of_one_name():
+    x = keras.Input((None, 6))
+    y = layers.Conv1D(6, 3, padding="causal", name="up.1")(x)
+    decoder = keras.Model(x, layers.Conv1D(6, 3, padding="causal", name="up-1")(y))
+    with pytest.raises(
+        ValueError, match=r"'up-1' cannot stream: its state up_1_history would have the name of one of 'up.1'"
+    ):
+        lk.StreamingModel(decoder)
+
+
+def test_mixed_precision_streams_in_each_layers_dtype(rng):
+    x = keras.Input((None, 8))
+    y = layers.Conv1D(6, 3, padding="causal", dtype="mixed_float16")(x)
+    y = layers.GRU(6, return_sequences=True)(y)
+    decoder = keras.Model(x, upsampling(4, 2, dtype="mixed_float16")(y))
+    streaming = lk.StreamingModel(decoder)
+    assert [state.dtype for state in streaming.initial_state().values()] == ["float16", "float32", "float16"]
+    signal = rng.standard_normal((1, 5, 8))
+    y = np.concatenate(list(streaming.stream(np.split(signal, [1, 3], axis=1))), axis=1)
+    np.testing.assert_allclose(y, decoder(signal), atol=2e-2)
 
 
 def test_own_pointwise_layers_are_named():
@@ -253,14 +293,6 @@ def test_refuses_a_class_that_may_do_something_else():
         lk.StreamingModel(keras.Sequential([keras.Input((None, 6)), Derived(6, name="derived")]))
 
 
-def test_takes_arrays_for_states(rng):
-    streaming = lk.StreamingModel(lagging())
-    x = rng.standard_normal((1, 2, 8)).astype("float32")
-    states = streaming.initial_state()
-    arrays = {name: state.numpy() for name, state in states.items()}
-    np.testing.assert_array_equal(streaming.step(x, arrays)[0], streaming.step(x, states)[0])
-
-
 def test_refuses_what_is_no_graph():
     with pytest.raises(
         TypeError, match=r"decoder must be a built Sequential or functional keras.Model. Received: .*Dense"
@@ -272,33 +304,3 @@ def test_refuses_two_inputs():
     inputs = [keras.Input((None, 6)), keras.Input((None, 6))]
     with pytest.raises(ValueError, match=r"must have one input and one output. Received: 2 inputs and 1 outputs"):
         lk.StreamingModel(keras.Model(inputs, layers.Add()(inputs)))
-
-
-@pytest.fixture(scope="module")
-def streaming():
-    return lk.StreamingModel(lagging())
-
-
-def test_refuses_flushed_states(streaming):
-    states = streaming.initial_state()
-    streaming.flush(states)
-    with pytest.raises(ValueError, match=r"not flushed since. Received: states named \[\], where \['conv1d"):
-        streaming.step(np.zeros((1, 1, 8), "float32"), states)
-
-
-def test_refuses_states_of_another_batch(streaming):
-    with pytest.raises(
-        ValueError, match=r"must have the shape \[2, 2, 8\].*Received: conv1d.*_history of shape \[1, 2, 8\]"
-    ):
-        streaming.step(np.zeros((2, 1, 8), "float32"), streaming.initial_state(1))
-
-
-def test_refuses_states_of_another_dtype(streaming):
-    states = {name: tf.cast(state, "float16") for name, state in streaming.initial_state().items()}
-    with pytest.raises(TypeError, match=r"must have the dtype float32. Received: conv1d.* of dtype float16"):
-        streaming.step(np.zeros((1, 1, 8), "float32"), states)
-
-
-def test_refuses_chunks_of_other_channels(streaming):
-    with pytest.raises(ValueError, match=r"must have the shape \[batch, positions, 8\]. Received: .*\[1, 1, 7\]"):
-        streaming.step(np.zeros((1, 1, 7), "float32"), streaming.initial_state())

@@ -1,12 +1,10 @@
 """The signatures of a streaming layer or model as concrete functions: states in and out, or kept in variables."""
 
-import dataclasses
-
 import numpy as np
 import tensorflow as tf
 
 from lucid_keras.export.signatures import without_variables
-from lucid_keras.layers.streaming import StreamingConvTranspose1d
+from lucid_keras.streaming.states import reset_rows
 
 
 def checked_chunks(chunk):
@@ -24,20 +22,20 @@ def _steps(chunks):
 
 def stream_signatures(model, chunks, batch):
     """The concrete functions of the signatures by name, without those that would give nothing."""
-    form = _fixed_shape_form(model, batch)
-    empty = {name: state for name, state in form.initial.items() if 0 in state.shape}  # no file holds an empty tensor
-    states = {name: state for name, state in form.initial.items() if name not in empty}
+    initial = model.initial_state(batch)
+    empty = {name: state for name, state in initial.items() if 0 in state.shape}  # no file holds an empty tensor
+    states = {name: state for name, state in initial.items() if name not in empty}
     specs = {name: tf.TensorSpec(state.shape, state.dtype, name=name) for name, state in states.items()}
 
     def initial_state():
         return {name: tf.zeros(state.shape, state.dtype) for name, state in states.items()}
 
     def stepped(x, **given):
-        y, following = form.step(x, given | empty)
+        y, following = model.step(x, given | empty)
         return {"y": y} | {name: tf.identity(following[name]) for name in states}
 
     def flushed(**given):
-        return {"y": tf.identity(form.flush(given | empty))}
+        return {"y": tf.identity(model.flush(given | empty))}
 
     concrete = {}
     if states:
@@ -45,7 +43,7 @@ def stream_signatures(model, chunks, batch):
     if model.flush_length:
         concrete["flush"] = tf.function(flushed, autograph=False).get_concrete_function(**specs)
     for name, chunk in _steps(chunks).items():
-        x = tf.TensorSpec(form.chunk_shape(chunk), model.compute_dtype, name="x")
+        x = tf.TensorSpec(model.chunk_shape(batch, chunk), model.compute_dtype, name="x")
         concrete[name] = tf.function(stepped, autograph=False).get_concrete_function(x=x, **specs)
     return concrete
 
@@ -65,9 +63,8 @@ def with_states_in_variables(signatures):
         return {name: variable.read_value() for name, variable in module.states.items()}
 
     def reset(rows):
-        for name, state in read().items():
-            begun = tf.reshape(rows, [-1] + [1] * (state.shape.rank - 1))
-            module.states[name].assign(tf.where(begun, tf.zeros_like(state), state))
+        for name, state in reset_rows(read(), rows).items():
+            module.states[name].assign(state)
         return {"streams": tf.reduce_sum(tf.cast(rows, tf.int32))}
 
     def remembering(concrete):
@@ -91,16 +88,15 @@ def with_states_in_variables(signatures):
 
 def typical_inputs(model, chunks, data, batch):
     """By signature, what it is given of typical streams: every chunk with the states that come to it."""
-    form = _fixed_shape_form(model, batch)
     axis = 2 if model.data_format == "channels_first" else 1
     samples = {name: [] for name in (*_steps(chunks), *(["flush"] if model.flush_length else []))}
     for name, chunk in _steps(chunks).items():
         for first in range(0, len(data) - batch + 1, batch):
-            states = dict(form.initial)
+            states = model.initial_state(batch)
             for start in range(0, data.shape[axis] - chunk + 1, chunk):
                 x = data[first : first + batch].take(range(start, start + chunk), axis)
                 samples[name].append({"x": x} | _not_empty(states))
-                states = form.step(x, states)[1]
+                states = model.step(x, states)[1]
             if model.flush_length:
                 samples["flush"].append(_not_empty(states))
     return samples
@@ -108,31 +104,3 @@ def typical_inputs(model, chunks, data, batch):
 
 def _not_empty(states):
     return {name: np.asarray(state) for name, state in states.items() if 0 not in state.shape}
-
-
-@dataclasses.dataclass(frozen=True)
-class _FixedShapeForm:
-    """A streaming layer or model with its states in a dict."""
-
-    step: callable
-    flush: callable
-    initial: dict
-    chunk_shape: callable  # of positions
-
-
-def _fixed_shape_form(model, batch):
-    if not isinstance(model, StreamingConvTranspose1d):
-        shape = lambda positions: model.chunk_shape(batch, positions)  # noqa: E731
-        return _FixedShapeForm(model.step, model.flush, model.initial_state(batch), shape)
-
-    def step(x, states):
-        y, overlap = model(x, states["overlap"])
-        return y, {"overlap": overlap}
-
-    channels, last = model.layer.in_channels, model.data_format == "channels_last"
-    return _FixedShapeForm(
-        step,
-        lambda states: model.release(states["overlap"]),
-        {"overlap": model.initial_state(batch).overlap},
-        lambda positions: [batch, positions, channels] if last else [batch, channels, positions],
-    )

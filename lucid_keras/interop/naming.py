@@ -3,7 +3,7 @@
 import keras
 
 from lucid_keras.interop.layouts import layout_of
-from lucid_keras.layers.streaming import StreamingConvTranspose1d
+from lucid_keras.streaming.layer import StreamingConvTranspose1d
 
 KERAS_OWN = ("_layers", "_functional", "_self_")  # how the attributes begin in which Keras keeps the layers once more
 TRANSPARENT = (keras.layers.TimeDistributed, StreamingConvTranspose1d)  # wrappers that PyTorch needs none of

@@ -6,17 +6,24 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from lucid_keras.layers.streaming_signal import CannotStreamError, Signal, turn
-from lucid_keras.layers.streaming_stages import stage_of
+from lucid_keras._names import identifier
 from lucid_keras.ops import DATA_FORMATS, check_choice
+from lucid_keras.streaming.contract import Streaming
+from lucid_keras.streaming.stage import CannotStreamError, Signal, turn
+from lucid_keras.streaming.stages import stage_of
 
 
-class StreamingModel(keras.Model):
+@keras.saving.register_keras_serializable(package="lucid_keras")
+class StreamingModel(Streaming, keras.Model):
     """A Sequential or functional decoder as a step from a chunk and states to samples and states.
 
     The decoder's own layers and weights are used. It may hold `ConvTranspose1d`, `Conv1D` with `padding="causal"`
     (dilated too), `LSTM`, `GRU`, `Cropping1D((0, samples))` after a transposed convolution, layers that see one
     position at a time, and models of these, in either data format; `Permute((2, 1))` leads from one to the other.
+
+    `stream(chunks)` gives the whole decode as its chunks come in. Beneath it, `step(x, state)` gives
+    `positions * samples_per_position` samples and the next state, `flush(state)` the last `flush_length` samples: one
+    after the other, less the first `latency`, they are the whole decode. A `StreamingConvTranspose1d` does the same.
 
     Chunks and samples are in the data formats of the decoder's input and output. The step computes channels last
     whatever those are, and so are the states: `[batch, samples or positions, channels]` and `[batch, units]`.
@@ -32,13 +39,14 @@ class StreamingModel(keras.Model):
         samples_per_position: int, output samples for each input position.
         latency: int, samples at the beginning of a stream's output that are to be left out; 0 for causal decoders.
         flush_length: int, samples that the end of a stream releases.
-        state_shapes: dict of each state's shape, without the batch, by name.
+        state_shapes: dict of each state's shape, without the batch, by name: the layer's, what it remembers, all but
+            letters, digits and underscores replaced by underscores, so that graphs and files take it.
         data_format: str, of the chunks; `output_data_format` that of the samples.
 
     Raises:
         TypeError: `decoder` is no functional model.
-        ValueError: a layer cannot stream; the message names it and says why. An unknown `data_format`. In `step`, a
-            chunk or state that does not fit, or a state whose stream was flushed.
+        ValueError: a layer cannot stream; the message names it and says why. An unknown `data_format`. In `step`,
+            `flush` and `reset`, a chunk or a state that does not fit.
 
     Example:
 
@@ -51,10 +59,13 @@ class StreamingModel(keras.Model):
     ...     keras.layers.Cropping1D((0, 5)),
     ... ])
     >>> streaming = StreamingModel(decoder)
-    >>> states = streaming.initial_state(batch=1)
-    >>> y, states = streaming.step(np.zeros((1, 1, 8), "float32"), states)
-    >>> tuple(y.shape), streaming.latency
-    ((1, 5, 1), 0)
+    >>> frames = np.random.default_rng(0).standard_normal((1, 6, 8))
+    >>> live = np.concatenate(list(streaming.stream(np.split(frames, 6, axis=1))), axis=1)
+    >>> live.shape, bool(np.allclose(live, streaming.whole(frames), atol=1e-5))
+    ((1, 30, 1), True)
+    >>> y, state = streaming.step(frames[:, :1], streaming.initial_state(batch=1))
+    >>> tuple(y.shape), streaming.latency, list(state) == list(streaming.state_shapes)
+    ((1, 5, 1), 0, True)
 
     Source: the states are those of overlap-add (A. Oppenheim and R. Schafer, "Discrete-Time Signal Processing",
     section 8.7), of the delay line of an FIR filter, and of the recurrence itself.
@@ -79,78 +90,55 @@ class StreamingModel(keras.Model):
             )
         data_format = data_format or _data_format_of(decoder.inputs[0].shape)
         check_choice("data_format", data_format, DATA_FORMATS)
-        super().__init__(name=name or f"{decoder.name}_streaming")
+        super().__init__(name=name or f"{decoder.name}_streaming", dtype=decoder.dtype_policy)
         self.decoder = decoder
+        self.pointwise = tuple(pointwise)
         self.data_format = data_format
         self._stages = {}
-        signal = self._run(decoder, Signal(data_format=data_format), _planner(self._stages, tuple(pointwise)))
+        signal = self._run(decoder, Signal(data_format=data_format), _planner(self._stages, self.pointwise))
         self.samples_per_position, self.latency, self.flush_length = signal.rate, signal.latency, signal.tail
         self.output_data_format = signal.data_format
-        self.state_shapes = {
-            f"{layer_name}_{name}": shape
-            for layer_name, stage in self._stages.items()
-            for name, shape in stage.state_shapes.items()
-        }
-        self._state_dtypes = {
-            f"{layer_name}_{name}": stage.layer.compute_dtype
-            for layer_name, stage in self._stages.items()
-            for name in stage.state_shapes
-        }
+        self._state_names, self._state_specs = _named_states(self._stages)
         self.built = True
 
-    def chunk_shape(self, batch: int | None, positions: int | None) -> list:
+    @property
+    def _chunk_dtype(self):
+        return self.decoder.inputs[0].dtype  # to which the decoder casts too
+
+    def chunk_shape(self, batch: int | None, positions: int | None) -> list[int | None]:
         """The shape of a chunk in the decoder's data format."""
         channels = _channels(self.decoder.inputs[0].shape, self.data_format)
         return [batch, *channels, positions] if self.data_format == "channels_first" else [batch, positions, *channels]
 
-    def initial_state(self, batch: int = 1) -> dict:
-        """The states of `batch` streams before their first chunk: a dict of tensors by name."""
-        return {name: tf.zeros([batch, *shape], self._state_dtypes[name]) for name, shape in self.state_shapes.items()}
+    def whole(self, x: tf.Tensor) -> tf.Tensor:
+        """The decode of a whole signal in inference mode, which a stream of its chunks equals."""
+        return self.decoder(x, training=False)
 
-    def step(self, x, states: dict):
-        """One chunk `[batch, positions, channels]`, or channels first, and the states to the samples it completes.
+    def call(self, x, state):
+        """`step`, under the name that Keras calls."""
+        return self.step(x, state)
 
-        Returns:
-            The samples `[batch, positions * samples_per_position, channels]`, or channels first, whose first `latency`
-            in a stream are to be left out, and the next states. The states given are not changed.
-        """
-        x = tf.convert_to_tensor(x)
-        self._check_names(states)
-        states = {name: tf.convert_to_tensor(state) for name, state in states.items()}
-        self._check_shapes(x, states)
+    def _step(self, x, state, target):
         following = {}
 
-        def through(name, _, *inputs):
-            stage = self._stages[name]
-            own = {state: states[f"{name}_{state}"] for state in stage.state_shapes}
-            y, own = stage.step(_one_or_all(inputs), own)
-            following.update({f"{name}_{state}": value for state, value in own.items()})
+        def through(path, _, *inputs):
+            names = self._state_names[path]
+            own = {kind: state[name] for kind, name in names.items()}
+            y, own = self._stages[path].step(_one_or_all(inputs), own, target)
+            following.update({name: own[kind] for kind, name in names.items()})
             return y
 
         y = self._run(self.decoder, turn(x) if self.data_format == "channels_first" else x, through)
         return self._in_output_format(y), following
 
-    def call(self, x, states):
-        """`step`, under the name that Keras calls."""
-        return self.step(x, states)
-
-    def flush(self, states: dict):
-        """The `flush_length` samples that the end of the streams releases.
-
-        The streams are over: the dict is emptied, and no step takes it again.
-        """
-        self._check_names(states)
-        ending = dict(states)
-        states.clear()
-
-        def through(name, _, *inputs):
-            stage = self._stages[name]
-            own = {state: ending[f"{name}_{state}"] for state in stage.state_shapes}
-            return stage.flush(_one_or_all(inputs), own)
+    def _flush(self, state, target):
+        def through(path, _, *inputs):
+            own = {kind: state[name] for kind, name in self._state_names[path].items()}
+            return self._stages[path].flush(_one_or_all(inputs), own, target)
 
         tail = self._run(self.decoder, None, through)
         if tail is None:
-            batch = tf.shape(next(iter(ending.values())))[0] if ending else 1
+            batch = tf.shape(next(iter(state.values())))[0] if state else 1
             channels = _channels(self.decoder.outputs[0].shape, self.output_data_format)
             tail = tf.zeros([batch, 0, *channels], self.decoder.compute_dtype)
         return self._in_output_format(tail)
@@ -158,30 +146,20 @@ class StreamingModel(keras.Model):
     def _in_output_format(self, y):
         return turn(y) if self.output_data_format == "channels_first" else y
 
-    def reset(self, states: dict, rows) -> dict:
-        """The states with the streams where `rows [batch]` is True begun anew and the others where they were."""
-        rows = tf.convert_to_tensor(rows, tf.bool)
-        self._check_names(states)
-
-        def reset_rows(state):
-            return tf.where(tf.reshape(rows, [-1] + [1] * (state.shape.rank - 1)), tf.zeros_like(state), state)
-
-        return {name: reset_rows(state) for name, state in states.items()}
-
-    def _run(self, model, x, through, prefix=""):
-        """`x` through the model's graph, each layer replaced by `through(name, layer, *inputs)`."""
+    def _run(self, model, x, through, above=""):
+        """`x` through the model's graph, each layer replaced by `through(path, layer, *inputs)`."""
 
         def replaced(operation):
-            name = f"{prefix}{operation.name}"
+            path = f"{above}{operation.name}"
             if _is_graph(operation):
-                return lambda inputs, **_: self._run(operation, inputs, through, prefix=f"{name}_")
-            return functools.partial(call, name, operation)
+                return lambda inputs, **_: self._run(operation, inputs, through, above=f"{path}/")
+            return functools.partial(call, path, operation)
 
-        def call(name, operation, *arguments, **named):
+        def call(path, operation, *arguments, **named):
             if len(arguments) != 1 or any(value is not None for key, value in named.items() if key != "training"):
                 raise ValueError(_refusal(operation, "it is called with more than its input"))
             inputs = arguments[0] if isinstance(arguments[0], (list, tuple)) else arguments
-            return through(name, operation, *inputs)
+            return through(path, operation, *inputs)
 
         if isinstance(model, keras.Sequential):
             for layer in model.layers:
@@ -189,31 +167,20 @@ class StreamingModel(keras.Model):
             return x
         return model._run_through_graph([x], operation_fn=replaced)  # no public way to walk a model's graph
 
-    def _check_shapes(self, x, states):
-        if not x.shape.is_compatible_with(self.chunk_shape(None, None)):
-            raise ValueError(
-                f"A chunk must have the shape [{', '.join(map(str, self.chunk_shape('batch', 'positions')))}]. "
-                f"Received: a chunk of shape {x.shape.as_list()}"
-            )
-        for name, state in states.items():
-            fits = [x.shape[0], *self.state_shapes[name]]
-            if not state.shape.is_compatible_with(fits):
-                raise ValueError(
-                    f"The state {name} must have the shape {fits} for this chunk. "
-                    f"Received: {name} of shape {state.shape.as_list()}, a chunk of shape {x.shape.as_list()}"
-                )
-            if state.dtype != self._state_dtypes[name]:
-                raise TypeError(
-                    f"The state {name} must have the dtype {self._state_dtypes[name]}. "
-                    f"Received: {name} of dtype {state.dtype.name}"
-                )
+    def get_config(self):
+        return {
+            "decoder": keras.saving.serialize_keras_object(self.decoder),
+            "pointwise": [keras.saving.get_registered_name(kind) for kind in self.pointwise],
+            "data_format": self.data_format,
+            "name": self.name,
+        }
 
-    def _check_names(self, states):
-        if states.keys() != self.state_shapes.keys():
-            raise ValueError(
-                "states must be what initial_state() or step() gave, and not flushed since. "
-                f"Received: states named {sorted(states)}, where {sorted(self.state_shapes)} are needed"
-            )
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """The model of a config; the classes in `pointwise` are those that Keras knows by their registered names."""
+        pointwise = [_registered_class(name, custom_objects) for name in config["pointwise"]]
+        decoder = keras.saving.deserialize_keras_object(config["decoder"], custom_objects)
+        return cls(**{**config, "decoder": decoder, "pointwise": pointwise})
 
 
 def _is_graph(operation):
@@ -234,17 +201,44 @@ def _channels(shape, data_format):
 def _planner(stages, pointwise):
     """What follows the signal through a decoder before any sample does, makes the stages, and refuses by name."""
 
-    def through(name, layer, *inputs):
+    def through(path, layer, *inputs):
         try:
             stage = stage_of(layer, pointwise, inputs[0].data_format)
-            if name in stages and (stage.state_shapes or stage.turned):
+            if path in stages and (stage.state_shapes or stage.turned):
                 raise CannotStreamError("it is used twice, and each use would need a state or a data format of its own")
-            stages[name] = stage
+            stages[path] = stage
             return stage.signal(*inputs)
         except CannotStreamError as reason:
             raise ValueError(_refusal(layer, reason)) from None
 
     return through
+
+
+def _named_states(stages):
+    """The states' names by path and kind, and by those names each state's shape without the batch, and its dtype."""
+    names, specs, owners = {}, {}, {}
+    for path, stage in stages.items():
+        names[path] = {kind: identifier(f"{path}_{kind}") for kind in stage.state_shapes}
+        for kind, name in names[path].items():
+            if name in specs:
+                reason = (
+                    f"its state {name} would have the name of one of {owners[name]!r}; rename one of the two layers"
+                )
+                raise ValueError(_refusal(stage.layer, reason))
+            owners[name] = path
+            specs[name] = tf.TensorSpec(stage.state_shapes[kind], stage.layer.compute_dtype)
+    return names, specs
+
+
+def _registered_class(name, custom_objects):
+    kind = keras.saving.get_registered_object(name, custom_objects) or getattr(keras.layers, name, None)
+    if kind is None:
+        raise ValueError(
+            "The classes in `pointwise` must be known to Keras before a StreamingModel is loaded: decorate them with "
+            "@keras.saving.register_keras_serializable(), or give load_model() custom_objects={name: class}. "
+            f"Received: the unknown class {name!r}"
+        )
+    return kind
 
 
 def _refusal(operation, reason):

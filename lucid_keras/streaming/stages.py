@@ -6,12 +6,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lucid_keras import streaming_step
 from lucid_keras._lowering.edges import crop
-from lucid_keras._stream_plan import StreamPlan
 from lucid_keras.layers.conv_transpose1d import ConvTranspose1d
-from lucid_keras.layers.streaming_recurrence import Recurrence
-from lucid_keras.layers.streaming_signal import CannotStreamError, Pointwise, TurnedPointwise, check_on_time
+from lucid_keras.streaming.overlap import advance, cast, release
+from lucid_keras.streaming.plan import StreamPlan
+from lucid_keras.streaming.recurrence import Recurrence
+from lucid_keras.streaming.stage import CannotStreamError, Pointwise, TurnedPointwise, check_on_time
 
 # Layers that see one number at a time whatever their arguments, so that it does not matter how it lies.
 ELEMENTWISE = (
@@ -61,22 +61,28 @@ class Transposed(Pointwise):
         tail = x.tail * stride + self.plan.flush_length
         return dataclasses.replace(x, rate=x.rate * stride, latency=self.plan.latency, tail=tail)
 
-    def step(self, x, states):
-        x, overlap = (tf.cast(tensor, self.layer.compute_dtype) for tensor in (x, states["overlap"]))
-        weight, bias = _cast(self.layer.weight, x.dtype), _cast(self.layer.bias, x.dtype)
-        y, overlap = streaming_step.advance(
-            self.plan, x, weight, bias, overlap, data_format="channels_last", lowering=self.layer.lowering
+    def step(self, x, states, target):
+        x = tf.cast(x, self.layer.compute_dtype)
+        y, overlap = advance(
+            self.plan,
+            x,
+            self.layer.weight,
+            self.layer.bias,
+            states["overlap"],
+            data_format="channels_last",
+            lowering=self.layer.lowering,
+            target=target,
         )
         return y, {"overlap": overlap}
 
-    def flush(self, x, states):
+    def flush(self, x, states, target):
         given = []
         if x is not None:
-            y, states = self.step(x, states)
+            y, states = self.step(x, states, target)
             given.append(y)
         if self.plan.flush_length:
-            bias = _cast(self.layer.bias, states["overlap"].dtype)
-            given.append(streaming_step.release(self.plan, states["overlap"], bias, data_format="channels_last"))
+            overlap, bias = states["overlap"], self.layer.bias
+            given.append(release(self.plan, overlap, bias, data_format="channels_last", target=target))
         if not given:
             return None
         return given[0] if len(given) == 1 else tf.concat(given, axis=1)
@@ -99,28 +105,24 @@ class CausalConvolution(Pointwise):
             check_on_time(x)
         return x
 
-    def step(self, x, states):
+    def step(self, x, states, target):
+        layer, x = self.layer, tf.cast(x, self.layer.compute_dtype)
         if x.shape[1] == 0:
-            return tf.zeros([tf.shape(x)[0], 0, self.layer.filters], x.dtype), states
-        layer = self.layer
+            return tf.zeros([tf.shape(x)[0], 0, layer.filters], x.dtype), states
         heard = tf.concat([states["history"], x], axis=1) if self.history else x
         y = keras.ops.conv(
             heard,
-            _cast(layer.kernel, x.dtype),
+            cast(layer.kernel, x.dtype),
             padding="valid",
             dilation_rate=layer.dilation_rate,
             data_format="channels_last",
         )
         if layer.bias is not None:
-            y += _cast(layer.bias, x.dtype)
+            y += cast(layer.bias, x.dtype)
         if not self.history:
             return layer.activation(y), states
         history = crop(heard, x.shape[1], 0, axis=1) if x.shape[1] is not None else heard[:, tf.shape(x)[1] :]
         return layer.activation(y), {"history": history}
-
-
-def _cast(variable, dtype):
-    return None if variable is None else tf.cast(tf.convert_to_tensor(variable), dtype)
 
 
 class EndCrop(Pointwise):
@@ -139,10 +141,10 @@ class EndCrop(Pointwise):
             )
         return dataclasses.replace(x, tail=x.tail - self.layer.cropping[1])
 
-    def step(self, x, states):
+    def step(self, x, states, target):
         return x, {}
 
-    def flush(self, x, states):
+    def flush(self, x, states, target):
         if x is None or x.shape[1] == self.layer.cropping[1]:
             return None
         return crop(x, 0, self.layer.cropping[1], axis=1)
@@ -160,7 +162,7 @@ class Turn(Pointwise):
         other = "channels_first" if x.data_format == "channels_last" else "channels_last"
         return dataclasses.replace(x, data_format=other)
 
-    def step(self, x, states):
+    def step(self, x, states, target):
         return x, {}
 
 

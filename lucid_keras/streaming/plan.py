@@ -66,9 +66,7 @@ class StreamPlan:
         """Zeros before and after a chunk's uncropped output, to reach from the held samples to the overlap's end."""
         return self.held, self.overlap_length - self.held - (self.geometry.kernel_extent - self.geometry.stride)
 
-    def overlap_shape(self, batch, data_format):
-        """`[batch, C_out, overlap_length]` or, channels last, `[batch, overlap_length, C_out]`; no batch: unbatched."""
+    def overlap_shape(self, data_format):
+        """`[C_out, overlap_length]` or, channels last, `[overlap_length, C_out]`."""
         shape = [self.geometry.out_channels, self.overlap_length]
-        if data_format == "channels_last":
-            shape.reverse()
-        return shape if batch is None else [batch, *shape]
+        return shape[::-1] if data_format == "channels_last" else shape

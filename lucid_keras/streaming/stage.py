@@ -39,14 +39,14 @@ class Pointwise:
             first, rate=first.rate * factor, latency=first.latency * factor, tail=first.tail * factor
         )
 
-    def step(self, x, states):
+    def step(self, x, states, target):
         if not self.turned:
             return self.layer(x), {}
         return turn(self.layer([turn(one) for one in x] if isinstance(x, list) else turn(x))), {}
 
-    def flush(self, x, states):
+    def flush(self, x, states, target):
         """The tail after the layer; `x` is the tail before it, None where that is empty."""
-        return None if x is None else self.step(x, states)[0]
+        return None if x is None else self.step(x, states, target)[0]
 
 
 class TurnedPointwise(Pointwise):

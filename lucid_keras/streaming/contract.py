@@ -1,0 +1,143 @@
+"""The contract of live decoding, which the streaming layer and the streaming model share."""
+
+from collections.abc import Iterable, Iterator
+
+import tensorflow as tf
+
+from lucid_keras._lowering.target import current_target
+from lucid_keras.streaming.states import checked_batch, checked_chunk, checked_state, reset_rows
+
+
+class Streaming:
+    """Chunks and a state to samples and the next state: `concat(steps, flush)[latency:]` is the whole signal's output.
+
+    States are all that a stream remembers: a dict of tensors by name, which whoever decodes passes from step to step.
+    Nothing is hidden in it or in this object, no argument is changed, and a state may be used again.
+
+    Who streams says `latency`, `flush_length`, `samples_per_position`, `data_format`, `output_data_format`,
+    `chunk_shape` and `_state_specs`, and computes `_step` and `_flush`, from tensors that are checked, for a target.
+    """
+
+    _takes_unbatched = False  # whether one stream may come without a batch
+
+    @property
+    def state_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Each state's shape by name, without the batch."""
+        return {name: tuple(spec.shape) for name, spec in self._state_specs.items()}
+
+    def initial_state(self, batch: int | None = 1) -> dict[str, tf.Tensor]:
+        """The state of `batch` streams before their first chunk.
+
+        Args:
+            batch: int, streams that advance together. Default 1. A layer takes None too: one stream without a batch.
+
+        Returns:
+            A dict of tensors by name, `[batch, *state_shapes[name]]`.
+        """
+        first = checked_batch(batch, self._takes_unbatched)
+        return {name: tf.zeros([*first, *spec.shape], spec.dtype) for name, spec in self._state_specs.items()}
+
+    def step(self, x: tf.Tensor, state: dict[str, tf.Tensor]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """One chunk and a state to samples and the next state. Neither argument is changed.
+
+        Args:
+            x: the chunk, of shape `chunk_shape(batch, positions)`, of any number of positions, 0 too.
+            state: what `initial_state` or the last step gave, as tensors or arrays.
+
+        Returns:
+            `positions * samples_per_position` samples, always, and the next state. The first `latency` samples of a
+            stream precede its output and are to be left out; `stream` does so.
+
+        Raises:
+            ValueError: a chunk or a state of another shape, other names, several batches.
+            TypeError: a state that is no dict of tensors, or of another dtype.
+        """
+        target = current_target()
+        x = self._checked_chunk(x)
+        return self._step(x, checked_state(state, self._state_specs, self._batch_of(x)), target)
+
+    def flush(self, state: dict[str, tf.Tensor]) -> tf.Tensor:
+        """The `flush_length` samples that the end of the streams releases, always. The state is not changed.
+
+        Args:
+            state: what the last step gave.
+
+        Returns:
+            The samples; of a model without any state, which has nothing to release, `[1, 0, channels]`.
+
+        Raises:
+            ValueError, TypeError: as in `step`.
+        """
+        target = current_target()
+        return self._flush(checked_state(state, self._state_specs, unbatched=self._takes_unbatched), target)
+
+    def reset(self, state: dict[str, tf.Tensor], rows: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The state with some streams of the batch begun anew and the others where they were.
+
+        Args:
+            state: what `initial_state` or the last step gave, with a batch. It is not changed.
+            rows: bool, `[batch]`, True where a stream begins anew. Its next `latency` samples are to be left out.
+
+        Returns:
+            The state.
+
+        Raises:
+            ValueError: `rows` has not one entry for each stream; a state as in `step`.
+            TypeError: `rows` is not boolean; a state as in `step`.
+        """
+        return reset_rows(checked_state(state, self._state_specs), rows)
+
+    def stream(self, chunks: Iterable[tf.Tensor]) -> Iterator[tf.Tensor]:
+        """The whole signal's samples, piece by piece, as its chunks come in.
+
+        Args:
+            chunks: an iterable of chunks as `step` takes them, of one batch and of any lengths.
+
+        Returns:
+            A generator of samples: those of each step, without the first `latency`, then those of the flush. What
+            would be empty is skipped; of a signal without any position there is nothing.
+
+        Raises:
+            TypeError: `chunks` is one array; as in `step`.
+            ValueError: as in `step`.
+        """
+        if hasattr(chunks, "shape"):
+            raise TypeError(
+                "chunks must be an iterable of chunks, such as a list or a generator, not one array. "
+                f"Received: chunks of type {type(chunks).__name__}"
+            )
+        return self._pieces(chunks)
+
+    def _pieces(self, chunks):
+        state, to_leave_out, begun = None, self.latency, False
+        for chunk in chunks:
+            x = self._checked_chunk(chunk)
+            if state is None:
+                state = self.initial_state(*self._batch_of(x) or [None])
+            y, state = self.step(x, state)
+            length = y.shape[self._output_axis]
+            begun = begun or length > 0
+            if length > to_leave_out:
+                yield y[self._output_span(to_leave_out, None)]
+            to_leave_out -= min(length, to_leave_out)
+        if begun and self.flush_length > to_leave_out:
+            yield self.flush(state)[self._output_span(to_leave_out, None)]
+
+    @property
+    def _output_axis(self):
+        """The time's axis in an output, from its end."""
+        return -1 if self.output_data_format == "channels_first" else -2
+
+    def _output_span(self, start, stop):
+        """The index of an output's samples from `start` to `stop`."""
+        return (..., slice(start, stop)) if self._output_axis == -1 else (..., slice(start, stop), slice(None))
+
+    def _checked_chunk(self, x):
+        x = tf.convert_to_tensor(x)
+        shape, named = self.chunk_shape(None, None), self.chunk_shape("batch", "positions")
+        unbatched = self._takes_unbatched and x.shape.rank == len(shape) - 1
+        return checked_chunk(x, shape[1:] if unbatched else shape, self._chunk_dtype, named)
+
+    def _batch_of(self, x):
+        """The beginning of a checked chunk's shape: its batch in a list, or nothing."""
+        return x.shape[:1].as_list() if x.shape.rank == len(self.chunk_shape(None, None)) else []
