@@ -20,9 +20,10 @@ import numpy as np
 import lucid_keras as lk
 from lucid_keras.export import streaming_to_tflite, to_saved_model, to_stablehlo, to_tflite
 from lucid_keras.export.files import folder_atomically
-from lucid_keras.export.litert import Runner, interpreter
+from lucid_keras.export.live import LiveArtefact, cut
 from lucid_keras.export.recipes import RECIPES
 from lucid_keras.export.versions import versions
+from lucid_keras.runtimes import LiteRT
 
 GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "saved_models" / "golden"
 SEED = 20260
@@ -95,7 +96,7 @@ def write_whole(folder):
         path = folder / f"{name}.tflite"
         calibration = {"calibration_data": data} if recipe.calibrated else {}
         to_tflite(model, path, quantization=name, length=LENGTH, timing_seconds=0, **calibration)
-        outputs[name] = Runner(path.read_bytes())("serving_default", {"mel": data[:1]})["wave"]
+        outputs[name] = LiteRT(path).run("serving_default", {"mel": data[:1]})["wave"]
     np.savez(folder / "outputs.npz", **outputs)
 
 
@@ -118,14 +119,10 @@ def write_live(folder):
 
 
 def streamed(path, codes, latency):
-    """The output of a live file, a signal in chunks of 1 and 3 in turn."""
-    loaded = interpreter(path.read_bytes())
-    run = {name: loaded.get_signature_runner(name) for name in loaded.get_signature_list()}
-    states, pieces = run["initial_state"]() if "initial_state" in run else {}, []
-    for chunk in np.split(codes, sorted([*range(1, LENGTH, 4), *range(4, LENGTH, 4)]), axis=1):
-        states = dict(run["step" if chunk.shape[1] == 1 else "step_3"](x=chunk, **states))
-        pieces.append(states.pop("y"))
-    return np.concatenate([*pieces, run["flush"](**states)["y"]], axis=1)[:, latency:]
+    """The output of a live file, a signal in chunks in turn."""
+    live = LiveArtefact(LiteRT(path))
+    pieces = [live.step(chunk) for chunk in cut(codes, CHUNKS, 1)]
+    return np.concatenate(pieces + live.flush(), axis=1)[:, latency:]
 
 
 FOLDERS = {"whole": write_whole, "live": write_live}

@@ -9,9 +9,11 @@ import time
 import keras
 import numpy as np
 
-from lucid_keras.export import litert, to_tflite
-from lucid_keras.export.verify import compare
+from lucid_keras.export import snr_db, to_tflite
 from lucid_keras.layers.istft import ISTFT
+from lucid_keras.runtimes import LiteRT
+from lucid_keras.runtimes.protocol import Coverage
+from lucid_keras.runtimes.timing import milliseconds
 
 RECORDING = pathlib.Path(__file__).parent / "recording" / "guitar_slide.flac"
 N_FFT = 1024
@@ -22,7 +24,7 @@ HOP = 256
 class Result:
     """What the demo measured; `snr_*` in dB, `milliseconds` per invocation, `seconds` of audio."""
 
-    coverage: litert.Coverage
+    coverage: Coverage
     milliseconds: float
     seconds: float
     snr_recording: float
@@ -64,20 +66,22 @@ def run(audio=None, out=pathlib.Path("saved_models/demo"), console=None):
         tflite = out / "istft.tflite"
         to_tflite(model, tflite)
     with step("Running the file under LiteRT"):
-        interpreter = litert.interpreter(tflite.read_bytes())
-        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], spectrum)
-        milliseconds = litert.milliseconds(interpreter.invoke)
-        in_litert = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0, : len(recording)]
+        runtime = LiteRT(tflite)
+        ((name, signature),) = runtime.signatures.items()
+        inputs = dict.fromkeys(signature.inputs, spectrum)
+        (in_litert,) = runtime.run(name, inputs).values()
+        in_litert = in_litert[0, : len(recording)]
+        latency = milliseconds(runtime.prepared(name, inputs))
     with step("Writing the sound and the picture"):
         wav, picture = out / "reconstruction.wav", out / "reconstruction.png"
         write_audio(wav, in_litert, rate)
         draw(picture, recording, in_litert, rate)
     return Result(
-        coverage=litert.coverage(interpreter),
-        milliseconds=milliseconds,
+        coverage=runtime.coverage(),
+        milliseconds=latency,
         seconds=len(recording) / rate,
-        snr_recording=compare([recording], [in_litert])[0],
-        snr_keras=compare([in_keras], [in_litert])[0],
+        snr_recording=snr_db(recording, in_litert),
+        snr_keras=snr_db(in_keras, in_litert),
         tflite=tflite,
         wav=wav,
         picture=picture,

@@ -13,9 +13,9 @@ from lucid_keras.bench import litert_torch_conversion
 from lucid_keras.bench.prepared import Prepared, channels_last
 from lucid_keras.bench.subjects import LITERT_TORCH
 from lucid_keras.export.convert import convert
-from lucid_keras.runtimes import LiteRT
 from lucid_keras.export.recipes import recipe_named
 from lucid_keras.export.signatures import signatures
+from lucid_keras.runtimes import LiteRT
 
 CONVERSION_LIMIT = 240.0  # seconds, less than a worker has to answer
 

@@ -1,6 +1,7 @@
 """The commands `lucid-keras export | inspect | verify`: arguments in, tables out, one clear line for an error."""
 
 import argparse
+import inspect
 import json
 import pathlib
 
@@ -21,7 +22,7 @@ def _add_export(subparsers):
     parser = subparsers.add_parser("export", help="a .keras file to a verified .tflite file, SavedModel or StableHLO")
     parser.add_argument("model", type=pathlib.Path, help="the .keras file")
     parser.add_argument("path", type=pathlib.Path, help="NAME.tflite, NAME.stablehlo, or a new folder: a SavedModel")
-    parser.add_argument("--quantization", choices=tuple(RECIPES), default="float32", help="default: float32")
+    parser.add_argument("--quantization", choices=tuple(RECIPES), help="default: float32")
     parser.add_argument(
         "--length", type=_lengths, help='where the model leaves it open: 100, 100,200 (a signature each) or "dynamic"'
     )
@@ -47,7 +48,9 @@ def _add_inspect(subparsers):
 
 def _add_verify(subparsers):
     parser = subparsers.add_parser("verify", help="compare an exported artefact with its .keras file")
-    parser.add_argument("artefact", type=pathlib.Path, help="the .tflite file, or the folder of a SavedModel or StableHLO")
+    parser.add_argument(
+        "artefact", type=pathlib.Path, help="the .tflite file, or the folder of a SavedModel or StableHLO"
+    )
     parser.add_argument("model", type=pathlib.Path, help="the .keras file")
     parser.add_argument("--data", type=pathlib.Path, help=".npz, .npy, or a folder; default: standard normal samples")
     parser.add_argument("--floor", type=float, default=RECIPES["int8"].floor_db, help="in dB; default: %(default)s")
@@ -111,40 +114,34 @@ def _check_report(path):
 
 
 def _exporter(arguments):
-    """The export of a model that the path's ending, or `--stream`, asks for; what does not go with it is refused."""
+    """The export that the path's ending and `--stream` ask for; an option that it does not take is refused."""
     from lucid_keras import export
 
-    given = {name: value for name, value in vars(arguments).items() if value not in (None, False)}
-    common = {"verification_data": _text(arguments.verification), "floor_db": arguments.floor}
-    quantized = {"quantization": arguments.quantization, "calibration_data": _text(arguments.calibration)}
-    layers = {"compare_layers": arguments.report is not None}
-    tflite = arguments.path.suffix == ".tflite"
-    if arguments.stream:
-        to, own = (export.streaming_to_tflite, quantized | layers) if tflite else (export.streaming_to_saved_model, {})
-        own |= {name: given[name] for name in ("chunk", "batch", "states") if name in given}
-    elif tflite:
-        to, own = export.to_tflite, quantized | layers | {"length": arguments.length, "integer_io": arguments.integer_io}
-    else:
-        to = export.to_stablehlo if arguments.path.suffix == ".stablehlo" else export.to_saved_model
-        own = {"length": arguments.length} if arguments.length is not None else {}
-    _check_options(given, own, tflite)
-    chosen = {name: value for name, value in (common | own).items() if value is not None}  # the rest has defaults
-
-    def run(model):
-        return to(_streaming(model) if arguments.stream else model, arguments.path, **chosen)
-
-    return run
-
-
-def _check_options(given, own, tflite):
-    """Raise for an option that the kind of artefact does not have."""
-    keywords = {"calibration": "calibration_data"}
-    for option in ("calibration", "length", "integer_io", "chunk", "batch", "states"):
-        if option in given and keywords.get(option, option) not in own:
-            kind = "--stream" if option in ("chunk", "batch", "states") else "whole models" if tflite else ".tflite files"
-            raise ValueError(f"--{option.replace('_', '-')} is for {kind} only. Received: {given[option]}")
-    if not tflite and given.get("quantization", "float32") != "float32":
-        raise ValueError(f"--quantization is for .tflite files only. Received: path={given['path']}")
+    kind = {".tflite": "a .tflite file", ".stablehlo": "StableHLO"}.get(arguments.path.suffix, "a SavedModel")
+    names = {"a .tflite file": "to_tflite", "a SavedModel": "to_saved_model", "StableHLO": "to_stablehlo"}
+    to = getattr(export, f"streaming_{names[kind]}" if arguments.stream else names[kind], None)
+    if to is None:
+        raise ValueError(f"--stream makes a .tflite file or a SavedModel. Received: path={arguments.path}")
+    options = {
+        "quantization": arguments.quantization,
+        "calibration_data": _text(arguments.calibration),
+        "integer_io": arguments.integer_io or None,
+        "length": arguments.length,
+        "chunk": arguments.chunk,
+        "batch": arguments.batch,
+        "states": arguments.states,
+        "verification_data": _text(arguments.verification),
+        "floor_db": arguments.floor,
+    }
+    given = {name: value for name, value in options.items() if value is not None}  # the rest has defaults
+    taken = inspect.signature(to).parameters
+    for name in given.keys() - taken.keys():
+        option = name.removesuffix("_data").replace("_", "-")
+        live = "live " if arguments.stream else ""
+        raise ValueError(f"--{option} does not go with {live}{kind.removeprefix('a ')}. Received: {given[name]}")
+    if "compare_layers" in taken:
+        given["compare_layers"] = arguments.report is not None
+    return lambda model: to(_streaming(model) if arguments.stream else model, arguments.path, **given)
 
 
 def _streaming(model):

@@ -93,8 +93,8 @@ def contents(content):
     signatures = {}
     for one in model.signatureDefs or ():
         graph = model.subgraphs[one.subgraphIndex]
-        specs = ({entry.name.decode(): _spec(graph, entry) for entry in ends or ()} for ends in (one.inputs, one.outputs))
-        signatures[one.signatureKey.decode()] = Signature(*specs)
+        specs = lambda ends: {entry.name.decode(): _spec(graph, entry) for entry in ends or ()}  # noqa: B023, E731
+        signatures[one.signatureKey.decode()] = Signature(specs(one.inputs), specs(one.outputs))
     return FileContents(len(content), signatures, tuple(operators), tuple(tensors))
 
 

@@ -14,7 +14,9 @@ def in_float64(model):
     try:
         with keras.saving.custom_object_scope(own):
             twin = type(model).from_config(_widened(model.get_config()))
-        twin.set_weights([weight.astype("float64") if weight.dtype.kind in "fV" else weight for weight in model.get_weights()])
+        twin.set_weights(
+            [weight.astype("float64") if weight.dtype.kind in "fV" else weight for weight in model.get_weights()]
+        )
     except Exception as error:  # each layer's own: that it cannot be built again is all that matters here
         raise ValueError(f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}") from None
     narrow = [layer.name for layer in twin._flatten_layers(include_self=False) if layer.compute_dtype == "float32"]

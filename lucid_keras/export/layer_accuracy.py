@@ -1,22 +1,18 @@
 """Which layer loses what: each layer's output in the artefact, and its share given what the artefact gave it."""
 
 import keras
+import numpy as np
 
 from lucid_keras._names import identifier
 from lucid_keras.export.accuracy import LayerAccuracy, snr_db
+from lucid_keras.export.claims import computed
+from lucid_keras.export.live import LiveArtefact, cut, seen_name, time_axis
 
 
 def observed_layers(model):
     """A model with the outputs of `model`'s layers as outputs, by layer name; None if none can be reached."""
-    outputs = {}
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.InputLayer):
-            continue
-        try:
-            if isinstance(layer.output, keras.KerasTensor):
-                outputs[layer.name] = layer.output
-        except (AttributeError, ValueError):  # never called, or called more than once
-            continue
+    outputs = {layer.name: _output(layer) for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)}
+    outputs = {name: tensor for name, tensor in outputs.items() if tensor is not None}
     return keras.Model({tensor.name: tensor for tensor in model.inputs}, outputs) if outputs else None
 
 
@@ -26,9 +22,10 @@ def layer_accuracies(observed, samples, references, results):
     Args:
         observed: the model.
         samples: its inputs, a dict of arrays by input name for each sample.
-        references, results: for each sample what it and its artefact gave, dicts of arrays by layer name.
+        references, results: for each sample what it and its artefact gave, dicts of arrays by layer name; of a stream
+            the artefact gives less at the end.
     """
-    tensors = {name: observed.get_layer(name).output for name in references[0]}
+    tensors = {name: _output(observed.get_layer(name)) for name in results[0]}
     found = []
     for name, tensor in tensors.items():
         sources = _sources(tensor, {id(other): key for key, other in tensors.items() if other is not tensor})
@@ -37,8 +34,33 @@ def layer_accuracies(observed, samples, references, results):
                  for sample, result in zip(samples, results, strict=True)]  # fmt: skip
         own = [keras.ops.convert_to_numpy(alone(one, training=False)) for one in given]
         came = [result[name] for result in results]
-        found.append(LayerAccuracy(name, snr_db([one[name] for one in references], came), snr_db(own, came)))
+        whole = [reference[name] for reference in references]
+        found.append(LayerAccuracy(name, snr_db(*_in_common(whole, came)), snr_db(*_in_common(own, came))))
     return found
+
+
+def live_layer_accuracies(streaming, runtime, chunks, signal):
+    """A `LayerAccuracy` of each layer of a streaming model's decoder, from a file whose steps give what they gave."""
+    observed = observed_layers(streaming.decoder) if hasattr(streaming, "decoder") else None
+    if observed is None:
+        return []
+    axis, live = time_axis(streaming.data_format), LiveArtefact(runtime)
+    steps = [live.outputs(chunk) for chunk in cut(signal["x"], chunks, axis)]
+    given = {}
+    for layer in observed.layers:
+        there = streaming.signals.get(layer.name)
+        if there is not None and seen_name(layer.name) in steps[0]:
+            y = np.concatenate([step[seen_name(layer.name)] for step in steps], 1)[:, there.latency :]
+            given[layer.name] = np.moveaxis(y, 1, -1) if there.data_format == "channels_first" else y
+    sample = {identifier(observed.inputs[0].name): signal["x"]}
+    return layer_accuracies(observed, [sample], [computed(observed, sample)], [given])
+
+
+def _in_common(one, other):
+    """Both lists of arrays, each pair cut to the extents that they have in common."""
+    shapes = [tuple(map(min, a.shape, b.shape)) for a, b in zip(one, other, strict=True)]
+    cuts = [tuple(slice(extent) for extent in shape) for shape in shapes]
+    return [[a[cut] for a, cut in zip(arrays, cuts, strict=True)] for arrays in (one, other)]
 
 
 def _sources(tensor, observed):
@@ -59,6 +81,12 @@ def _sources(tensor, observed):
         else:
             pending += _arguments(one)
     return sources
+
+
+def _output(layer):
+    """The one tensor that a layer, or a model in its place, gives in the graph around it; None where there are more."""
+    outputs = [tensor for node in layer._inbound_nodes for tensor in node.output_tensors]
+    return outputs[0] if len(outputs) == 1 and isinstance(outputs[0], keras.KerasTensor) else None
 
 
 def _arguments(tensor):

@@ -7,9 +7,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from lucid_keras._names import identifier
 from lucid_keras.export.claims import claim_of
 from lucid_keras.export.drawn_samples import drawn_samples, vocabularies, what_is_drawn
-from lucid_keras.export.samples import batches
 from lucid_keras.export.signatures import Signature
 
 STEPS = (1, 17, 64)  # positions of the signals that are drawn to verify a live artefact, rounded up to whole chunks
@@ -37,10 +37,19 @@ class LiveArtefact:
 
     def step(self, x):
         """The samples of a chunk, by the signature for one of its length."""
+        return self.outputs(x)["y"]
+
+    def outputs(self, x):
+        """All that the signature for a chunk gives; the states are kept."""
+        outputs = self._runtime.run(*self.next(x))
+        self._states = {name: outputs[name] for name in self._states}
+        return outputs
+
+    def next(self, x):
+        """The signature for a chunk of this length, and what it is to be given."""
         steps = [name for name in self._signatures if name == "step" or name.startswith("step_")]
         fitting = next(name for name in steps if self._signatures[name].inputs["x"].shape == x.shape)
-        self._states = self._runtime.run(fitting, {"x": x, **self._states})
-        return self._states.pop("y")
+        return fitting, {"x": x, **self._states}
 
     def flush(self):
         """What the end of the streams releases, in a list: an empty one where that is nothing."""
@@ -49,7 +58,9 @@ class LiveArtefact:
 
 def chunks_of(runtime, axis):
     """The lengths of the chunks that a live artefact takes, that of `step` first."""
-    names = sorted((name for name in runtime.signatures if name.split("_")[0] == "step"), key=lambda name: name != "step")
+    names = sorted(
+        (name for name in runtime.signatures if name.split("_")[0] == "step"), key=lambda name: name != "step"
+    )
     return tuple(runtime.signatures[name].inputs["x"].shape[axis] for name in names)
 
 
@@ -58,7 +69,9 @@ def described(signatures):
     if "step" not in signatures:
         return ""
     parts = [
-        f"{name}: {one.inputs['x']} to {one.outputs['y']}" for name, one in signatures.items() if name.startswith("step")
+        f"{name}: {one.inputs['x']} to {one.outputs['y']}"
+        for name, one in signatures.items()
+        if name.startswith("step")
     ]
     states = [spec for name, spec in signatures["step"].inputs.items() if name != "x"]
     size = sum(math.prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in states)
@@ -67,6 +80,17 @@ def described(signatures):
     if "flush" in signatures:
         parts.append(f"flush: {signatures['flush'].outputs['y']}")
     return "; ".join(parts)
+
+
+def seen_name(path):
+    """The name of the output under which a step gives what the layer at `path` gave."""
+    return f"seen_{identifier(path)}"
+
+
+def first_step(runtime, streaming, chunks, signal):
+    """What is timed of a live artefact: the signature `step`, and the first chunk of a signal with its states."""
+    axis = time_axis(streaming.data_format)
+    return LiveArtefact(runtime).next(_first(signal["x"], chunks[0], axis))
 
 
 def time_axis(data_format):
@@ -88,22 +112,22 @@ def in_turn(positions, chunks):
 
 def stream_inputs(streaming):
     """The one input of a streaming layer or model, every length open, as `read_samples` takes inputs."""
-    return {"x": keras.KerasTensor(streaming.chunk_shape(None, None), streaming.chunk_dtype, name="x")}
+    return {"x": keras.KerasTensor(streaming.chunk_shape(None, None), streaming._chunk_dtype, name="x")}
 
 
-def signals(streaming, chunks, batch, given=None):
+def signals(streaming, chunks, batch, given):
     """What to verify on, `{"x": [batch, positions, channels]}` each, and what it is.
 
     Args:
         streaming: a streaming layer or model.
         chunks: the lengths of the artefact's chunks.
         batch: the streams that advance together.
-        given: samples of `read_samples`; None to draw some.
+        given: `samples.Given`; where it has none to verify on, some are drawn.
     """
-    if given is not None:
-        return _given(streaming, given, chunks, batch), f"{len(given)} signals given"
+    if given.verification is not None:
+        return _given(streaming, given.verification, chunks, batch), given.verified_on
     sizes = vocabularies({"x": streaming.decoder.inputs[0]}) if hasattr(streaming, "decoder") else {}
-    specs = {"x": tf.TensorSpec(streaming.chunk_shape(batch, None), streaming.chunk_dtype)}
+    specs = {"x": tf.TensorSpec(streaming.chunk_shape(batch, None), streaming._chunk_dtype)}
     whole = Signature("stream", specs)
     return drawn_samples(whole, sizes, _sounding(streaming, chunks, STEPS)), what_is_drawn(whole, sizes)
 
@@ -116,18 +140,19 @@ def _given(streaming, samples, chunks, batch):
     if not long:
         longest = max(sample["x"].shape[axis] for sample in samples)
         raise ValueError(
-            f"The data must hold a signal of at least {least} positions, so that each chunk comes once and a sample comes "
-            f"out. Received: signals of at most {longest} positions"
+            f"The data must hold a signal of at least {least} positions, so that each chunk comes once and a sample "
+            f"comes out. Received: signals of at most {longest} positions"
         )
-    groups = [long[first : first + batch] for first in range(0, len(long), batch)]
-    halves = [_first(x, max(x.shape[axis] // 2, least), axis) for x in groups[0]]
-    return [_batch(group, chunks, batch, axis) for group in [*groups, halves]]
+    whole = as_batches(long, batch, axis)
+    halves = _first(whole[0], max(whole[0].shape[axis] // 2, least), axis)
+    return [{"x": _first(x, sum(in_turn(x.shape[axis], chunks)), axis)} for x in (*whole, halves)]
 
 
-def _batch(group, chunks, batch, axis):
-    """Signals cut to what the chunks fill of the shortest, as one batch."""
-    positions = sum(in_turn(min(x.shape[axis] for x in group), chunks))
-    return batches([{"x": _first(x, positions, axis)} for x in group], batch)[0]
+def as_batches(signals, batch, axis):
+    """Signals `[1, ...]` in batches, each cut to the shortest in it; the last is filled with its first ones."""
+    groups = [signals[first : first + batch] for first in range(0, len(signals), batch)]
+    rows = [[group[index % len(group)] for index in range(batch)] for group in groups]
+    return [np.concatenate([_first(x, min(one.shape[axis] for one in row), axis) for x in row]) for row in rows]
 
 
 def _sounding(streaming, chunks, positions):
@@ -173,7 +198,10 @@ def _reset_claim(streaming, chunks, signals):
 
     def compute(model, sample):
         one_after_the_other = np.concatenate([sample["before"], sample["after"]], axis)
-        both = {"begun anew": _whole(model, sample["after"])[anew], "going on": _whole(model, one_after_the_other)[~anew]}
+        both = {
+            "begun anew": _whole(model, sample["after"])[anew],
+            "going on": _whole(model, one_after_the_other)[~anew],
+        }
         return {name: y for name, y in both.items() if len(y)}
 
     def run(runtime, sample):
@@ -193,8 +221,12 @@ def _reset_claim(streaming, chunks, signals):
 
 def _steps(live, x, chunks, axis):
     """The samples of each chunk of a signal."""
-    ends = np.cumsum(in_turn(x.shape[axis], chunks))
-    return [live.step(chunk) for chunk in np.split(x, ends[:-1], axis)]
+    return [live.step(chunk) for chunk in cut(x, chunks, axis)]
+
+
+def cut(x, chunks, axis):
+    """A signal that the chunks fill, in chunks."""
+    return np.split(x, np.cumsum(in_turn(x.shape[axis], chunks))[:-1], axis)
 
 
 def _whole(streaming, x):

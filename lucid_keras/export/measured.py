@@ -6,21 +6,17 @@ from lucid_keras.export.convert import layer_at
 from lucid_keras.runtimes.timing import milliseconds
 
 
-def measured(runtime, claim, proof, seconds):
-    """The fields of an `ExportReport` that the runtime gives; the first sample of `claim` is timed."""
-    invoke = runtime.prepared(claim.name, claim.samples[0])
-    return told(runtime, proof) | {"milliseconds": milliseconds(invoke, seconds)}
-
-
-def told(runtime, proof):
-    """The same without the time."""
+def measured(runtime, proof, signature, inputs, seconds):
+    """The fields of an `ExportReport` that the runtime gives; `signature` is timed on `inputs` for so many seconds."""
+    latency = milliseconds(runtime.prepared(signature, inputs), seconds)
     coverage = runtime.coverage()
     return {
         "runtime": f"{runtime.name} {runtime.version}",
-        "signatures": {name: signature.described() for name, signature in runtime.signatures.items()},
+        "signatures": {name: one.described() for name, one in runtime.signatures.items()},
         "ops": coverage.ops,
         "delegated": coverage.delegated,
         "partitions": coverage.partitions,
+        "milliseconds": latency,
         "outputs": proof.outputs,
         "example": proof.example,
     }
@@ -31,18 +27,20 @@ def coverage_warnings(model, runtime):
     coverage = runtime.coverage()
     warnings = []
     if coverage.outside:
-        counts = collections.Counter((name, layer_at(model, output)) for name, output in coverage.outside)
-        listed = ", ".join(f"{name}{f' x{count}' if count > 1 else ''} in {layer}" for (name, layer), count in counts.items())
+        counts = collections.Counter(
+            f"{name} in {layer_at(model, computed)}" if computed else name for name, computed in coverage.outside
+        )
+        listed = ", ".join(f"{where} ({count} times)" if count > 1 else where for where, count in counts.items())
         pieces = f"{coverage.partitions} partition{'' if coverage.partitions == 1 else 's'}"
         warnings.append(
-            f"{len(coverage.outside)} of {len(coverage.ops)} operators run outside {coverage.accelerator}, which runs the "
-            f"rest in {pieces}: {listed}"
+            f"{len(coverage.outside)} of {len(coverage.ops)} operators run outside {coverage.accelerator}, which runs "
+            f"the rest in {pieces}: {listed}"
         )
     first, *others = runtime.signatures
     if opened := [name for name, spec in runtime.signatures[first].inputs.items() if None in spec.shape]:
         warnings.append(
             f"the length of {', '.join(opened)} is open: {len(coverage.outside)} of {len(coverage.ops)} operators run "
-            f"outside {coverage.accelerator}, and at each new length everything is laid out anew; a fixed length is faster"
+            f"outside {coverage.accelerator}, and at each new length all is laid out anew; a fixed length is faster"
         )
     if others := [name for name in others if name.split("_")[0] in ("length", "step")]:
         warnings.append(f"LiteRT's default delegate takes the signature {first!r} alone, not {', '.join(others)}")

@@ -91,8 +91,8 @@ def prove(
 
 def _quiet_channel(one, floor):
     return (
-        f"channel {one.channel} of the output {one.name!r} of {one.signature!r} is at {one.channel_db:.1f} dB, more than "
-        f"{QUIET_DB:g} dB below the floor of {floor.decibels:g}; louder channels hide it"
+        f"channel {one.channel} of the output {one.name!r} of {one.signature!r} is at {one.channel_db:.1f} dB, more "
+        f"than {QUIET_DB:g} dB below the floor of {floor.decibels:g}; louder channels hide it"
     )
 
 
@@ -116,8 +116,8 @@ def _forgiven(below, proven, floor, twin, refuse):
             if in_keras >= floor.decibels or in_file < in_keras - ROUNDING_DB:
                 refuse(one, f"; against float64 Keras has {in_keras:.1f} dB, this has {in_file:.1f}")
             warnings.append(
-                f"the floor of {floor.decibels:g} dB is beyond float32 here: against float64 the output {one.name!r} of "
-                f"{one.signature!r} has {in_keras:.1f} dB in Keras and {in_file:.1f} dB in the artefact"
+                f"the floor of {floor.decibels:g} dB is beyond float32 here: against float64 the output {one.name!r} "
+                f"of {one.signature!r} has {in_keras:.1f} dB in Keras and {in_file:.1f} dB in the artefact"
             )
     return warnings
 

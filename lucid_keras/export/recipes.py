@@ -3,9 +3,7 @@
 import dataclasses
 from typing import Literal
 
-Quantization = Literal[
-    "float32", "float16", "dynamic_int8", "weight_only_int8", "weight_only_int4", "int8", "int16x8"
-]
+Quantization = Literal["float32", "float16", "dynamic_int8", "weight_only_int8", "weight_only_int4", "int8", "int16x8"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,9 +48,7 @@ RECIPES = {
             "weights in int8; activations quantized on the fly, each call by its own range",
             edge_recipe="dynamic_wi8_afp32",
         ),
-        Recipe(
-            "weight_only_int8", 40.0, "weights in int8, arithmetic in float32", edge_recipe="weight_only_wi8_afp32"
-        ),
+        Recipe("weight_only_int8", 40.0, "weights in int8, arithmetic in float32", edge_recipe="weight_only_wi8_afp32"),
         Recipe(
             "weight_only_int4",
             15.0,

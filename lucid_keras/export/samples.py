@@ -4,6 +4,7 @@ A sample is a dict of one array per input, each with a batch axis of 1. What the
 out, and where the model leaves a length open a sample may be longer than the artefact's: it is cut into windows.
 """
 
+import dataclasses
 import itertools
 import os
 import pathlib
@@ -95,19 +96,39 @@ def held_out(samples):
     return [sample for index, sample in enumerate(samples) if index % 5 != 4], samples[4::5]
 
 
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """What the user gave: samples to calibrate and to verify on, None where none, what the latter are, and warnings."""
+
+    calibration: list[dict[str, np.ndarray]] | None = None
+    verification: list[dict[str, np.ndarray]] | None = None
+    verified_on: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+def read_given(inputs, verification_data, calibration_data=None, progress=lambda samples: samples):
+    """Both kinds of data as `Given`: where there is none to verify on, some are held out of those to calibrate on."""
+    given = Given()
+    if calibration_data is not None:
+        samples = read_samples(calibration_data, inputs, progress)
+        warnings = tuple(f"calibration: {warning}" for warning in check_varied(samples))
+        held = held_out(samples)
+        verified_on = f"{len(held[1])} samples held out of {len(samples)}" if len(samples) > 1 else "the one sample"
+        given = Given(*held, verified_on, warnings)
+    if verification_data is not None:
+        samples = read_samples(verification_data, inputs)
+        check_varied(samples)
+        given = dataclasses.replace(given, verification=samples, verified_on=f"{len(samples)} samples given")
+    return given
+
+
 def verification_samples(made, inputs, given):
     """The samples to verify on by signature name, the user's or drawn ones, and what they are."""
-    if given is not None:
-        samples = read_samples(given, inputs)
-        check_varied(samples)
-        return by_signature(samples, made), f"{len(samples)} samples given"
+    if given.verification is not None:
+        cut = {one.name: at_more_lengths(windows(given.verification, one), one) for one in made}
+        return cut, given.verified_on
     sizes = vocabularies(inputs)
     return {one.name: drawn_samples(one, sizes) for one in made}, what_is_drawn(made[0], sizes)
-
-
-def by_signature(samples, made):
-    """The samples cut for each signature, at more lengths than one where it leaves them open."""
-    return {one.name: at_more_lengths(windows(samples, one), one) for one in made}
 
 
 def check_varied(samples):

@@ -15,7 +15,7 @@ from lucid_keras.export.measured import measured
 from lucid_keras.export.proof import Floor, prove
 from lucid_keras.export.recipes import RECIPES
 from lucid_keras.export.report import ExportReport
-from lucid_keras.export.samples import Data, verification_samples
+from lucid_keras.export.samples import Data, read_given, verification_samples
 from lucid_keras.export.signatures import Length, check_model, frozen, model_inputs, signatures
 from lucid_keras.export.versions import versions
 from lucid_keras.runtimes import SavedModel
@@ -64,7 +64,7 @@ def to_saved_model(
     path = checked_destination(path, folder=True)
     floor = Floor.of(floor_db, RECIPES["float32"].floor_db)
     check_model(model)
-    samples, verified_on = verification_samples(made, inputs, verification_data)
+    samples, verified_on = verification_samples(made, inputs, read_given(inputs, verification_data))
     claims = [whole_claim(model, name, some) for name, some in samples.items()]
     with folder_atomically(path) as folder:
         traced = {signature.name: frozen(model, signature, "saved_model", fold=True) for signature in made}
@@ -80,7 +80,7 @@ def to_saved_model(
             verified_on=verified_on,
             warnings=proof.warnings,
             versions=versions(),
-            **measured(runtime, claims[0], proof, timing_seconds),
+            **measured(runtime, proof, claims[0].name, claims[0].samples[0], timing_seconds),
         )
 
 

@@ -17,7 +17,7 @@ from lucid_keras.export.measured import measured
 from lucid_keras.export.proof import Floor, prove
 from lucid_keras.export.recipes import RECIPES
 from lucid_keras.export.report import ExportReport
-from lucid_keras.export.samples import Data, verification_samples
+from lucid_keras.export.samples import Data, read_given, verification_samples
 from lucid_keras.export.signatures import DYNAMIC, check_model, frozen, model_inputs, signatures
 from lucid_keras.export.versions import versions
 from lucid_keras.runtimes import StableHlo
@@ -81,7 +81,7 @@ def to_stablehlo(
     path = checked_destination(path, folder=True)
     floor = Floor.of(floor_db, RECIPES["float32"].floor_db)
     check_model(model)
-    samples, verified_on = verification_samples(made, inputs, verification_data)
+    samples, verified_on = verification_samples(made, inputs, read_given(inputs, verification_data))
     claims = [whole_claim(model, "forward", samples["forward"])]
     if vjp:
         claims.append(vjp_claim(model, samples["forward"], claims[0].references))
@@ -104,7 +104,7 @@ def to_stablehlo(
             warnings=proof.warnings,
             versions=versions(),
             sha256=hashlib.sha256(programs["forward"]).hexdigest(),
-            **measured(runtime, claims[0], proof, timing_seconds),
+            **measured(runtime, proof, claims[0].name, claims[0].samples[0], timing_seconds),
         )
 
 

@@ -1,33 +1,60 @@
-"""Streaming models as artefacts, their states in and out of the signatures or kept inside."""
+"""Streaming models as artefacts, shown to decode live what the model decodes whole."""
 
+import functools
+import hashlib
 import os
-import pathlib
+from collections.abc import Sequence
+from typing import Literal, get_args
 
-import numpy as np
 import tensorflow as tf
 
 from lucid_keras._lowering.target import lowering_for
 from lucid_keras.export.convert import convert_traced
+from lucid_keras.export.extras import check_litert
 from lucid_keras.export.files import checked_destination, folder_atomically, write_atomically
-from lucid_keras.export.recipes import RECIPES
 from lucid_keras.export.flatbuffer_edits import with_constants
-from lucid_keras.export.signatures import without_variables
+from lucid_keras.export.float64 import in_float64
+from lucid_keras.export.layer_accuracy import live_layer_accuracies
+from lucid_keras.export.live import described, first_step, live_claims, signals, stream_inputs
+from lucid_keras.export.measured import coverage_warnings, measured
+from lucid_keras.export.progress import progress_bar
+from lucid_keras.export.proof import Floor, prove
+from lucid_keras.export.recipes import RECIPES, recipe_named
+from lucid_keras.export.report import ExportReport
+from lucid_keras.export.samples import Data, read_given
+from lucid_keras.export.saved_model import folder_bytes
+from lucid_keras.export.signatures import check_model, without_variables
 from lucid_keras.export.streaming_signatures import (
+    checked_batch,
     checked_chunks,
     stream_signatures,
     typical_inputs,
     with_states_in_variables,
 )
+from lucid_keras.export.tflite import check_calibration, if_possible
+from lucid_keras.export.versions import versions
 from lucid_keras.ops import check_choice
+from lucid_keras.runtimes import LiteRT, SavedModel
+from lucid_keras.streaming.contract import Streaming
 
-QUANTIZATIONS = ("float32", "float16", "dynamic_int8", "weight_only_int8", "int8")
-STATES = ("explicit", "variables")
+States = Literal["explicit", "variables"]
+StreamingQuantization = Literal["float32", "float16", "dynamic_int8", "weight_only_int8", "int8"]
 
 
 def streaming_to_saved_model(
-    model, path: str | os.PathLike[str], *, chunk: int | tuple[int, ...] = 1, batch: int = 1
-) -> pathlib.Path:
+    model: Streaming,
+    path: str | os.PathLike[str],
+    *,
+    chunk: int | Sequence[int] = 1,
+    batch: int = 1,
+    verification_data: Data | None = None,
+    floor_db: float | None = None,
+    timing_seconds: float = 0.3,
+) -> ExportReport:
     """Export a streaming layer or model as a SavedModel with the signatures `step`, `initial_state` and `flush`.
+
+    Whole signals of several lengths, cut into chunks, go through the very signatures, and streams begun anew amid
+    others; the folder takes its name if all of it is the whole decode.
 
     Args:
         model: a `StreamingConvTranspose1d` or a `StreamingModel`.
@@ -35,44 +62,74 @@ def streaming_to_saved_model(
         chunk: int, positions of a chunk, or several ints: the signature `step` takes the first, and each further
             one of `n` positions has a signature `step_n`.
         batch: int, the streams that advance together. Default 1.
+        verification_data: signals `[signals, positions, channels]`, laid out as the input is, or what else `to_tflite`
+            takes. Default: standard normal ones.
+        floor_db: least signal-to-noise ratio against the whole decode in Keras, in dB. Default 110, or as
+            `to_tflite`'s.
+        timing_seconds: how long the latency of a step is measured, in seconds. Default 0.3.
 
     Returns:
-        The path, a `pathlib.Path`. `step` takes `x` and every state by its name, and gives `y` and every state by the
-        same name; `initial_state` gives the states; `flush` takes them and gives the last `y`. A signature that would
-        give nothing is left out: `flush` where `flush_length` is 0, `initial_state` where there is no state. The
-        first `model.latency` samples of a stream are to be left out.
+        An `ExportReport`. Of the SavedModel, `step` takes `x` and every state by its name, and gives `y` and every
+        state by the same name; `initial_state` gives the states; `flush` takes them and gives the last `y`. A signature
+        that would give nothing is left out: `flush` where `flush_length` is 0, `initial_state` where there is no state.
+        The first `model.latency` samples of a stream are to be left out.
 
     Raises:
-        ValueError: `chunk` has an int below 1, or `path` exists.
+        ValueError: `chunk` or `batch` has an int below 1, `path` exists, data do not fit or say nothing, or the stream
+            stays below the floor.
+        OSError: the path cannot be written.
 
     Example:
 
     >>> import lucid_keras as lk, tempfile
     >>> streaming = lk.StreamingConvTranspose1d(lk.ConvTranspose1d(4, 2, kernel_size=4, stride=2))
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = streaming_to_saved_model(streaming, pathlib.Path(folder) / "live")
-    ...     sorted(tf.saved_model.load(str(path)).signatures)
-    ['flush', 'initial_state', 'step']
+    >>> report = streaming_to_saved_model(streaming, tempfile.mkdtemp() + "/live")
+    >>> sorted(report.signatures), report.snr_db > 110
+    (['flush', 'initial_state', 'step'], True)
+
+    Source: as `StreamingModel`.
     """
-    chunks, path = checked_chunks(chunk), checked_destination(path, folder=True)
+    chunks, batch = checked_chunks(chunk), checked_batch(batch)
+    path = checked_destination(path, folder=True)
+    floor = Floor.of(floor_db, RECIPES["float32"].floor_db)
+    check_model(model)
+    some, verified_on = signals(model, chunks, batch, read_given(stream_inputs(model), verification_data))
+    claims = live_claims(model, chunks, some)
     module = tf.Module()
     module.model = model  # tracks the variables
     with folder_atomically(path) as folder:
         tf.saved_model.save(module, str(folder), signatures=stream_signatures(model, chunks, batch))
-    return path
+        runtime = SavedModel(folder)
+        proof = prove(claims, runtime, floor, twin=functools.partial(in_float64, model))
+        return ExportReport(
+            path=path,
+            kind="saved_model",
+            quantization="float32",
+            bytes=folder_bytes(folder),
+            floor_db=floor.decibels,
+            verified_on=verified_on,
+            stream=described(runtime.signatures),
+            warnings=proof.warnings,
+            versions=versions(),
+            **measured(runtime, proof, *first_step(runtime, model, chunks, some[0]), timing_seconds),
+        )
 
 
 def streaming_to_tflite(
-    model,
+    model: Streaming,
     path: str | os.PathLike[str],
     *,
-    chunk: int | tuple[int, ...] = 1,
+    chunk: int | Sequence[int] = 1,
     batch: int = 1,
-    quantization: str = "float32",
-    calibration_data: np.ndarray | None = None,
-    states: str = "explicit",
-) -> pathlib.Path:
-    """Export a streaming layer or model as one `.tflite` file of builtin operators.
+    quantization: StreamingQuantization = "float32",
+    calibration_data: Data | None = None,
+    states: States = "explicit",
+    verification_data: Data | None = None,
+    floor_db: float | None = None,
+    compare_layers: bool = False,
+    timing_seconds: float = 0.3,
+) -> ExportReport:
+    """Export a streaming layer or model as one `.tflite` file of builtin operators, verified before it takes its name.
 
     Args:
         model, chunk, batch: as for `streaming_to_saved_model`; the file has the same signatures. LiteRT's default
@@ -81,69 +138,105 @@ def streaming_to_tflite(
         quantization: `"float32"` (default), `"float16"`, `"dynamic_int8"`, `"weight_only_int8"` or, calibrated,
             `"int8"`, as for `to_tflite`. In all of them chunks, samples and states are float32: a state that leaves in
             int8 would have to enter with the same scale.
-        calibration_data: for `"int8"`, typical streams `[streams, positions, channels]`, laid out as the input is.
+        calibration_data: for `"int8"`, typical signals `[signals, positions, channels]`, laid out as the input is, or
+            what else `to_tflite` takes. Each fifth is held out for verification.
         states: `"explicit"` (default), in and out of every signature, or `"variables"`, which the file keeps: `step`
             takes `x` and gives `y`, `flush` takes nothing, and `reset` takes `rows [batch]`, begins the streams where
             it is True anew and gives their number; an interpreter is one batch of streams then, begun when it loads.
+        verification_data, timing_seconds: as for `streaming_to_saved_model`.
+        floor_db: least signal-to-noise ratio against the whole decode in Keras, in dB. Default: the recipe's own, or
+            as `to_tflite`'s.
+        compare_layers: whether the report compares layer by layer (converts once more). Default False.
 
     Returns:
-        The path, a `pathlib.Path`.
+        An `ExportReport`.
 
     Raises:
         ValueError: `quantization` or `states` is none of these, `"int8"` without `calibration_data` or with variables;
-            `chunk` has an int below 1; an operator is not builtin, then the message names it and the layer.
+            `chunk` or `batch` has an int below 1; an operator is not builtin, then the message names it and the layer;
+            weights are not finite, data do not fit or say nothing; or the stream stays below the floor.
+        ImportError: LiteRT, or for some recipes the AI Edge Quantizer, is not installed.
+        OSError: the path cannot be written.
 
     Example:
 
-    >>> import lucid_keras as lk, tempfile
+    >>> import lucid_keras as lk, numpy as np, tempfile
     >>> from ai_edge_litert.interpreter import Interpreter
     >>> streaming = lk.StreamingConvTranspose1d(lk.ConvTranspose1d(4, 2, kernel_size=4, stride=2))
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = streaming_to_tflite(streaming, pathlib.Path(folder) / "live.tflite")
-    ...     live = Interpreter(str(path))
+    >>> report = streaming_to_tflite(streaming, tempfile.mkdtemp() + "/live.tflite")
+    >>> live = Interpreter(str(report.path))
     >>> states = live.get_signature_runner("initial_state")()
     >>> following = live.get_signature_runner("step")(x=np.zeros((1, 4, 1), "float32"), **states)
-    >>> following.pop("y").shape, sorted(following)
-    ((1, 2, 2), ['overlap'])
+    >>> following.pop("y").shape, sorted(following), report.snr_db > 110
+    ((1, 2, 2), ['overlap'], True)
+
+    Source: as `StreamingModel`.
     """
-    _check_quantization(quantization, calibration_data, states)
-    path = checked_destination(path)
-    chunks, recipe = checked_chunks(chunk), RECIPES[quantization]
-    with lowering_for("litert"):
-        signatures = stream_signatures(model, chunks, batch)
-    if states == "variables":
-        return write_atomically(path, _convert_with_variables(model, signatures, recipe))
-    samples = typical_inputs(model, chunks, calibration_data, batch) if recipe.calibrated else None
-    return write_atomically(path, _convert_with_explicit_states(model, signatures, recipe, samples))
-
-
-def _convert_with_explicit_states(model, signatures, recipe, samples):
-    """The bytes of one file with the signatures of `stream_signatures`, the first for LiteRT's default delegate.
-
-    The converter's calibrator refuses a signature without inputs, so `initial_state` joins a calibrated file late.
-    """
-    traced = {name: without_variables(concrete) for name, concrete in signatures.items()}
-    initial_state = {"initial_state": traced.pop("initial_state")} if "initial_state" in traced and samples else {}
-    content = convert_traced(model, traced, recipe, samples, first="step")
-    if not initial_state:
-        return content
-    return with_constants(content, convert_traced(model, initial_state, RECIPES["float32"]))
-
-
-def _convert_with_variables(model, signatures, recipe):
-    module, traced = with_states_in_variables(signatures)
-    return convert_traced(model, traced, recipe, states=module, first="step")
-
-
-def _check_quantization(quantization, calibration_data, states):
-    check_choice("quantization", quantization, QUANTIZATIONS)
-    check_choice("states", states, STATES)
-    if not RECIPES[quantization].calibrated:
-        return
-    if calibration_data is None:
-        raise ValueError(f"quantization={quantization!r} needs calibration_data. Received: calibration_data=None")
-    if states == "variables":
+    recipe = recipe_named(quantization, streams=True)
+    check_choice("states", states, get_args(States))
+    check_litert(recipe)
+    check_calibration(recipe, calibration_data)
+    if recipe.calibrated and states == "variables":
         raise ValueError(
             "A calibrated file takes its states as inputs: the TFLite converter cannot calibrate variables. "
             f"Received: quantization={quantization!r}, states='variables'"
         )
+    chunks, batch = checked_chunks(chunk), checked_batch(batch)
+    path = checked_destination(path)
+    floor = Floor.of(floor_db, recipe.floor_db)
+    check_model(model, "float32")
+    given = read_given(
+        stream_inputs(model), verification_data, calibration_data, lambda raw: progress_bar(raw, "reading samples")
+    )
+    some, verified_on = signals(model, chunks, batch, given)
+    claims = live_claims(model, chunks, some)
+    calibration = typical_inputs(model, chunks, given.calibration, batch) if recipe.calibrated else None
+    if states == "variables":
+        content = _with_variables(model, chunks, batch, recipe)
+    else:
+        content = _with_explicit_states(model, chunks, batch, recipe, calibration)
+    runtime = LiteRT(content)
+
+    def layers():
+        seen = _with_explicit_states(model, chunks, batch, recipe, calibration, observed=True)
+        return live_layer_accuracies(model, LiteRT(seen), chunks, max(some, key=lambda signal: signal["x"].size))
+
+    proof = prove(
+        claims, runtime, floor, of=recipe.name, twin=functools.partial(in_float64, model), layers=if_possible(layers)
+    )
+    report = ExportReport(
+        path=path,
+        kind="tflite",
+        quantization=recipe.name,
+        bytes=len(content),
+        floor_db=floor.decibels,
+        verified_on=verified_on,
+        stream=described(runtime.signatures),
+        layers=tuple(layers()) if compare_layers else (),
+        warnings=(*given.warnings, *proof.warnings, *coverage_warnings(model, runtime)),
+        versions=versions("ai-edge-litert", "ai-edge-quantizer"),
+        sha256=hashlib.sha256(content).hexdigest(),
+        **measured(runtime, proof, *first_step(runtime, model, chunks, some[0]), timing_seconds),
+    )
+    write_atomically(path, content)
+    return report
+
+
+def _with_explicit_states(model, chunks, batch, recipe, calibration, observed=False):
+    """The bytes of one file with the signatures of `stream_signatures`, the first for LiteRT's default delegate.
+
+    The converter's calibrator refuses a signature without inputs, so `initial_state` joins a calibrated file late.
+    """
+    with lowering_for("litert"):
+        signatures = stream_signatures(model, chunks, batch, observed)
+    traced = {name: without_variables(concrete) for name, concrete in signatures.items()}
+    late = {name: traced.pop(name) for name in ("initial_state",) if recipe.calibrated and name in traced}
+    content = convert_traced(model, traced, recipe, calibration, first="step", progress=progress_bar)
+    return with_constants(content, convert_traced(model, late, RECIPES["float32"])) if late else content
+
+
+def _with_variables(model, chunks, batch, recipe):
+    with lowering_for("litert"):
+        signatures = stream_signatures(model, chunks, batch)
+    module, traced = with_states_in_variables(signatures)
+    return convert_traced(model, traced, recipe, states=module, first="step")

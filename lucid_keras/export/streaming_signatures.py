@@ -1,18 +1,34 @@
 """The signatures of a streaming layer or model as concrete functions: states in and out, or kept in variables."""
 
+import itertools
+
 import numpy as np
 import tensorflow as tf
 
+from lucid_keras.export.live import as_batches, seen_name, time_axis
 from lucid_keras.export.signatures import without_variables
 from lucid_keras.streaming.states import reset_rows
 
 
 def checked_chunks(chunk):
     """The lengths of chunks as a tuple; raises for one below 1."""
-    chunks = (chunk,) if isinstance(chunk, int) else tuple(chunk)
-    if not chunks or min(chunks) < 1:
-        raise ValueError(f"chunk must be at least 1 position, or several such ints. Received: chunk={chunk!r}")
+    chunks = tuple(chunk) if isinstance(chunk, (list, tuple)) else (chunk,)
+    if any(isinstance(one, bool) or not isinstance(one, (int, np.integer)) for one in chunks):
+        raise TypeError(f"chunk must be an int or several. Received: chunk={chunk!r}")
+    if not chunks or min(chunks) < 1 or len(set(chunks)) < len(chunks):
+        raise ValueError(
+            f"chunk must be at least 1 position, or several such ints that differ. Received: chunk={chunk!r}"
+        )
     return chunks
+
+
+def checked_batch(batch):
+    """The streams that advance together; raises for none."""
+    if isinstance(batch, bool) or not isinstance(batch, (int, np.integer)):
+        raise TypeError(f"batch must be an int. Received: batch={batch!r}")
+    if batch < 1:
+        raise ValueError(f"batch must be at least 1 stream. Received: batch={batch}")
+    return int(batch)
 
 
 def _steps(chunks):
@@ -20,8 +36,11 @@ def _steps(chunks):
     return dict(zip(["step", *(f"step_{further}" for further in chunks[1:])], chunks, strict=True))
 
 
-def stream_signatures(model, chunks, batch):
-    """The concrete functions of the signatures by name, without those that would give nothing."""
+def stream_signatures(model, chunks, batch, observed=False):
+    """The concrete functions of the signatures by name, without those that would give nothing.
+
+    With `observed` each step of a model gives what its layers gave too, by `seen_name`.
+    """
     initial = model.initial_state(batch)
     empty = {name: state for name, state in initial.items() if 0 in state.shape}  # no file holds an empty tensor
     states = {name: state for name, state in initial.items() if name not in empty}
@@ -31,8 +50,10 @@ def stream_signatures(model, chunks, batch):
         return {name: tf.zeros(state.shape, state.dtype) for name, state in states.items()}
 
     def stepped(x, **given):
-        y, following = model.step(x, given | empty)
-        return {"y": y} | {name: tf.identity(following[name]) for name in states}
+        seen = {}
+        y, following = model.step(x, given | empty) if not observed else model.observed_step(x, given | empty, seen)
+        outputs = {"y": y} | {name: tf.identity(following[name]) for name in states}
+        return outputs | {seen_name(path): tf.identity(value) for path, value in seen.items()}
 
     def flushed(**given):
         return {"y": tf.identity(model.flush(given | empty))}
@@ -43,7 +64,7 @@ def stream_signatures(model, chunks, batch):
     if model.flush_length:
         concrete["flush"] = tf.function(flushed, autograph=False).get_concrete_function(**specs)
     for name, chunk in _steps(chunks).items():
-        x = tf.TensorSpec(model.chunk_shape(batch, chunk), model.compute_dtype, name="x")
+        x = tf.TensorSpec(model.chunk_shape(batch, chunk), model._chunk_dtype, name="x")
         concrete[name] = tf.function(stepped, autograph=False).get_concrete_function(x=x, **specs)
     return concrete
 
@@ -86,20 +107,30 @@ def with_states_in_variables(signatures):
     return module, kept
 
 
-def typical_inputs(model, chunks, data, batch):
-    """By signature, what it is given of typical streams: every chunk with the states that come to it."""
-    axis = 2 if model.data_format == "channels_first" else 1
-    samples = {name: [] for name in (*_steps(chunks), *(["flush"] if model.flush_length else []))}
-    for name, chunk in _steps(chunks).items():
-        for first in range(0, len(data) - batch + 1, batch):
-            states = model.initial_state(batch)
-            for start in range(0, data.shape[axis] - chunk + 1, chunk):
-                x = data[first : first + batch].take(range(start, start + chunk), axis)
-                samples[name].append({"x": x} | _not_empty(states))
-                states = model.step(x, states)[1]
-            if model.flush_length:
-                samples["flush"].append(_not_empty(states))
-    return samples
+def typical_inputs(model, chunks, samples, batch):
+    """By signature, what it is given of typical signals `{"x": [1, ...]}`: every chunk with the states that come to it.
+
+    Raises where a chunk is longer than every signal.
+    """
+    axis = time_axis(model.data_format)
+    found = {name: [] for name in (*_steps(chunks), *(["flush"] if model.flush_length else []))}
+    for (name, chunk), x in itertools.product(
+        _steps(chunks).items(), as_batches([sample["x"] for sample in samples], batch, axis)
+    ):
+        states = model.initial_state(batch)
+        for start in range(0, x.shape[axis] - chunk + 1, chunk):
+            here = x.take(range(start, start + chunk), axis)
+            found[name].append({"x": here} | _not_empty(states))
+            states = model.step(here, states)[1]
+        if model.flush_length:
+            found["flush"].append(_not_empty(states))
+    if short := [chunk for name, chunk in _steps(chunks).items() if not found[name]]:
+        longest = max(sample["x"].shape[axis] for sample in samples)
+        raise ValueError(
+            f"calibration_data must hold signals as long as a chunk of {max(short)} positions. "
+            f"Received: signals of at most {longest}"
+        )
+    return found
 
 
 def _not_empty(states):

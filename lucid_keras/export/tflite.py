@@ -1,6 +1,5 @@
 """`to_tflite`: a Keras model to a `.tflite` file of builtin operators, shown to compute the same."""
 
-import dataclasses
 import functools
 import hashlib
 import os
@@ -20,15 +19,7 @@ from lucid_keras.export.progress import progress_bar
 from lucid_keras.export.proof import Floor, prove
 from lucid_keras.export.recipes import Quantization, recipe_named
 from lucid_keras.export.report import ExportReport
-from lucid_keras.export.samples import (
-    Data,
-    by_signature,
-    check_varied,
-    held_out,
-    read_samples,
-    verification_samples,
-    windows,
-)
+from lucid_keras.export.samples import Data, read_given, verification_samples, windows
 from lucid_keras.export.signatures import Length, check_model, model_inputs, signatures
 from lucid_keras.export.versions import versions
 from lucid_keras.runtimes import LiteRT
@@ -94,13 +85,17 @@ def to_tflite(
     path = checked_destination(path)
     floor = Floor.of(floor_db, recipe.floor_db)
     check_model(model, "float32")
-    _check_arguments(recipe, made, calibration_data, integer_io)
-    data = _samples(recipe, inputs, made, calibration_data, verification_data)
-    claims = [whole_claim(model, name, samples) for name, samples in data.verification.items()]
-    write = functools.partial(convert, signatures=made, recipe=recipe, calibration=data.calibration,
-                              integer_io=integer_io, progress=progress_bar)  # fmt: skip
+    check_calibration(recipe, calibration_data)
+    _check_arguments(recipe, made, integer_io)
+    given = read_given(inputs, verification_data, calibration_data, lambda raw: progress_bar(raw, "reading samples"))
+    samples, verified_on = verification_samples(made, inputs, given)
+    claims = [whole_claim(model, name, some) for name, some in samples.items()]
+    calibration = {one.name: windows(given.calibration, one) for one in made} if recipe.calibrated else None
+    write = functools.partial(
+        convert, signatures=made, recipe=recipe, calibration=calibration, integer_io=integer_io, progress=progress_bar
+    )
     content = write(model)
-    warnings = data.warnings + (check_accumulators(content) if recipe.activations == "int16" else [])
+    overflows = check_accumulators(content) if recipe.activations == "int16" else []
     runtime = LiteRT(content)
     layers = functools.partial(_layer_accuracies, model, write, claims[0])
     proof = prove(
@@ -112,20 +107,19 @@ def to_tflite(
         quantization=recipe.name,
         bytes=len(content),
         floor_db=floor.decibels,
-        verified_on=data.verified_on,
+        verified_on=verified_on,
         layers=tuple(layers()) if compare_layers else (),
-        warnings=(*warnings, *proof.warnings, *coverage_warnings(model, runtime)),
+        warnings=(*given.warnings, *overflows, *proof.warnings, *coverage_warnings(model, runtime)),
         versions=versions("ai-edge-litert", "ai-edge-quantizer"),
         sha256=hashlib.sha256(content).hexdigest(),
-        **measured(runtime, claims[0], proof, timing_seconds),
+        **measured(runtime, proof, claims[0].name, claims[0].samples[0], timing_seconds),
     )
     write_atomically(path, content)
     return report
 
 
-def _check_arguments(recipe, made, calibration_data, integer_io):
-    if not recipe.several_lengths and len(made) > 1:
-        raise ValueError(f'{recipe.name} takes one length or "dynamic", not a list. Received: {len(made)} lengths')
+def check_calibration(recipe, calibration_data):
+    """Raise unless there are data where the recipe needs them, and none where it does not."""
     if recipe.calibrated and calibration_data is None:
         raise ValueError(
             f"quantization={recipe.name!r} needs calibration_data, samples of what the model will be given. "
@@ -133,31 +127,13 @@ def _check_arguments(recipe, made, calibration_data, integer_io):
         )
     if not recipe.calibrated and calibration_data is not None:
         raise ValueError(f"calibration_data is for 'int8' and 'int16x8' only. Received: quantization={recipe.name!r}")
-    if integer_io and recipe.activations is None:
+
+
+def _check_arguments(recipe, made, integer_io):
+    if not recipe.several_lengths and len(made) > 1:
+        raise ValueError(f'{recipe.name} takes one length or "dynamic", not a list. Received: {len(made)} lengths')
+    if integer_io and not recipe.calibrated:
         raise ValueError(f"integer_io is for 'int8' and 'int16x8' only. Received: quantization={recipe.name!r}")
-
-
-@dataclasses.dataclass(frozen=True)
-class _Samples:
-    """By signature name what to calibrate on (None for other recipes) and to verify on, and what is to say of them."""
-
-    calibration: dict | None
-    verification: dict
-    verified_on: str
-    warnings: list
-
-
-def _samples(recipe, inputs, made, calibration_data, verification_data):
-    if not recipe.calibrated:
-        return _Samples(None, *verification_samples(made, inputs, verification_data), [])
-    samples = read_samples(calibration_data, inputs, lambda raw: progress_bar(raw, "reading samples"))
-    warnings = [f"calibration: {warning}" for warning in check_varied(samples)]
-    calibration, verification = held_out(samples)
-    calibration = {signature.name: windows(calibration, signature) for signature in made}
-    if verification_data is not None:
-        return _Samples(calibration, *verification_samples(made, inputs, verification_data), warnings)
-    verified_on = f"{len(verification)} samples held out of {len(samples)}" if len(samples) > 1 else "the one sample"
-    return _Samples(calibration, by_signature(verification, made), verified_on, warnings)
 
 
 def _layer_accuracies(model, write, claim):

@@ -13,7 +13,7 @@ from lucid_keras.export.flatbuffer import read
 from lucid_keras.export.float64 import in_float64
 from lucid_keras.export.live import chunks_of, live_claims, signals, stream_inputs, time_axis
 from lucid_keras.export.proof import Floor, Proof, prove
-from lucid_keras.export.samples import Data, read_samples, verification_samples
+from lucid_keras.export.samples import Data, read_given, verification_samples
 from lucid_keras.export.signatures import Signature, check_model, model_inputs, output_shapes
 from lucid_keras.runtimes import open_artefact
 from lucid_keras.streaming.contract import Streaming
@@ -54,7 +54,7 @@ def _live_claims(runtime, streaming, data):
     step = runtime.signatures["step"]
     _check_live(step, streaming)
     chunks = chunks_of(runtime, time_axis(streaming.data_format))
-    given = None if data is None else read_samples(data, stream_inputs(streaming))
+    given = read_given(stream_inputs(streaming), data)
     return live_claims(streaming, chunks, signals(streaming, chunks, step.inputs["x"].shape[0], given)[0])
 
 
@@ -71,13 +71,14 @@ def _check_live(step, streaming):
 def _whole_claims(runtime, model, data):
     """A claim for each signature, by the names that the model has for what the artefact calls its own way."""
     inputs, found = model_inputs(model), []
+    given = read_given(inputs, data)
     for name, signature in runtime.signatures.items():
         if name == VJP:
             continue
         theirs = _matched("input", name, signature.inputs, inputs)
         results = _matched("output", name, signature.outputs, output_shapes(model))
         made = Signature(name, {ours: _spec(signature.inputs[key], inputs[ours]) for key, ours in theirs.items()})
-        samples, _ = verification_samples([made], inputs, data)
+        samples, _ = verification_samples([made], inputs, given)
         found.append(whole_claim(model, name, samples[name], _renamed(name, theirs, results)))
         if VJP in runtime.signatures:
             run = _renamed(VJP, theirs | results, theirs)
@@ -113,7 +114,7 @@ def _matched(kind, signature, theirs, ours):
             names[key] = fitting[0]
     if len(set(names.values())) < max(len(theirs), len(ours)):
         raise ValueError(
-            f"The artefact must have the model's {kind}s, {sorted(ours)}, by their names or each of a shape of its own. "
+            f"The artefact must have the model's {kind}s, {sorted(ours)}, by name or each of a shape of its own. "
             f"Received: {signature!r} with {sorted(theirs)}"
         )
     return names

@@ -65,7 +65,9 @@ def programs(folder: str | os.PathLike) -> tuple[dict[str, bytes], dict[str, Sig
     try:
         described = json.loads((folder / MANIFEST).read_text())["programs"]
         contents = {name: (folder / one["file"]).read_bytes() for name, one in described.items()}
-        signatures = {name: Signature(_specs(one["parameters"]), _specs(one["results"])) for name, one in described.items()}
+        signatures = {
+            name: Signature(_specs(one["parameters"]), _specs(one["results"])) for name, one in described.items()
+        }
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"The folder must hold whole StableHLO programs. Received: {folder}: {error}") from None
     return contents, signatures

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from lucid_keras._lowering.target import current_target
 from lucid_keras._names import identifier
 from lucid_keras.ops import DATA_FORMATS, check_choice
 from lucid_keras.streaming.contract import Streaming
@@ -94,8 +95,9 @@ class StreamingModel(Streaming, keras.Model):
         self.decoder = decoder
         self.pointwise = tuple(pointwise)
         self.data_format = data_format
-        self._stages = {}
-        signal = self._run(decoder, Signal(data_format=data_format), _planner(self._stages, self.pointwise))
+        self._stages, self.signals = {}, {}
+        planner = _planner(self._stages, self.signals, self.pointwise)
+        signal = self._run(decoder, Signal(data_format=data_format), planner)
         self.samples_per_position, self.latency, self.flush_length = signal.rate, signal.latency, signal.tail
         self.output_data_format = signal.data_format
         self._state_names, self._state_specs = _named_states(self._stages)
@@ -118,14 +120,21 @@ class StreamingModel(Streaming, keras.Model):
         """`step`, under the name that Keras calls."""
         return self.step(x, state)
 
-    def _step(self, x, state, target):
+    def observed_step(self, x, state, seen):
+        """`step` for arguments that are known to fit; what each layer gives goes into the dict `seen`, by its path."""
+        return self._step(x, state, current_target(), seen)
+
+    def _step(self, x, state, target, seen=None):
         following = {}
 
-        def through(path, _, *inputs):
+        def through(path, layer, *inputs):
             names = self._state_names[path]
             own = {kind: state[name] for kind, name in names.items()}
-            y, own = self._stages[path].step(_one_or_all(inputs), own, target)
+            with tf.name_scope(identifier(layer.name)):  # by which a converter's refusal and a report find the layer
+                y, own = self._stages[path].step(_one_or_all(inputs), own, target)
             following.update({name: own[kind] for kind, name in names.items()})
+            if seen is not None:
+                seen[path] = y
             return y
 
         y = self._run(self.decoder, turn(x) if self.data_format == "channels_first" else x, through)
@@ -198,7 +207,7 @@ def _channels(shape, data_format):
     return list(shape[1:2] if data_format == "channels_first" else shape[2:])
 
 
-def _planner(stages, pointwise):
+def _planner(stages, signals, pointwise):
     """What follows the signal through a decoder before any sample does, makes the stages, and refuses by name."""
 
     def through(path, layer, *inputs):
@@ -207,7 +216,8 @@ def _planner(stages, pointwise):
             if path in stages and (stage.state_shapes or stage.turned):
                 raise CannotStreamError("it is used twice, and each use would need a state or a data format of its own")
             stages[path] = stage
-            return stage.signal(*inputs)
+            signals[path] = stage.signal(*inputs)
+            return signals[path]
         except CannotStreamError as reason:
             raise ValueError(_refusal(layer, reason)) from None
 
