@@ -16,7 +16,7 @@ class StreamingConvTranspose1d(Streaming, keras.layers.Layer):
     `stream(chunks)` gives the whole signal's output as its chunks come in: equal to the bit where the values are
     integers, within rounding elsewhere, for every geometry and every way to cut the signal. Beneath it,
     `step(x, state)` gives `chunk * stride` samples and the next state, `flush(state)` the last `flush_length` samples:
-    one after the other, less the first `latency`, they are that output. A `StreamingModel` does the same.
+    one after the other, less the first `latency`, they are that output.
 
     The state is a dict of one tensor, `overlap`: the sums, without bias, that the last taps have written ahead,
     `state_length = max(dilation*(kernel_size - 1) + 1 - stride, padding + trim - output_padding, 0)` samples laid out
@@ -31,14 +31,10 @@ class StreamingConvTranspose1d(Streaming, keras.layers.Layer):
         name: the layer's name.
 
     Attributes:
-        latency: int, samples by which the output lags: after `n` positions of input, `max(n*stride - latency, 0)`
-            samples of it have been given out. It is `padding`, and more where the signal's own output ends before its
-            last block does. 0 for causal layers.
-        flush_length: int, samples that the flush gives.
-        samples_per_position: int, the stride.
+        latency: int, samples by which the output lags: `padding`, and more where the signal's own output ends before
+            its last block does; 0 for causal layers.
+        flush_length, samples_per_position, state_shapes, data_format, output_data_format: as of a `StreamingModel`.
         state_length: int, samples of the overlap.
-        state_shapes: dict of the state's shape, without the batch, by name.
-        data_format: str, of the chunks, and as `output_data_format` of the samples.
 
     Raises:
         TypeError, ValueError: `layer` is no `ConvTranspose1d`, `trim` is negative; in `step`, `flush` and `reset`, a
@@ -95,7 +91,7 @@ class StreamingConvTranspose1d(Streaming, keras.layers.Layer):
     def whole(self, x: tf.Tensor) -> tf.Tensor:
         """The output of a whole signal, which a stream of its chunks equals: the layer's, less `trim` at the end."""
         y = self.layer(x)
-        return y[self._output_span(None, -self.trim)] if self.trim else y
+        return y[self._span(None, -self.trim)] if self.trim else y
 
     def call(self, x, overlap):
         """A chunk and the overlap to `chunk * stride` samples and the next overlap."""

@@ -76,16 +76,14 @@ class Transposed(Pointwise):
         return y, {"overlap": overlap}
 
     def flush(self, x, states, target):
-        given = []
+        y = None
         if x is not None:
             y, states = self.step(x, states, target)
-            given.append(y)
-        if self.plan.flush_length:
-            overlap, bias = states["overlap"], self.layer.bias
-            given.append(release(self.plan, overlap, bias, data_format="channels_last", target=target))
-        if not given:
-            return None
-        return given[0] if len(given) == 1 else tf.concat(given, axis=1)
+        if not self.plan.flush_length:
+            return y
+        overlap, bias = states["overlap"], self.layer.bias
+        tail = release(self.plan, overlap, bias, data_format="channels_last", target=target)
+        return tail if y is None else tf.concat([y, tail], axis=1)
 
 
 class CausalConvolution(Pointwise):

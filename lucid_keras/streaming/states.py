@@ -10,13 +10,12 @@ def checked_batch(batch, unbatched):
     """The batch as the beginning of a shape: `[batch]`, or `[]` for one stream without a batch where that may be."""
     if batch is None and unbatched:
         return []
-    if tf.is_tensor(batch):
-        return [batch]
-    if isinstance(batch, bool) or not isinstance(batch, (int, np.integer)):
-        raise TypeError(f"batch must be an int. Received: batch={batch!r}")
-    if batch < 0:
-        raise ValueError(f"batch must be at least 0 streams. Received: batch={batch}")
-    return [int(batch)]
+    if not tf.is_tensor(batch):
+        if isinstance(batch, bool) or not isinstance(batch, (int, np.integer)):
+            raise TypeError(f"batch must be an int. Received: batch={batch!r}")
+        if batch < 0:
+            raise ValueError(f"batch must be at least 0 streams. Received: batch={batch}")
+    return [batch]
 
 
 def checked_chunk(x, shape, dtype, named):
