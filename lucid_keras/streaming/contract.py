@@ -12,7 +12,7 @@ class Streaming:
     """Chunks and a state to samples and the next state: `concat(steps, flush)[latency:]` is the whole signal's output.
 
     A state is all that a stream remembers; no argument is changed, and a state may be used again. Who streams says
-    `latency`, `flush_length`, `samples_per_position`, `data_format`, `output_data_format`, `chunk_shape`,
+    `latency`, `flush_length`, `samples_per_position`, `data_format`, `output_data_format`, `_chunk_channels`,
     `_chunk_dtype` and `_state_specs`, and computes `_step` and `_flush` for a target, from tensors that are checked.
     """
 
@@ -22,6 +22,11 @@ class Streaming:
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
         """Each state's shape by name, without the batch."""
         return {name: tuple(spec.shape) for name, spec in self._state_specs.items()}
+
+    def chunk_shape(self, batch: int | None, positions: int | None) -> list[int | None]:
+        """The shape of a chunk in its data format."""
+        channels = self._chunk_channels
+        return [batch, *channels, positions] if self.data_format == "channels_first" else [batch, positions, *channels]
 
     def initial_state(self, batch: int | None = 1) -> dict[str, tf.Tensor]:
         """The state before the first chunk: a dict of tensors by name, `[batch, *state_shapes[name]]`.
@@ -48,8 +53,8 @@ class Streaming:
             TypeError: a state that is no dict of tensors, or of another dtype.
         """
         target = current_target()
-        x = self._checked_chunk(x)
-        return self._step(x, checked_state(state, self._state_specs, self._batch_of(x)), target)
+        x, batch = self._checked(x)
+        return self._step(x, checked_state(state, self._state_specs, batch), target)
 
     def flush(self, state: dict[str, tf.Tensor]) -> tf.Tensor:
         """The `flush_length` samples that the end of the streams releases, always; `[1, 0, channels]` without a state.
@@ -94,9 +99,9 @@ class Streaming:
     def _pieces(self, chunks):
         state, to_leave_out, begun = None, self.latency, False
         for chunk in chunks:
-            x = self._checked_chunk(chunk)
+            x, batch = self._checked(chunk)
             if state is None:
-                state = self.initial_state(*self._batch_of(x) or [None])
+                state = self.initial_state(*batch or [None])
             y, state = self.step(x, state)
             length = y.shape[-1 if self.output_data_format == "channels_first" else -2]
             begun = begun or length > 0
@@ -111,12 +116,6 @@ class Streaming:
         after = [] if self.output_data_format == "channels_first" else [slice(None)]
         return (..., slice(start, stop), *after)
 
-    def _checked_chunk(self, x):
-        x = tf.convert_to_tensor(x)
-        shape, named = self.chunk_shape(None, None), self.chunk_shape("batch", "positions")
-        unbatched = self._takes_unbatched and x.shape.rank == len(shape) - 1
-        return checked_chunk(x, shape[1:] if unbatched else shape, self._chunk_dtype, named)
-
-    def _batch_of(self, x):
-        """The beginning of a checked chunk's shape: its batch in a list, or nothing."""
-        return x.shape[:1].as_list() if x.shape.rank == len(self.chunk_shape(None, None)) else []
+    def _checked(self, x):
+        """A chunk as a tensor, and its batch in a list, which is empty for a stream without one."""
+        return checked_chunk(x, self.chunk_shape, self._chunk_dtype, unbatched=self._takes_unbatched)

@@ -77,16 +77,12 @@ class StreamingConvTranspose1d(Streaming, keras.layers.Layer):
     samples_per_position = property(lambda self: self.layer.stride)
     data_format = property(lambda self: self.layer.data_format)
     output_data_format = property(lambda self: self.layer.data_format)
+    _chunk_channels = property(lambda self: [self.layer.in_channels])
     _chunk_dtype = property(lambda self: self.compute_dtype)
 
     @property
     def _state_specs(self):
         return {"overlap": tf.TensorSpec(self.plan.overlap_shape(self.data_format), self.compute_dtype)}
-
-    def chunk_shape(self, batch: int | None, positions: int | None) -> list[int | None]:
-        """The shape of a chunk in the layer's data format."""
-        shape = [batch, positions, self.layer.in_channels]
-        return shape if self.data_format == "channels_last" else [batch, shape[2], positions]
 
     def whole(self, x: tf.Tensor) -> tf.Tensor:
         """The output of a whole signal, which a stream of its chunks equals: the layer's, less `trim` at the end."""
@@ -99,20 +95,12 @@ class StreamingConvTranspose1d(Streaming, keras.layers.Layer):
         return y, state["overlap"]
 
     def _step(self, x, state, target):
-        y, overlap = advance(
-            self.plan,
-            x,
-            self.layer.weight,
-            self.layer.bias,
-            state["overlap"],
-            data_format=self.data_format,
-            lowering=self.layer.lowering,
-            target=target,
-        )
+        layer, overlap = self.layer, state["overlap"]
+        y, overlap = advance(self.plan, x, layer.weight, layer.bias, overlap, self.data_format, layer.lowering, target)
         return y, {"overlap": overlap}
 
     def _flush(self, state, target):
-        return release(self.plan, state["overlap"], self.layer.bias, data_format=self.data_format, target=target)
+        return release(self.plan, state["overlap"], self.layer.bias, self.data_format, target)
 
     def get_config(self):
         return {

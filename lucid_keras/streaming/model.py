@@ -101,14 +101,8 @@ class StreamingModel(Streaming, keras.Model):
         self._state_specs = _specs(self._stages)
         self.built = True
 
-    @property
-    def _chunk_dtype(self):
-        return self.decoder.inputs[0].dtype  # to which the decoder casts too
-
-    def chunk_shape(self, batch: int | None, positions: int | None) -> list[int | None]:
-        """The shape of a chunk in the decoder's data format."""
-        channels = _channels(self.decoder.inputs[0].shape, self.data_format)
-        return [batch, *channels, positions] if self.data_format == "channels_first" else [batch, positions, *channels]
+    _chunk_channels = property(lambda self: _channels(self.decoder.inputs[0].shape, self.data_format))
+    _chunk_dtype = property(lambda self: self.decoder.inputs[0].dtype)  # to which the decoder casts too
 
     def whole(self, x: tf.Tensor) -> tf.Tensor:
         """The decode of a whole signal in inference mode, which a stream of its chunks equals."""

@@ -18,16 +18,17 @@ def checked_batch(batch, unbatched):
     return [batch]
 
 
-def checked_chunk(x, shape, dtype, named):
-    """The chunk as a tensor of `dtype`; `shape` is what it must fit, `named` is that shape in words."""
+def checked_chunk(x, chunk_shape, dtype, *, unbatched):
+    """The chunk as a tensor of `dtype`, and its batch as `checked_batch` gives it."""
     x = tf.convert_to_tensor(x)
     if not (x.dtype.is_floating or x.dtype.is_integer):
         raise TypeError(f"A chunk must hold real numbers. Received: a chunk of dtype {x.dtype.name}")
-    if x.shape.rank is None or not x.shape.is_compatible_with(shape):
-        raise ValueError(
-            f"A chunk must have the shape [{', '.join(map(str, named))}]. Received: a chunk of shape {_shown(x)}"
-        )
-    return tf.cast(x, dtype)
+    shape = chunk_shape(None, None)
+    batched = not unbatched or x.shape.rank == len(shape)
+    if x.shape.rank is None or not x.shape.is_compatible_with(shape if batched else shape[1:]):
+        named = ", ".join(map(str, chunk_shape("batch", "positions")))
+        raise ValueError(f"A chunk must have the shape [{named}]. Received: a chunk of shape {_shown(x)}")
+    return tf.cast(x, dtype), [x.shape[0]] if batched else []
 
 
 def checked_state(state, specs, batch=None, *, unbatched=False):
