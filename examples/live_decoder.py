@@ -1,7 +1,7 @@
 """A neural audio decoder, live: one frame of 13 ms at a time through a `.tflite` file, equal to the whole decode.
 
-    python examples/live_decoder.py                              the recording beside the project
-    python examples/live_decoder.py speech_24k.wav               yours, mono, 24 kHz, 16 bit
+    python examples/live_decoder.py                              the recording that comes with the package
+    python examples/live_decoder.py speech.wav                   yours, mono; any rate becomes 24 kHz
     python examples/live_decoder.py --weights decoder.weights.h5 your training's weights
     python examples/live_decoder.py --minutes 60                 a stream of an hour, in constant memory
 
@@ -18,12 +18,12 @@ import pathlib
 import resource
 import tempfile
 import time
-import wave
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notes would hide the results
 
 import keras
 import numpy as np
+import soundfile
 from ai_edge_litert.interpreter import Interpreter
 
 import lucid_keras as lk
@@ -32,7 +32,7 @@ SAMPLE_RATE = 24_000
 FRAME = 320  # samples
 LATENTS = 128
 RATIOS = (8, 5, 4, 2)
-RECORDING = pathlib.Path(__file__).parents[2] / "shared" / "data" / "real_audio_24k.wav"
+RECORDING = pathlib.Path(lk.__file__).parent / "recording" / "guitar_slide.flac"
 
 layers = keras.layers
 
@@ -79,11 +79,13 @@ class LiveDecoder:
 
 
 def latents_of(path):
-    """The recording as latents `[1, frames, 128]`: each frame's lowest cosine coefficients, for want of an encoder."""
-    with wave.open(str(path)) as recording:
-        if (recording.getnchannels(), recording.getframerate(), recording.getsampwidth()) != (1, SAMPLE_RATE, 2):
-            raise SystemExit(f"the recording must be mono, {SAMPLE_RATE} Hz, 16 bit. Received: {recording.getparams()}")
-        samples = np.frombuffer(recording.readframes(recording.getnframes()), "<i2") / 2**15
+    """A recording as latents `[1, frames, 128]`: each frame's lowest cosine coefficients, for want of an encoder."""
+    samples, rate = soundfile.read(path)
+    if samples.ndim != 1:
+        raise SystemExit(f"the recording must be mono. Received: {samples.shape[1]} channels in {path}")
+    if rate != SAMPLE_RATE:
+        at = np.arange(0, len(samples), rate / SAMPLE_RATE)
+        samples = np.interp(at, np.arange(len(samples)), samples)
     frames = samples[: len(samples) // FRAME * FRAME].reshape(-1, FRAME)
     basis = np.cos(np.pi / FRAME * np.outer(np.arange(FRAME) + 0.5, np.arange(LATENTS))) / np.sqrt(FRAME)
     return (4 * frames @ basis).astype("float32")[np.newaxis]
@@ -91,11 +93,7 @@ def latents_of(path):
 
 def write_wav(path, samples):
     """16 bit, at most full scale."""
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE)
-        file.writeframes((np.clip(samples / max(1, np.abs(samples).max()), -1, 1) * 32767).astype("<i2").tobytes())
+    soundfile.write(path, samples / max(1, np.abs(samples).max()), SAMPLE_RATE, subtype="PCM_16")
 
 
 def relative_error(live, whole):
@@ -156,7 +154,7 @@ def show_long_stream(live, decoder, latents, minutes):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recording", nargs="?", type=pathlib.Path, default=RECORDING, help="mono, 24 kHz, 16 bit")
+    parser.add_argument("recording", nargs="?", type=pathlib.Path, default=RECORDING, help="mono")
     parser.add_argument("--weights", help="a .weights.h5 file of causal_decoder()")
     parser.add_argument("--filters", type=int, default=32, help="EnCodec's 32; fewer for a smaller decoder")
     parser.add_argument("--quantization", default="float32", choices=["float32", "dynamic_int8"])

@@ -281,6 +281,27 @@ def test_own_pointwise_layers_are_loaded(tmp_path, rng):
     assert_streams_alike(streaming, keras.models.load_model(tmp_path / "live.keras"), rng)
 
 
+def test_keras_own_pointwise_layers_are_loaded(tmp_path, rng):
+    streaming = decoder_with(keras.layers.UnitNormalization)
+    streaming.save(tmp_path / "live.keras")
+    assert_streams_alike(streaming, keras.models.load_model(tmp_path / "live.keras"), rng)
+
+
+def test_a_step_of_a_model_in_a_keras_model(tmp_path, rng):
+    streaming = lk.StreamingModel(DECODERS["lagging"](), name="live")
+    x = keras.Input((None, 8))
+    state = {name: keras.Input(shape, name=name) for name, shape in streaming.state_shapes.items()}
+    model = keras.Model([x, state], streaming(x, state))
+    inputs = tf.constant(signal(streaming, rng)), streaming.initial_state(2)
+    model.save(tmp_path / "step.keras")
+    expected, expected_state = streaming.step(*inputs)
+    for one in (model, keras.models.load_model(tmp_path / "step.keras")):
+        y, following = one(list(inputs))
+        np.testing.assert_allclose(y, expected, atol=1e-6)
+        for name, tensor in expected_state.items():
+            np.testing.assert_allclose(following[name], tensor, atol=1e-6)
+
+
 def test_unregistered_pointwise_layers_are_named_at_loading(tmp_path, rng):
     streaming = decoder_with(Unregistered)
     streaming.save(tmp_path / "live.keras")

@@ -121,7 +121,7 @@ def test_refuses_two_states_of_one_name():
     y = layers.Conv1D(6, 3, padding="causal", name="up.1")(x)
     decoder = keras.Model(x, layers.Conv1D(6, 3, padding="causal", name="up-1")(y))
     with pytest.raises(
-        ValueError, match=r"'up-1' cannot stream: its state up_1_history would have the name of one of 'up.1'"
+        ValueError, match=r"'up-1' cannot stream: its state up_1_history would be named as that of 'up.1' is"
     ):
         lk.StreamingModel(decoder)
 

@@ -11,11 +11,9 @@ from lucid_keras.streaming.states import checked_batch, checked_chunk, checked_s
 class Streaming:
     """Chunks and a state to samples and the next state: `concat(steps, flush)[latency:]` is the whole signal's output.
 
-    States are all that a stream remembers: a dict of tensors by name, which whoever decodes passes from step to step.
-    Nothing is hidden in it or in this object, no argument is changed, and a state may be used again.
-
-    Who streams says `latency`, `flush_length`, `samples_per_position`, `data_format`, `output_data_format`,
-    `chunk_shape` and `_state_specs`, and computes `_step` and `_flush`, from tensors that are checked, for a target.
+    A state is all that a stream remembers; no argument is changed, and a state may be used again. Who streams says
+    `latency`, `flush_length`, `samples_per_position`, `data_format`, `output_data_format`, `_chunk_channels`,
+    `_chunk_dtype` and `_state_specs`, and computes `_step` and `_flush` for a target, from tensors that are checked.
     """
 
     _takes_unbatched = False  # whether one stream may come without a batch
@@ -25,20 +23,22 @@ class Streaming:
         """Each state's shape by name, without the batch."""
         return {name: tuple(spec.shape) for name, spec in self._state_specs.items()}
 
+    def chunk_shape(self, batch: int | None, positions: int | None) -> list[int | None]:
+        """The shape of a chunk in its data format."""
+        channels = self._chunk_channels
+        return [batch, *channels, positions] if self.data_format == "channels_first" else [batch, positions, *channels]
+
     def initial_state(self, batch: int | None = 1) -> dict[str, tf.Tensor]:
-        """The state of `batch` streams before their first chunk.
+        """The state before the first chunk: a dict of tensors by name, `[batch, *state_shapes[name]]`.
 
         Args:
             batch: int, streams that advance together. Default 1. A layer takes None too: one stream without a batch.
-
-        Returns:
-            A dict of tensors by name, `[batch, *state_shapes[name]]`.
         """
         first = checked_batch(batch, self._takes_unbatched)
         return {name: tf.zeros([*first, *spec.shape], spec.dtype) for name, spec in self._state_specs.items()}
 
     def step(self, x: tf.Tensor, state: dict[str, tf.Tensor]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """One chunk and a state to samples and the next state. Neither argument is changed.
+        """One chunk and a state to samples and the next state.
 
         Args:
             x: the chunk, of shape `chunk_shape(batch, positions)`, of any number of positions, 0 too.
@@ -53,20 +53,13 @@ class Streaming:
             TypeError: a state that is no dict of tensors, or of another dtype.
         """
         target = current_target()
-        x = self._checked_chunk(x)
-        return self._step(x, checked_state(state, self._state_specs, self._batch_of(x)), target)
+        x, batch = self._checked(x)
+        return self._step(x, checked_state(state, self._state_specs, batch), target)
 
     def flush(self, state: dict[str, tf.Tensor]) -> tf.Tensor:
-        """The `flush_length` samples that the end of the streams releases, always. The state is not changed.
+        """The `flush_length` samples that the end of the streams releases, always; `[1, 0, channels]` without a state.
 
-        Args:
-            state: what the last step gave.
-
-        Returns:
-            The samples; of a model without any state, which has nothing to release, `[1, 0, channels]`.
-
-        Raises:
-            ValueError, TypeError: as in `step`.
+        Args, Raises: as for `step`.
         """
         target = current_target()
         return self._flush(checked_state(state, self._state_specs, unbatched=self._takes_unbatched), target)
@@ -75,15 +68,11 @@ class Streaming:
         """The state with some streams of the batch begun anew and the others where they were.
 
         Args:
-            state: what `initial_state` or the last step gave, with a batch. It is not changed.
-            rows: bool, `[batch]`, True where a stream begins anew. Its next `latency` samples are to be left out.
-
-        Returns:
-            The state.
+            state: as for `step`, with a batch.
+            rows: bool, `[batch]`, True where a stream begins anew, whose next `latency` samples are to be left out.
 
         Raises:
-            ValueError: `rows` has not one entry for each stream; a state as in `step`.
-            TypeError: `rows` is not boolean; a state as in `step`.
+            ValueError, TypeError: `rows` has not one entry for each stream or is not boolean; as in `step`.
         """
         return reset_rows(checked_state(state, self._state_specs), rows)
 
@@ -98,8 +87,7 @@ class Streaming:
             would be empty is skipped; of a signal without any position there is nothing.
 
         Raises:
-            TypeError: `chunks` is one array; as in `step`.
-            ValueError: as in `step`.
+            TypeError, ValueError: `chunks` is one array; as in `step`.
         """
         if hasattr(chunks, "shape"):
             raise TypeError(
@@ -111,33 +99,23 @@ class Streaming:
     def _pieces(self, chunks):
         state, to_leave_out, begun = None, self.latency, False
         for chunk in chunks:
-            x = self._checked_chunk(chunk)
+            x, batch = self._checked(chunk)
             if state is None:
-                state = self.initial_state(*self._batch_of(x) or [None])
+                state = self.initial_state(*batch or [None])
             y, state = self.step(x, state)
-            length = y.shape[self._output_axis]
+            length = y.shape[-1 if self.output_data_format == "channels_first" else -2]
             begun = begun or length > 0
             if length > to_leave_out:
-                yield y[self._output_span(to_leave_out, None)]
+                yield y[self._span(to_leave_out, None)]
             to_leave_out -= min(length, to_leave_out)
         if begun and self.flush_length > to_leave_out:
-            yield self.flush(state)[self._output_span(to_leave_out, None)]
+            yield self.flush(state)[self._span(to_leave_out, None)]
 
-    @property
-    def _output_axis(self):
-        """The time's axis in an output, from its end."""
-        return -1 if self.output_data_format == "channels_first" else -2
-
-    def _output_span(self, start, stop):
+    def _span(self, start, stop):
         """The index of an output's samples from `start` to `stop`."""
-        return (..., slice(start, stop)) if self._output_axis == -1 else (..., slice(start, stop), slice(None))
+        after = [] if self.output_data_format == "channels_first" else [slice(None)]
+        return (..., slice(start, stop), *after)
 
-    def _checked_chunk(self, x):
-        x = tf.convert_to_tensor(x)
-        shape, named = self.chunk_shape(None, None), self.chunk_shape("batch", "positions")
-        unbatched = self._takes_unbatched and x.shape.rank == len(shape) - 1
-        return checked_chunk(x, shape[1:] if unbatched else shape, self._chunk_dtype, named)
-
-    def _batch_of(self, x):
-        """The beginning of a checked chunk's shape: its batch in a list, or nothing."""
-        return x.shape[:1].as_list() if x.shape.rank == len(self.chunk_shape(None, None)) else []
+    def _checked(self, x):
+        """A chunk as a tensor, and its batch in a list, which is empty for a stream without one."""
+        return checked_chunk(x, self.chunk_shape, self._chunk_dtype, unbatched=self._takes_unbatched)

@@ -16,7 +16,7 @@ class StreamingConvTranspose1d(Streaming, keras.layers.Layer):
     `stream(chunks)` gives the whole signal's output as its chunks come in: equal to the bit where the values are
     integers, within rounding elsewhere, for every geometry and every way to cut the signal. Beneath it,
     `step(x, state)` gives `chunk * stride` samples and the next state, `flush(state)` the last `flush_length` samples:
-    one after the other, less the first `latency`, they are that output. A `StreamingModel` does the same.
+    one after the other, less the first `latency`, they are that output.
 
     The state is a dict of one tensor, `overlap`: the sums, without bias, that the last taps have written ahead,
     `state_length = max(dilation*(kernel_size - 1) + 1 - stride, padding + trim - output_padding, 0)` samples laid out
@@ -31,14 +31,10 @@ class StreamingConvTranspose1d(Streaming, keras.layers.Layer):
         name: the layer's name.
 
     Attributes:
-        latency: int, samples by which the output lags: after `n` positions of input, `max(n*stride - latency, 0)`
-            samples of it have been given out. It is `padding`, and more where the signal's own output ends before its
-            last block does. 0 for causal layers.
-        flush_length: int, samples that the flush gives.
-        samples_per_position: int, the stride.
+        latency: int, samples by which the output lags: `padding`, and more where the signal's own output ends before
+            its last block does; 0 for causal layers.
+        flush_length, samples_per_position, state_shapes, data_format, output_data_format: as of a `StreamingModel`.
         state_length: int, samples of the overlap.
-        state_shapes: dict of the state's shape, without the batch, by name.
-        data_format: str, of the chunks, and as `output_data_format` of the samples.
 
     Raises:
         TypeError, ValueError: `layer` is no `ConvTranspose1d`, `trim` is negative; in `step`, `flush` and `reset`, a
@@ -81,21 +77,17 @@ class StreamingConvTranspose1d(Streaming, keras.layers.Layer):
     samples_per_position = property(lambda self: self.layer.stride)
     data_format = property(lambda self: self.layer.data_format)
     output_data_format = property(lambda self: self.layer.data_format)
+    _chunk_channels = property(lambda self: [self.layer.in_channels])
     _chunk_dtype = property(lambda self: self.compute_dtype)
 
     @property
     def _state_specs(self):
         return {"overlap": tf.TensorSpec(self.plan.overlap_shape(self.data_format), self.compute_dtype)}
 
-    def chunk_shape(self, batch: int | None, positions: int | None) -> list[int | None]:
-        """The shape of a chunk in the layer's data format."""
-        shape = [batch, positions, self.layer.in_channels]
-        return shape if self.data_format == "channels_last" else [batch, shape[2], positions]
-
     def whole(self, x: tf.Tensor) -> tf.Tensor:
         """The output of a whole signal, which a stream of its chunks equals: the layer's, less `trim` at the end."""
         y = self.layer(x)
-        return y[self._output_span(None, -self.trim)] if self.trim else y
+        return y[self._span(None, -self.trim)] if self.trim else y
 
     def call(self, x, overlap):
         """A chunk and the overlap to `chunk * stride` samples and the next overlap."""
@@ -103,20 +95,12 @@ class StreamingConvTranspose1d(Streaming, keras.layers.Layer):
         return y, state["overlap"]
 
     def _step(self, x, state, target):
-        y, overlap = advance(
-            self.plan,
-            x,
-            self.layer.weight,
-            self.layer.bias,
-            state["overlap"],
-            data_format=self.data_format,
-            lowering=self.layer.lowering,
-            target=target,
-        )
+        layer, overlap = self.layer, state["overlap"]
+        y, overlap = advance(self.plan, x, layer.weight, layer.bias, overlap, self.data_format, layer.lowering, target)
         return y, {"overlap": overlap}
 
     def _flush(self, state, target):
-        return release(self.plan, state["overlap"], self.layer.bias, data_format=self.data_format, target=target)
+        return release(self.plan, state["overlap"], self.layer.bias, self.data_format, target)
 
     def get_config(self):
         return {

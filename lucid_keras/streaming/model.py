@@ -24,7 +24,7 @@ class StreamingModel(Streaming, keras.Model):
 
     `stream(chunks)` gives the whole decode as its chunks come in. Beneath it, `step(x, state)` gives
     `positions * samples_per_position` samples and the next state, `flush(state)` the last `flush_length` samples: one
-    after the other, less the first `latency`, they are the whole decode. A `StreamingConvTranspose1d` does the same.
+    after the other, less the first `latency`, they are the whole decode.
 
     Chunks and samples are in the data formats of the decoder's input and output. The step computes channels last
     whatever those are, and so are the states: `[batch, samples or positions, channels]` and `[batch, units]`.
@@ -40,8 +40,8 @@ class StreamingModel(Streaming, keras.Model):
         samples_per_position: int, output samples for each input position.
         latency: int, samples at the beginning of a stream's output that are to be left out; 0 for causal decoders.
         flush_length: int, samples that the end of a stream releases.
-        state_shapes: dict of each state's shape, without the batch, by name: the layer's, what it remembers, all but
-            letters, digits and underscores replaced by underscores, so that graphs and files take it.
+        state_shapes: dict of each state's shape, without the batch, by its name: the layer's, which graphs and files
+            take with letters, digits and underscores alone, and what it remembers.
         data_format: str, of the chunks; `output_data_format` that of the samples.
 
     Raises:
@@ -100,17 +100,11 @@ class StreamingModel(Streaming, keras.Model):
         signal = self._run(decoder, Signal(data_format=data_format), planner)
         self.samples_per_position, self.latency, self.flush_length = signal.rate, signal.latency, signal.tail
         self.output_data_format = signal.data_format
-        self._state_names, self._state_specs = _named_states(self._stages)
+        self._state_specs = _specs(self._stages)
         self.built = True
 
-    @property
-    def _chunk_dtype(self):
-        return self.decoder.inputs[0].dtype  # to which the decoder casts too
-
-    def chunk_shape(self, batch: int | None, positions: int | None) -> list[int | None]:
-        """The shape of a chunk in the decoder's data format."""
-        channels = _channels(self.decoder.inputs[0].shape, self.data_format)
-        return [batch, *channels, positions] if self.data_format == "channels_first" else [batch, positions, *channels]
+    _chunk_channels = property(lambda self: _channels(self.decoder.inputs[0].shape, self.data_format))
+    _chunk_dtype = property(lambda self: self.decoder.inputs[0].dtype)  # to which the decoder casts too
 
     def whole(self, x: tf.Tensor) -> tf.Tensor:
         """The decode of a whole signal in inference mode, which a stream of its chunks equals."""
@@ -128,11 +122,9 @@ class StreamingModel(Streaming, keras.Model):
         following = {}
 
         def through(path, layer, *inputs):
-            names = self._state_names[path]
-            own = {kind: state[name] for kind, name in names.items()}
             with tf.name_scope(identifier(layer.name)):  # by which a converter's refusal and a report find the layer
-                y, own = self._stages[path].step(_one_or_all(inputs), own, target)
-            following.update({name: own[kind] for kind, name in names.items()})
+                y, own = self._stages[path].step(_one_or_all(inputs), self._own(path, state), target)
+            following.update({_name(path, kind): tensor for kind, tensor in own.items()})
             if seen is not None:
                 seen[path] = y
             return y
@@ -142,15 +134,18 @@ class StreamingModel(Streaming, keras.Model):
 
     def _flush(self, state, target):
         def through(path, _, *inputs):
-            own = {kind: state[name] for kind, name in self._state_names[path].items()}
-            return self._stages[path].flush(_one_or_all(inputs), own, target)
+            return self._stages[path].flush(_one_or_all(inputs), self._own(path, state), target)
 
         tail = self._run(self.decoder, None, through)
         if tail is None:
             batch = tf.shape(next(iter(state.values())))[0] if state else 1
             channels = _channels(self.decoder.outputs[0].shape, self.output_data_format)
-            tail = tf.zeros([batch, 0, *channels], self.decoder.compute_dtype)
+            tail = tf.zeros([batch, 0, *channels], self.decoder.outputs[0].dtype)
         return self._in_output_format(tail)
+
+    def _own(self, path, state):
+        """The states of the layer at a path, by what they are."""
+        return {kind: state[_name(path, kind)] for kind in self._stages[path].state_shapes}
 
     def _in_output_format(self, y):
         return turn(y) if self.output_data_format == "channels_first" else y
@@ -224,20 +219,22 @@ def _planner(stages, signals, pointwise):
     return through
 
 
-def _named_states(stages):
-    """The states' names by path and kind, and by those names each state's shape without the batch, and its dtype."""
-    names, specs, owners = {}, {}, {}
+def _name(path, kind):
+    """The name of a layer's state."""
+    return identifier(f"{path}_{kind}")
+
+
+def _specs(stages):
+    """Each state's shape, without the batch, and its dtype by name; refuses two of one name."""
+    specs, owners = {}, {}
     for path, stage in stages.items():
-        names[path] = {kind: identifier(f"{path}_{kind}") for kind in stage.state_shapes}
-        for kind, name in names[path].items():
+        for kind, shape in stage.state_shapes.items():
+            name = _name(path, kind)
             if name in specs:
-                reason = (
-                    f"its state {name} would have the name of one of {owners[name]!r}; rename one of the two layers"
-                )
+                reason = f"its state {name} would be named as that of {owners[name]!r} is; rename one of the two layers"
                 raise ValueError(_refusal(stage.layer, reason))
-            owners[name] = path
-            specs[name] = tf.TensorSpec(stage.state_shapes[kind], stage.layer.compute_dtype)
-    return names, specs
+            specs[name], owners[name] = tf.TensorSpec(shape, stage.layer.compute_dtype), path
+    return specs
 
 
 def _registered_class(name, custom_objects):

@@ -12,7 +12,7 @@ from lucid_keras import ops
 from lucid_keras._lowering.edges import crop, pad_or_crop
 
 
-def advance(plan, x, weight, bias, overlap, *, data_format, lowering, target):
+def advance(plan, x, weight, bias, overlap, data_format, lowering, target):
     """One chunk to `chunk * stride` samples and the next overlap, at fixed shapes; pads no stream's beginning away.
 
     The first `plan.latency` samples of a stream precede its output and are to be left out by the caller. Weight and
@@ -30,7 +30,7 @@ def advance(plan, x, weight, bias, overlap, *, data_format, lowering, target):
     return (tf.squeeze(y, 0), tf.squeeze(overlap, 0)) if unbatched else (y, overlap)
 
 
-def release(plan, overlap, bias, *, data_format, target):
+def release(plan, overlap, bias, data_format, target):
     """The `plan.flush_length` samples after the last chunk's, out of the overlap; zeros past the last tap, and bias."""
     axis = overlap.shape.rank - (1 if data_format == "channels_first" else 2)
     tail = pad_or_crop(overlap, 0, plan.flush_length - plan.overlap_length, axis)

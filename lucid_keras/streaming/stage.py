@@ -23,7 +23,7 @@ class CannotStreamError(Exception):
 class Pointwise:
     """A layer that sees one position at a time: no state; its tail is its output of the tail."""
 
-    turned = False  # whether the layer is to see [batch, channels, positions]
+    turned = False  # whether the layer works along channels that lie first, and is to see [batch, channels, positions]
 
     def __init__(self, layer):
         self.layer = layer
@@ -47,12 +47,6 @@ class Pointwise:
     def flush(self, x, states, target):
         """The tail after the layer; `x` is the tail before it, None where that is empty."""
         return None if x is None else self.step(x, states, target)[0]
-
-
-class TurnedPointwise(Pointwise):
-    """A layer of a channels first decoder that works along its channels or may do so."""
-
-    turned = True
 
 
 def turn(x):

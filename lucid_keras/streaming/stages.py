@@ -11,7 +11,7 @@ from lucid_keras.layers.conv_transpose1d import ConvTranspose1d
 from lucid_keras.streaming.overlap import advance, cast, release
 from lucid_keras.streaming.plan import StreamPlan
 from lucid_keras.streaming.recurrence import Recurrence
-from lucid_keras.streaming.stage import CannotStreamError, Pointwise, TurnedPointwise, check_on_time
+from lucid_keras.streaming.stage import CannotStreamError, Pointwise, check_on_time
 
 # Layers that see one number at a time whatever their arguments, so that it does not matter how it lies.
 ELEMENTWISE = (
@@ -62,30 +62,18 @@ class Transposed(Pointwise):
         return dataclasses.replace(x, rate=x.rate * stride, latency=self.plan.latency, tail=tail)
 
     def step(self, x, states, target):
-        x = tf.cast(x, self.layer.compute_dtype)
-        y, overlap = advance(
-            self.plan,
-            x,
-            self.layer.weight,
-            self.layer.bias,
-            states["overlap"],
-            data_format="channels_last",
-            lowering=self.layer.lowering,
-            target=target,
-        )
+        layer, x, overlap = self.layer, tf.cast(x, self.layer.compute_dtype), states["overlap"]
+        y, overlap = advance(self.plan, x, layer.weight, layer.bias, overlap, "channels_last", layer.lowering, target)
         return y, {"overlap": overlap}
 
     def flush(self, x, states, target):
-        given = []
+        y = None
         if x is not None:
             y, states = self.step(x, states, target)
-            given.append(y)
-        if self.plan.flush_length:
-            overlap, bias = states["overlap"], self.layer.bias
-            given.append(release(self.plan, overlap, bias, data_format="channels_last", target=target))
-        if not given:
-            return None
-        return given[0] if len(given) == 1 else tf.concat(given, axis=1)
+        if not self.plan.flush_length:
+            return y
+        tail = release(self.plan, states["overlap"], self.layer.bias, "channels_last", target)
+        return tail if y is None else tf.concat([y, tail], axis=1)
 
 
 class CausalConvolution(Pointwise):
@@ -192,7 +180,8 @@ def stage_of(layer, pointwise, data_format):
         stage = Pointwise(layer)
     elif kind in (*ALONG_CHANNELS, keras.layers.PReLU) or isinstance(layer, tuple(pointwise)):
         _check_axis(layer, data_format)
-        stage = (TurnedPointwise if data_format == "channels_first" else Pointwise)(layer)
+        stage = Pointwise(layer)
+        stage.turned = data_format == "channels_first"
     else:
         raise CannotStreamError("it may look ahead; if it sees one position at a time, name its class in `pointwise`")
     if kind is keras.layers.Embedding and layer.mask_zero:

@@ -10,25 +10,25 @@ def checked_batch(batch, unbatched):
     """The batch as the beginning of a shape: `[batch]`, or `[]` for one stream without a batch where that may be."""
     if batch is None and unbatched:
         return []
-    if tf.is_tensor(batch):
-        return [batch]
-    if isinstance(batch, bool) or not isinstance(batch, (int, np.integer)):
-        raise TypeError(f"batch must be an int. Received: batch={batch!r}")
-    if batch < 0:
-        raise ValueError(f"batch must be at least 0 streams. Received: batch={batch}")
-    return [int(batch)]
+    if not tf.is_tensor(batch):
+        if isinstance(batch, bool) or not isinstance(batch, (int, np.integer)):
+            raise TypeError(f"batch must be an int. Received: batch={batch!r}")
+        if batch < 0:
+            raise ValueError(f"batch must be at least 0 streams. Received: batch={batch}")
+    return [batch]
 
 
-def checked_chunk(x, shape, dtype, named):
-    """The chunk as a tensor of `dtype`; `shape` is what it must fit, `named` is that shape in words."""
+def checked_chunk(x, chunk_shape, dtype, *, unbatched):
+    """The chunk as a tensor of `dtype`, and its batch as `checked_batch` gives it."""
     x = tf.convert_to_tensor(x)
     if not (x.dtype.is_floating or x.dtype.is_integer):
         raise TypeError(f"A chunk must hold real numbers. Received: a chunk of dtype {x.dtype.name}")
-    if x.shape.rank is None or not x.shape.is_compatible_with(shape):
-        raise ValueError(
-            f"A chunk must have the shape [{', '.join(map(str, named))}]. Received: a chunk of shape {_shown(x)}"
-        )
-    return tf.cast(x, dtype)
+    shape = chunk_shape(None, None)
+    batched = not unbatched or x.shape.rank == len(shape)
+    if x.shape.rank is None or not x.shape.is_compatible_with(shape if batched else shape[1:]):
+        named = ", ".join(map(str, chunk_shape("batch", "positions")))
+        raise ValueError(f"A chunk must have the shape [{named}]. Received: a chunk of shape {_shown(x)}")
+    return tf.cast(x, dtype), [x.shape[0]] if batched else []
 
 
 def checked_state(state, specs, batch=None, *, unbatched=False):
