@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from lucid_keras import ops
 from lucid_keras._lowering.edges import crop, pad_or_crop
+from lucid_keras._lowering.target import current_target
 from lucid_keras._stream_plan import StreamPlan
 
 
@@ -79,7 +80,8 @@ def _advance(plan, x, weight, bias, overlap, lowering):
     if chunk is None:
         y, overlap = spread[:, :samples], spread[:, samples:]
     else:
-        y, overlap = crop(spread, 0, plan.overlap_length, axis=1), crop(spread, samples, 0, axis=1)
+        target = current_target()
+        y, overlap = crop(spread, 0, plan.overlap_length, 1, target), crop(spread, samples, 0, 1, target)
     return (y if bias is None else y + bias), overlap
 
 
@@ -135,7 +137,7 @@ def flush(state, bias):
 def release(plan, overlap, bias, *, data_format):
     """The `plan.flush_length` samples after the last chunk's, out of the overlap; zeros past the last tap, and bias."""
     axis = overlap.shape.rank + _length_axis(data_format)
-    tail = pad_or_crop(overlap, 0, plan.flush_length - plan.overlap_length, axis)
+    tail = pad_or_crop(overlap, 0, plan.flush_length - plan.overlap_length, axis, current_target())
     if bias is None:
         return tail
     return tail + (bias if data_format == "channels_last" else tf.expand_dims(bias, 1))

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from lucid_keras import streaming_step
 from lucid_keras._lowering.edges import crop
+from lucid_keras._lowering.target import current_target
 from lucid_keras._stream_plan import StreamPlan
 from lucid_keras.layers.conv_transpose1d import ConvTranspose1d
 from lucid_keras.layers.streaming_recurrence import Recurrence
@@ -115,7 +116,8 @@ class CausalConvolution(Pointwise):
             y += _cast(layer.bias, x.dtype)
         if not self.history:
             return layer.activation(y), states
-        history = crop(heard, x.shape[1], 0, axis=1) if x.shape[1] is not None else heard[:, tf.shape(x)[1] :]
+        chunk = x.shape[1]
+        history = heard[:, tf.shape(x)[1] :] if chunk is None else crop(heard, chunk, 0, 1, current_target())
         return layer.activation(y), {"history": history}
 
 
@@ -145,7 +147,7 @@ class EndCrop(Pointwise):
     def flush(self, x, states):
         if x is None or x.shape[1] == self.layer.cropping[1]:
             return None
-        return crop(x, 0, self.layer.cropping[1], axis=1)
+        return crop(x, 0, self.layer.cropping[1], 1, current_target())
 
 
 class Turn(Pointwise):
