@@ -1,4 +1,4 @@
-"""Geometry of the 1-D transposed convolution: validation, lengths, phases and crops. Standard library only.
+"""Geometry of the 1-D transposed convolution: validation, lengths and shapes. Standard library only.
 
 Everything that can be decided from the parameters alone is decided here, once; what lies below
 (the lowerings) and above (ops, layers) only reads it.
@@ -9,9 +9,6 @@ Tap `k` of input `l` lands on `u = l*stride + k*dilation`.
 """
 
 import dataclasses
-import functools
-import itertools
-import math
 import operator
 
 MAX_LENGTH = 2**31 - 1  # TensorFlow, XLA and LiteRT hold shapes and strides in int32
@@ -29,35 +26,6 @@ def _integer(name, value):
         return operator.index(value)
     except TypeError:
         raise TypeError(f"{name} must be an int or a tuple of one int. Received: {name}={value!r}") from None
-
-
-@dataclasses.dataclass(frozen=True)
-class PhaseKernels:
-    """Neighbouring phase kernels whose results begin in the same block: one stride-1 convolution."""
-
-    first: int  # index of the first of them
-    phases: tuple[int, ...]  # where in a block each of them writes
-    taps: int  # of the longest of them; the others' last tap is zero
-    pad: tuple[int, int]  # zeros before and after the input; negative: positions to leave out
-
-
-@dataclasses.dataclass(frozen=True)
-class PhasePlan:
-    """How stride-1 convolutions compute every phase of the output, one convolution alone where there is no dilation.
-
-    A *phase* is an output position modulo the stride; a *block* is `stride` consecutive output positions.
-    With `g = gcd(stride, dilation)`, taps `k` and `k + stride/g` share a phase and lie `dilation/g` blocks apart,
-    so the kernel folds into `stride/g` phase kernels, of which number `j` holds the taps
-    `j, j + stride/g, j + 2*stride/g, ...` and writes from block `j*dilation // stride` on.
-    """
-
-    shift: int  # zero taps before the first, that the output may begin where a block does
-    taps: int  # of a phase kernel, the last ones zero where kernel_size does not divide
-    phase_count: int  # phase kernels
-    spacing: int  # distance between taps, in blocks: the dilation of the stride-1 convolution
-    kernels: tuple[PhaseKernels, ...]
-    crop: tuple[int, int]  # positions to cut from the blocks' two ends
-    contiguous: bool  # whether the only convolution's result already is the blocks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,6 +110,11 @@ class ConvTranspose1dGeometry:
         """PyTorch's fan-in of the transposed layout: `weight.shape[1] * kernel_size`."""
         return (self.out_channels // self.groups) * self.kernel_size
 
+    @property
+    def depthwise(self):
+        """Whether each input channel is a group of its own."""
+        return 1 < self.groups == self.in_channels
+
     def output_length(self, length):
         """The output length of an input of `length` positions; raises where there is no such output."""
         if length < 1:
@@ -171,92 +144,40 @@ class ConvTranspose1dGeometry:
 
     # ---- shapes -----------------------------------------------------------------------------------------------------
 
-    def output_shape(self, shape, data_format, output_size=None):
-        """The output shape of an input of `shape`, None where unknown; raises where the input does not fit.
+    def sized(self, shape, data_format, output_size=None):
+        """The geometry that gives an input of `shape` its `output_size`, and the output's length, None where unknown.
 
         `shape` is `[batch, in_channels, length]` or `[in_channels, length]`, or with `data_format="channels_last"`
-        `[batch, length, in_channels]` or `[length, in_channels]`.
+        `[batch, length, in_channels]` or `[length, in_channels]`. Where its length is unknown but `output_size` is
+        given, the geometry is that of the longest output, to be cut off. Raises where the input does not fit.
         """
-        shape = list(shape)
         if len(shape) not in (2, 3):
             raise ValueError(
                 "Expected 2D (unbatched) or 3D (batched) input to conv_transpose1d, but got input of size: "
-                f"{shape}. Received: an input of rank {len(shape)}"
+                f"{list(shape)}. Received: an input of rank {len(shape)}"
             )
         channel_axis, length_axis = (-2, -1) if data_format == "channels_first" else (-1, -2)
         channels, length = shape[channel_axis], shape[length_axis]
         if channels != self.in_channels:
             raise ValueError(
-                f"Given transposed=1, weight of size {list(self.weight_shape)}, expected input{shape} to have "
+                f"Given transposed=1, weight of size {list(self.weight_shape)}, expected input{list(shape)} to have "
                 f"{self.in_channels} channels, but got {channels} channels instead. "
                 f"Received: in_channels={self.in_channels}, data_format={data_format!r}"
             )
         geometry = self
         if output_size is not None:
             output_size = requested_length(output_size, len(shape), data_format)
-            if length is not None and length > 0:
+            if length is None:
+                geometry = dataclasses.replace(self, output_padding=self.stride - 1)
+            elif length > 0:
                 geometry = self.for_output_size(length, output_size)
-        shape[channel_axis] = self.out_channels
-        shape[length_axis] = output_size if length is None else geometry.output_length(length)
-        return tuple(shape)
+        return geometry, output_size if length is None else geometry.output_length(length)
 
-    # ---- the polyphase plan -----------------------------------------------------------------------------------------
-
-    @functools.cached_property
-    def phase_plan(self):
-        """The `PhasePlan` of this geometry; independent of the input length."""
-        stride, shift = self.stride, self._shift
-        dilation = self.dilation if self.kernel_size > 1 else 1  # one tap has no neighbour to be distant from
-        common = math.gcd(stride, dilation)
-        # An undilated kernel is padded to whole blocks, so that its phases are contiguous; a dilated one is not.
-        phase_count = stride if dilation == 1 else min(stride // common, self.kernel_size)
-        taps = -(-(self.kernel_size + shift) * common // stride)
-        # Blocks first..last hold the output u = padding .. padding + L_out - 1, shifted; last is L + last_offset.
-        begin = self.padding + shift
-        first, last_offset = begin // stride, (begin + self.length_offset - 1) // stride
-        crop_left = begin - first * stride
-        block_positions = (last_offset - first + 1) * stride  # less L*stride, as length_offset is
-        spacing = dilation // common
-        landings = [divmod(k * dilation, stride) for k in range(phase_count)]
-        kernels = []
-        for block, together in itertools.groupby(range(phase_count), key=lambda j: landings[j][0]):
-            numbers = tuple(together)
-            longest = -(-(self.kernel_size + shift - numbers[0]) // phase_count)
-            kernels.append(
-                PhaseKernels(
-                    first=numbers[0],
-                    phases=tuple(landings[j][1] for j in numbers),
-                    taps=longest,
-                    pad=((longest - 1) * spacing + block - first, last_offset + 1 - block),
-                )
-            )
-        return PhasePlan(
-            shift=shift,
-            taps=taps,
-            phase_count=phase_count,
-            spacing=spacing,
-            kernels=tuple(kernels),
-            crop=(crop_left, block_positions - crop_left - self.length_offset),
-            contiguous=len(kernels) == 1 and phase_count == stride,
-        )
-
-    @property
-    def _shift(self):
-        """Zero taps to put before the first so that no crop remains, which copies all of the output.
-
-        Where they make the kernel longer by a block that is worth it for a depthwise one alone: it copies more than it
-        computes (row 14 of `tests/benchmarks/NOTES.md`).
-        """
-        shift = -self.padding % self.stride
-        if self.dilation > 1 or self.length_offset % self.stride:
-            return 0
-        longer = -(-(self.kernel_size + shift) // self.stride) > -(-self.kernel_size // self.stride)
-        return 0 if longer and not self.depthwise else shift
-
-    @property
-    def depthwise(self):
-        """Whether each input channel is a group of its own."""
-        return 1 < self.groups == self.in_channels
+    def output_shape(self, shape, data_format, output_size=None):
+        """The output shape of an input of `shape`, None where unknown; raises as `sized` does."""
+        _, length = self.sized(shape, data_format, output_size)
+        sizes = (self.out_channels, length) if data_format == "channels_first" else (length, self.out_channels)
+        return (*shape[:-2], *sizes)
 
 
 def requested_length(output_size, rank, data_format):

@@ -5,15 +5,12 @@ import functools
 
 import tensorflow as tf
 
-from lucid_keras._geometry import ConvTranspose1dGeometry, requested_length
-from lucid_keras._lowering.choice import LOWERINGS, choose_lowering
-from lucid_keras._lowering.conv2d_transpose import conv2d_transpose
-from lucid_keras._lowering.overlap_add import overlap_add
-from lucid_keras._lowering.polyphase import polyphase
+from lucid_keras._geometry import ConvTranspose1dGeometry
+from lucid_keras._lowering.choice import choose_lowering
+from lucid_keras._lowering.lowerings import LOWER, LOWERINGS
 from lucid_keras._lowering.target import current_target
 
 DATA_FORMATS = ("channels_first", "channels_last")
-LOWER = {"conv2d_transpose": conv2d_transpose, "overlap_add": overlap_add, "polyphase": polyphase}
 
 
 def conv_transpose1d(
@@ -87,90 +84,69 @@ def conv_transpose1d(
     return apply_geometry(geometry, x, weight, bias, data_format=data_format, lowering=lowering)
 
 
-def apply_geometry(geometry, x, weight, bias, *, data_format, lowering, output_size=None, jit_compile=False):
-    """`conv_transpose1d` for a geometry that is already validated, and a `weight` and `bias` that fit it."""
+def apply_geometry(
+    geometry, x, weight, bias, *, data_format, lowering, output_size=None, jit_compile=False, target=None
+):
+    """`conv_transpose1d` for a geometry that is already validated, and a `weight` and `bias` that fit it.
+
+    A caller that has read the target gives it; else it is read here, once.
+    """
     x, weight = tf.convert_to_tensor(x), tf.convert_to_tensor(weight)
     bias = None if bias is None else tf.convert_to_tensor(bias)
     _check_dtypes(x, weight, bias)
     if x.shape.rank is None:
         raise ValueError("The input's rank must be known, 2 (unbatched) or 3 (batched). Received: an unknown rank")
-    geometry.output_shape(x.shape.as_list(), data_format, output_size)  # raises here, not inside a function or compiler
-    geometry, output_size = _sized(geometry, x.shape, data_format, output_size)
+    geometry, output_length = geometry.sized(x.shape.as_list(), data_format, output_size)
     unbatched = x.shape.rank == 2
     if unbatched:
         x = tf.expand_dims(x, 0)
+    batch, length = x.shape[0], x.shape[2 if data_format == "channels_first" else 1]
+    target = current_target() if target is None else target
     if lowering == "auto":  # before a trace is looked up, so that the numbers do not depend on earlier calls
-        lowering = choose_lowering(geometry, current_target(), _positions(x.shape, data_format))
-    how = (geometry, data_format, lowering, output_size)
-    if jit_compile and current_target() == "tensorflow":  # an exported graph carries no must-compile attribute
-        run = _jitted(*how)
-    elif tf.executing_eagerly():
-        run = _traced(*how)
-    else:
-        run = functools.partial(_compute, *how)
+        lowering = choose_lowering(geometry, target, None if None in (batch, length) else batch * length)
+    jitted = jit_compile and target.name == "tensorflow"  # an exported graph carries no must-compile attribute
+    if jitted:
+        target = dataclasses.replace(target, name="xla")
+    how = (geometry, data_format, lowering, output_length if length is None else None, target)
+    run = _function(jitted, *how) if jitted or tf.executing_eagerly() else functools.partial(_compute, *how)
     y = run(x, weight, bias)
     return tf.squeeze(y, 0) if unbatched else y
 
 
-def _positions(shape, data_format):
-    """Batch times length, or None where either is unknown."""
-    batch, length = shape[0], shape[2 if data_format == "channels_first" else 1]
-    return None if batch is None or length is None else batch * length
+@functools.lru_cache(maxsize=128)
+def _function(jitted, *how):
+    """One graph per geometry and target, shared by every layer that has them, and let go when 128 are in later use.
+
+    Jitted, XLA compiles it once per input shape. Else it is for eager calls: two to four times as fast as op by op; a
+    second input shape relaxes its trace.
+    """
+    compute = functools.partial(_compute, *how)
+    return tf.function(compute, jit_compile=jitted or None, reduce_retracing=not jitted, autograph=False)
 
 
-def _sized(geometry, shape, data_format, output_size):
-    """The geometry that gives `output_size`, and what is left to ask for: the length, where the input's is unknown."""
-    if output_size is None:
-        return geometry, None
-    output_size = requested_length(output_size, shape.rank, data_format)
-    length = shape[-1 if data_format == "channels_first" else -2]
-    return (geometry, output_size) if length is None else (geometry.for_output_size(length, output_size), None)
-
-
-@functools.cache
-def _jitted(*how):
-    """One compiled function per geometry, shared by every layer that has it; XLA compiles it once per input shape."""
-    return tf.function(functools.partial(_compute, *how), jit_compile=True, autograph=False)
-
-
-@functools.lru_cache(maxsize=256)
-def _traced(*how):
-    """For eager calls: as a graph, two to four times as fast as op by op; a second input shape relaxes its trace."""
-    return tf.function(functools.partial(_compute, *how), reduce_retracing=True, autograph=False)
-
-
-def _compute(geometry, data_format, lowering, output_size, x, weight, bias):
-    """The operation on a batched input."""
+def _compute(geometry, data_format, lowering, output_length, target, x, weight, bias):
+    """The operation on a batched input; an `output_length` is given only where the input's is unknown."""
     if data_format == "channels_first":
         x = tf.transpose(x, [0, 2, 1])
-    y = _to_length(geometry, x, weight, bias, lowering, output_size)
+    if x.shape[1] is None:
+        x = _checked_at_run_time(x, geometry, output_length)
+    y = LOWER[lowering](geometry, x, weight, bias, target)
+    if output_length is not None:
+        y = y[:, :output_length]
     return tf.transpose(y, [0, 2, 1]) if data_format == "channels_first" else y
 
 
-def _to_length(geometry, x, weight, bias, lowering, output_size):
-    """The operation on `[N, L, C_in]`; where L is unknown it is checked at run time, and `output_size` may be given."""
-    if x.shape[1] is not None:
-        return LOWER[lowering](geometry, x, weight, bias)
-    if output_size is None:
-        x = _checked_at_run_time(x, geometry, lambda out: out >= 0, "The output length must not be negative")
-        return LOWER[lowering](geometry, x, weight, bias)
-    longest = dataclasses.replace(geometry, output_padding=geometry.stride - 1)
-    x = _checked_at_run_time(
-        x,
-        longest,
-        lambda out: (out - geometry.stride < output_size) & (output_size <= out),
-        f"requested an output size of {output_size}, which is outside the valid sizes for this input length",
-    )
-    return LOWER[lowering](longest, x, weight, bias)[:, :output_size]
-
-
-def _checked_at_run_time(x, geometry, output_length_is_valid, rule):
+def _checked_at_run_time(x, geometry, output_length):
     """`x [N, L, C]` behind assertions on its length; XLA and LiteRT, which know no assertions, leave them out."""
     length = tf.shape(x)[1]
     out = length * geometry.stride + geometry.length_offset
+    valid, rule = out >= 0, "The output length must not be negative"
+    if output_length is not None:
+        valid = (out - geometry.stride < output_length) & (output_length <= out)
+        rule = f"requested an output size of {output_length}, which is outside the valid sizes for this input length"
     checks = [
         tf.debugging.Assert(length > 0, ["Expected an input of at least one position. Received: length", length]),
-        tf.debugging.Assert(output_length_is_valid(out), [f"{rule}. Received: input length", length, str(geometry)]),
+        tf.debugging.Assert(valid, [f"{rule}. Received: input length", length, str(geometry)]),
     ]
     with tf.control_dependencies(checks):
         return tf.identity(x)

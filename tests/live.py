@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from lucid_keras.export.litert import interpreter
+from lucid_keras.runtimes.litert import interpreter
 
 
 def litert_signatures(content):

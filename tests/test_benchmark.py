@@ -24,7 +24,8 @@ from lucid_keras.bench.memory import peak_mib
 from lucid_keras.bench.subjects import LITERT_TORCH, SUBJECTS, named, refusal
 from lucid_keras.bench.workload import MODES, Workload
 from lucid_keras.cli import main
-from lucid_keras.export.stablehlo import StableHloRunner
+from lucid_keras.runtimes.protocol import Spec
+from lucid_keras.runtimes.stablehlo import call
 
 SMALL = Workload(4, 2, 4, stride=2, padding=1, length=8)
 SLOW = ("torch.compile", "litert-torch")  # one compiles for seconds, the other needs an interpreter of its own
@@ -371,12 +372,9 @@ def test_the_programs_for_other_devices_give_the_numbers_beside_them(written, mo
     assert pjrt.digest(arrays) == case["sha256"]
     expected = np.load(path / "expected.npz")
     shapes = [case["shapes"][name] for name in NAMES["train"][:3]] if mode == "train" else [case["shapes"]["dy"]]
-    run = StableHloRunner(
-        (path / f"{lowering}-float32.stablehlo").read_bytes(),
-        [(name, arrays[name].shape, "float32") for name in NAMES[mode]],
-        [(str(number), shape, "float32") for number, shape in enumerate(shapes)],
-    )
-    results = list(run(arrays).values())
+    program = (path / f"{lowering}-float32.stablehlo").read_bytes()
+    arguments = [tf.constant(arrays[name], "float32") for name in NAMES[mode]]
+    results = [one.numpy() for one in call(program, arguments, [Spec("float32", tuple(shape)) for shape in shapes])]
     assert pjrt._error(results, expected, case["peaks"]) < 1e-6
     results[0] = results[0] + 1  # the check sees a wrong number
     assert pjrt._error(results, expected, case["peaks"]) > 0.05

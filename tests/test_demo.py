@@ -9,7 +9,7 @@ import soundfile
 
 from lucid_keras import cli, demo
 from lucid_keras.export.benchmark import benchmark
-from lucid_keras.export.verify import compare
+from lucid_keras.export import snr_db
 
 
 def test_the_demo_reconstructs_the_recording(tmp_path, capsys):

@@ -19,7 +19,7 @@ from tolerances import MODEL_PARITY, SNR_FLOOR
 
 from lucid_keras.export import to_tflite
 from lucid_keras.export.flatbuffer import read
-from lucid_keras.export.verify import compare
+from lucid_keras.export import snr_db
 from lucid_keras.interop import load_state_dict, to_state_dict
 
 SMALL_ENCODEC = {"num_filters": 4, "upsampling_ratios": (3, 2), "hidden_size": 6}

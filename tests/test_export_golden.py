@@ -12,12 +12,9 @@ from live import litert_signatures, streamed
 from tolerances import SNR_FLOOR, relative_tolerance
 
 import lucid_keras as lk
-from lucid_keras.export.artefact import verified
-from lucid_keras.export.litert import Runner
 from lucid_keras.export.recipes import RECIPES
-from lucid_keras.export.saved_model import SavedModelRunner
-from lucid_keras.export.stablehlo import StableHloRunner
-from lucid_keras.export.verify import compare
+from lucid_keras.export.verify import verified
+from lucid_keras.runtimes import RUNTIMES, LiteRT, SavedModel
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "saved_models" / "golden" / "whole"
@@ -50,19 +47,18 @@ def test_the_keras_file_loads(outputs):
 
 
 def test_the_saved_model_loads(outputs):
-    same(SavedModelRunner(GOLDEN / "saved_model")("serving_default", {"mel": outputs["mel"]})["wave"], outputs["keras"])
+    same(SavedModel(GOLDEN / "saved_model").run("serving_default", {"mel": outputs["mel"]})["wave"], outputs["keras"])
 
 
-def test_the_stablehlo_program_runs(outputs):
-    program = json.loads((GOLDEN / "decoder.stablehlo" / "manifest.json").read_text())["programs"]["forward"]
-    described = [[tuple(one.values()) for one in program[kind]] for kind in ("parameters", "results")]
-    run = StableHloRunner((GOLDEN / "decoder.stablehlo" / program["file"]).read_bytes(), *described)
-    same(run({"mel": outputs["mel"]})["wave"], outputs["keras"])
+@pytest.mark.parametrize("runtime", ["stablehlo", "pjrt"])
+def test_the_stablehlo_program_runs(runtime, outputs):
+    opened = RUNTIMES[runtime](GOLDEN / "decoder.stablehlo")
+    same(opened.run("forward", {"mel": outputs["mel"]})["wave"], outputs["keras"])
 
 
 @pytest.mark.parametrize("quantization", RECIPES)
 def test_the_tflite_file_runs(quantization, outputs):
-    run = Runner((GOLDEN / f"{quantization}.tflite").read_bytes())
+    run = LiteRT(GOLDEN / f"{quantization}.tflite").run
     given = run("serving_default", {"mel": outputs["mel"]})["wave"]
     assert compare([outputs["keras"]], [given])[0] >= SNR_FLOOR.get(quantization, RECIPES[quantization].floor_db)
     # The machine that made it may round a sum otherwise; a step of the output's scale is far below 60 dB only in int8.
@@ -70,8 +66,8 @@ def test_the_tflite_file_runs(quantization, outputs):
 
 
 def test_todays_layers_agree_with_yesterdays_file():
-    outputs = verified(GOLDEN / "float32.tflite", keras.models.load_model(GOLDEN / "decoder.keras"))
-    assert min(one.snr_db for one in outputs) >= SNR_FLOOR["float32"]
+    proof = verified(GOLDEN / "float32.tflite", keras.models.load_model(GOLDEN / "decoder.keras"))
+    assert min(one.snr_db for one in proof.outputs) >= SNR_FLOOR["float32"]
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import threading
 import numpy as np
 import pytest
 
-from lucid_keras.export.saved_model import SavedModelRunner
+from lucid_keras.runtimes import SavedModel
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "saved_models" / "golden" / "whole"
@@ -66,7 +66,7 @@ class Server(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         mel = np.asarray(body["instances"], np.float32)
-        wave = SavedModelRunner(GOLDEN / "saved_model")("serving_default", {"mel": mel})["wave"]
+        wave = SavedModel(GOLDEN / "saved_model").run("serving_default", {"mel": mel})["wave"]
         content = json.dumps(
             {"predictions": wave.tolist()} if self.path == "/v1/models/golden:predict" else {}
         ).encode()

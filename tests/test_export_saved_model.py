@@ -13,7 +13,7 @@ from tensorflow.python.tools import saved_model_cli
 
 import lucid_keras as lk
 from lucid_keras.export import to_saved_model
-from lucid_keras.export.saved_model import SavedModelRunner
+from lucid_keras.runtimes import SavedModel
 
 PLAIN_TENSORFLOW = """
 import sys
@@ -100,13 +100,13 @@ def test_a_path_that_exists_is_refused_and_untouched(model, tmp_path):
 
 
 def test_below_the_floor_no_folder_is_left(model, tmp_path, monkeypatch):
-    call = SavedModelRunner.__call__
+    run = SavedModel.run
 
     def halved(self, signature, sample):
         share = 2 if signature == "length_9" else 1.9  # the worst is named, whatever the rounding
-        return {name: array / share for name, array in call(self, signature, sample).items()}
+        return {name: array / share for name, array in run(self, signature, sample).items()}
 
-    monkeypatch.setattr(SavedModelRunner, "__call__", halved)
+    monkeypatch.setattr(SavedModel, "run", halved)
     with pytest.raises(ValueError, match=r"must reach 110 dB.*Received: 6.0 dB at the output 'up' of 'length_9'"):
         to_saved_model(model, tmp_path / "up", length=[9, 10])
     assert not list(tmp_path.iterdir())

@@ -16,7 +16,7 @@ import lucid_keras as lk
 from lucid_keras.export import to_saved_model, to_tflite
 from lucid_keras.export.files import write_atomically
 from lucid_keras.export.flatbuffer import read
-from lucid_keras.export.litert import Runner, coverage, interpreter
+from lucid_keras.runtimes.litert import LiteRT, interpreter
 from lucid_keras.export.progress import progress_bar
 from lucid_keras.export.samples import OPEN_LENGTHS
 
@@ -44,7 +44,7 @@ def mels(rng, count=40, length=24):
 def test_the_file_computes_what_the_model_does(tmp_path, rng):
     model = vocoder()
     report = to_tflite(model, tmp_path / "vocoder.tflite", length=24, timing_seconds=0)
-    run = Runner((tmp_path / "vocoder.tflite").read_bytes())
+    run = LiteRT(tmp_path / "vocoder.tflite").run
     x = mels(rng, 1)
     np.testing.assert_allclose(run("serving_default", {"mel": x})["wave"], model(x).numpy(), atol=1e-6)
     assert report.path == tmp_path / "vocoder.tflite"
@@ -66,7 +66,7 @@ def test_a_wide_layer_is_one_matrix_product(quantization, tmp_path, rng):
     assert report.ops.count("FULLY_CONNECTED") == 1
     assert "CONV_2D" not in report.ops
     assert report.delegated == report.total
-    assert coverage(interpreter(path.read_bytes())).partitions == 1
+    assert LiteRT(path).coverage().partitions == 1
 
 
 def test_dynamic_length_is_verified_at_several(tmp_path):
@@ -97,7 +97,7 @@ def test_several_inputs_and_outputs_keep_their_names(tmp_path, rng):
     report = to_tflite(model, tmp_path / "two.tflite", timing_seconds=0)
     assert {one.name for one in report.outputs} == {"wave", "raw"}
     inputs = {"mel": rng.uniform(size=(1, 4, 9)).astype("f"), "noise": rng.uniform(size=(1, 4, 9)).astype("f")}
-    results = Runner(report.path.read_bytes())("serving_default", inputs)
+    results = LiteRT(report.path).run("serving_default", inputs)
     np.testing.assert_allclose(results["wave"], model(inputs)["wave"].numpy(), atol=1e-6)
 
 
@@ -427,6 +427,6 @@ def test_an_exact_output_is_null_in_json(tmp_path):
 def test_coverage_counts_what_the_delegate_leaves(tmp_path):
     model = keras.Sequential([keras.Input((2, 8)), keras.layers.Activation("selu"), keras.layers.Activation("relu")])
     report = to_tflite(model, tmp_path / "s.tflite", timing_seconds=0)
-    found = coverage(interpreter(report.path.read_bytes()))
+    found = LiteRT(report.path).coverage()
     assert found.ops == report.ops
     assert found.delegated == report.delegated <= report.total

@@ -17,7 +17,7 @@ from tolerances import SNR_FLOOR, relative_tolerance
 import lucid_keras as lk
 from lucid_keras._lowering.target import lowering_for
 from lucid_keras.export.convert import convert_traced
-from lucid_keras.export.litert import coverage, interpreter
+from lucid_keras.runtimes.litert import LiteRT
 from lucid_keras.export.recipes import RECIPES
 from lucid_keras.export.signatures import without_variables
 from lucid_keras.export.streaming_signatures import stream_signatures
@@ -73,7 +73,7 @@ def test_two_thousand_streams_in_litert(groups, data_format):
 
 def step_coverage(model, path, chunk=1):
     """The coverage of a file's first signature, `step`."""
-    return coverage(interpreter(lk.export.streaming_to_tflite(model, path, chunk=chunk).read_bytes()))
+    return LiteRT(lk.export.streaming_to_tflite(model, path, chunk=chunk, timing_seconds=0).path).coverage()
 
 
 @pytest.mark.parametrize(("name", "chunk"), [(name, 1) for name in DECODERS] + [("encodec", 6)])

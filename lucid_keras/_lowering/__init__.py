@@ -1,1 +1,1 @@
-"""The two exact lowerings of the transposed convolution to graph operations, and the choice between them."""
+"""The exact lowerings of the transposed convolution to graph operations, and the choice among them."""

@@ -3,8 +3,9 @@
 The measurements behind each rule are the rows of `tests/benchmarks/NOTES.md` that it names.
 """
 
+from lucid_keras._lowering.phases import phase_plan
+
 WIDE = 768  # input channels from which XNNPACK's convolution falls behind its product (row 9)
-LOWERINGS = ("auto", "conv2d_transpose", "overlap_add", "polyphase")
 
 
 def choose_lowering(geometry, target, positions):
@@ -13,7 +14,7 @@ def choose_lowering(geometry, target, positions):
     Polyphase (row 1), except where the weight outweighs the signal: then laying out the weight anew, which polyphase
     must at each call, costs more than overlap-add's larger product (row 2). An exported file does it once and for all.
     """
-    if target in ("tensorflow", "xla") and positions and positions < geometry.in_channels // geometry.groups:
+    if target.name in ("tensorflow", "xla") and positions and positions < geometry.in_channels // geometry.groups:
         return "overlap_add"
     return "polyphase"
 
@@ -21,16 +22,16 @@ def choose_lowering(geometry, target, positions):
 def choose_form(geometry, target):
     """The name in `contraction.FORMS` of the polyphase lowering's inner product (row 3).
 
-    `target` is "tensorflow" (CPU and GPU kernels), "xla", "saved_model" (the same kernels on any machine, and its
+    The target is "tensorflow" (CPU and GPU kernels), "xla", "saved_model" (the same kernels on any machine, and its
     gradients without oneDNN) or "litert". XLA's grouped convolutions are thousands of times too slow on the CPU.
     """
     if geometry.depthwise:
-        return "elementwise" if target == "xla" else "depthwise_convolution"
-    if target == "xla" and geometry.groups > 1:
+        return "elementwise" if target.name == "xla" else "depthwise_convolution"
+    if target.name == "xla" and geometry.groups > 1:
         return "matrix_product"
     wide = geometry.groups == 1 and WIDE <= geometry.in_channels <= geometry.stride * geometry.out_channels
-    if target == "litert" and wide:
+    if target.name == "litert" and wide:
         return "matrix_product"
-    if target == "saved_model" and (geometry.groups > 1 or geometry.phase_plan.spacing > 1):
+    if target.name == "saved_model" and (geometry.groups > 1 or phase_plan(geometry).spacing > 1):
         return "matrix_product"
     return "convolution"

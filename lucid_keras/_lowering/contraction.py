@@ -10,10 +10,9 @@ import tensorflow as tf
 from lucid_keras._lowering.convolution import convolve, differentiable
 from lucid_keras._lowering.depthwise import depthwise, multiply_add
 from lucid_keras._lowering.edges import extents, met_by_taps, shortfall
-from lucid_keras._lowering.target import current_target
 
 
-def contract(form, x, folded, bias, spacing):
+def contract(form, x, folded, bias, spacing, target):
     """The form by that name, never given an empty batch or asked for an empty output.
 
     TensorFlow's CPU kernels get those wrong (2.21): oneDNN's convolution gives an empty batch the shape of its input,
@@ -24,18 +23,18 @@ def contract(form, x, folded, bias, spacing):
     batch, _, length, _ = extents(x)
     receptive = (folded.shape[3] - 1) * spacing
     rows, positions = shortfall(batch), shortfall(length - receptive)
-    if current_target() == "litert" or (rows is None and positions is None):
-        return FORMS[form](x, folded, bias, spacing)
+    if target.name == "litert" or (rows is None and positions is None):
+        return FORMS[form](x, folded, bias, spacing, target)
     filled = tf.pad(x, [[0, 0 if rows is None else rows], [0, 0], [0, 0 if positions is None else positions], [0, 0]])
-    return FORMS[form](filled, folded, bias, spacing)[:batch, :, : length - receptive]
+    return FORMS[form](filled, folded, bias, spacing, target)[:batch, :, : length - receptive]
 
 
-def convolution(x, folded, bias, spacing):
+def convolution(x, folded, bias, spacing, target):
     """One `tf.nn.conv2d`, grouped where the weight is."""
     groups, group_in, group_out, taps, phases = folded.shape
     kernel = tf.reverse(tf.transpose(folded, [3, 1, 0, 4, 2]), [0])  # reversed last, when a tap is one long copy
     kernel = tf.reshape(kernel, [1, taps, group_in, groups * phases * group_out])
-    z = differentiable(x, kernel, spacing) if current_target() == "tensorflow" else convolve(x, kernel, spacing)
+    z = differentiable(x, kernel, spacing, target) if target.name == "tensorflow" else convolve(x, kernel, spacing)
     if bias is not None:
         over_phases = _repeated(tf.reshape(bias, [groups, 1, group_out]), phases, axis=1)
         over_phases = tf.reshape(over_phases, [groups * phases * group_out])
@@ -48,19 +47,19 @@ def convolution(x, folded, bias, spacing):
     return z
 
 
-def depthwise_convolution(x, folded, bias, spacing):
+def depthwise_convolution(x, folded, bias, spacing, target):
     """One `tf.nn.depthwise_conv2d` over the input repeated once per phase; for one input channel a group."""
     groups, _, multiplier, taps, phases = folded.shape
     kernel = tf.reshape(tf.transpose(folded, [3, 4, 0, 1, 2]), [1, taps, phases * groups, multiplier])
-    z = depthwise(_repeated(x, phases, axis=3), kernel, spacing)
+    z = depthwise(_repeated(x, phases, axis=3), kernel, spacing, target)
     return z if bias is None else tf.nn.bias_add(z, _repeated(bias, phases, axis=0))
 
 
-def matrix_product(x, folded, bias, spacing):
+def matrix_product(x, folded, bias, spacing, target):
     """The shifted inputs side by side, times the kernel: one matrix product, batched over the groups."""
     groups, group_in, group_out, taps, phases = folded.shape
     kernel = tf.reshape(tf.transpose(folded, [0, 3, 1, 4, 2]), [groups, taps * group_in, phases * group_out])
-    shifted = met_by_taps(x, taps, spacing)
+    shifted = met_by_taps(x, taps, spacing, target)
     batch, _, length, _ = extents(shifted[0])
     if groups == 1:  # rank 2, because oneDNN's broadcast batched product overwrites foreign memory (TensorFlow 2.21)
         columns = tf.reshape(tf.concat(shifted, axis=3), [batch * length, taps * group_in])
@@ -73,11 +72,11 @@ def matrix_product(x, folded, bias, spacing):
     return z if bias is None else tf.nn.bias_add(z, _repeated(bias, phases, axis=0))
 
 
-def elementwise(x, folded, bias, spacing):
+def elementwise(x, folded, bias, spacing, target):
     """A product a tap and no convolution: for one input channel a group, where an output is a handful of products."""
     groups, _, multiplier, taps, phases = folded.shape
     kernel = tf.reshape(tf.transpose(folded, [3, 4, 0, 1, 2]), [taps, phases, groups, multiplier])
-    z = multiply_add(x, kernel, spacing)
+    z = multiply_add(x, kernel, spacing, target)
     batch, count, *_ = extents(z)
     z = z if bias is None else z + tf.reshape(bias, [groups, multiplier])
     return tf.reshape(z, [batch, 1, count, phases * groups * multiplier])

@@ -9,7 +9,7 @@ import tensorflow as tf
 from lucid_keras._lowering.edges import crop, pad_or_crop
 
 
-def conv2d_transpose(geometry, x, weight, bias):
+def conv2d_transpose(geometry, x, weight, bias, target):
     """`[N, L, C_in]` and `[C_in, C_out/groups, K]` to `[N, L_out, C_out]`."""
     g = geometry
     extension = min(max(g.output_padding - g.padding, 0), g.stride - 1)
@@ -24,8 +24,8 @@ def conv2d_transpose(geometry, x, weight, bias):
         )
     ]
     full = tf.concat(pieces, axis=3) if g.groups > 1 else pieces[0]
-    full = pad_or_crop(full, 0, g.output_padding - g.padding - extension, axis=2)
-    y = tf.squeeze(crop(full, g.padding, 0, axis=2), 1)
+    full = pad_or_crop(full, 0, g.output_padding - g.padding - extension, 2, target)
+    y = tf.squeeze(crop(full, g.padding, 0, 2, target), 1)
     return y if bias is None else tf.nn.bias_add(y, bias)
 
 

@@ -3,14 +3,14 @@ lack some.
 
 With oneDNN off, or on other processors, TensorFlow convolves with groups or dilation but does not differentiate it.
 The gradient by the input is again such a convolution, that by the kernel one matrix product a tap, or TensorFlow's own
-where there are many taps (row 4 of `tests/benchmarks/NOTES.md`). They are closures of the graph that they were traced
-in, so exported graphs, which are read back elsewhere, do without.
+where there are many taps (row 4 of `tests/benchmarks/NOTES.md`). They live in this process, so exported graphs,
+which are read back elsewhere, do without.
 """
 
 import tensorflow as tf
 
 from lucid_keras._lowering.edges import extents, met_by_taps
-from lucid_keras._lowering.target import trained_on_cpu
+from lucid_keras._lowering.gradient import with_gradient
 
 MANY_TAPS = 4
 
@@ -22,38 +22,35 @@ def convolve(x, kernel, spacing):
     return tf.nn.conv2d(x, kernel, strides=1, padding="VALID", dilations=[1, 1, spacing, 1])
 
 
-def differentiable(x, kernel, spacing):
+def differentiable(x, kernel, spacing, target):
     """`convolve` with gradients of its own; where an accelerator may have better ones, those that it has."""
     groups = x.shape[3] // kernel.shape[2]
-    if groups == spacing == 1 and not trained_on_cpu():
+    if groups == spacing == 1 and not target.trained_on_cpu:
         return convolve(x, kernel, spacing)
 
-    @tf.custom_gradient
-    def forward(x, kernel):
-        def backward(dz):
-            return _by_input(dz, kernel, groups, spacing), _by_kernel(x, dz, kernel.shape, groups, spacing)
+    def backward(dz, x, kernel):
+        dx = _by_input(dz, kernel, groups, spacing, target)
+        return dx, _by_kernel(x, dz, kernel.shape, groups, spacing, target)
 
-        return convolve(x, kernel, spacing), backward
-
-    return forward(x, kernel)
+    return with_gradient(lambda x, kernel: convolve(x, kernel, spacing), backward, x, kernel)
 
 
-def _by_input(dz, kernel, groups, spacing):
+def _by_input(dz, kernel, groups, spacing, target):
     """Every tap's way back: the kernel reversed, its inputs and outputs exchanged within each group."""
     _, taps, group_in, out_channels = kernel.shape
     back = tf.reshape(kernel, [taps, group_in, groups, out_channels // groups])
     back = tf.reshape(tf.transpose(back, [0, 3, 2, 1]), [1, taps, out_channels // groups, groups * group_in])
     reach = (taps - 1) * spacing
-    return differentiable(tf.pad(dz, [[0, 0], [0, 0], [reach, reach], [0, 0]]), tf.reverse(back, [1]), spacing)
+    return differentiable(tf.pad(dz, [[0, 0], [0, 0], [reach, reach], [0, 0]]), tf.reverse(back, [1]), spacing, target)
 
 
-def _by_kernel(x, dz, shape, groups, spacing):
+def _by_kernel(x, dz, shape, groups, spacing, target):
     """For each tap the input that it met, times what came of it."""
     _, taps, group_in, out_channels = shape
     if taps > MANY_TAPS and groups == 1 and spacing == 1:
         return tf.compat.v1.nn.conv2d_backprop_filter(x, shape, dz, strides=[1, 1, 1, 1], padding="VALID")
     dz = _by_group(dz, groups)
-    met = reversed(met_by_taps(x, taps, spacing))  # of a convolution in TensorFlow the first tap meets the oldest
+    met = reversed(met_by_taps(x, taps, spacing, target))  # in TensorFlow a convolution's first tap meets the oldest
     by_tap = tf.stack([tf.matmul(_by_group(part, groups), dz, transpose_a=True) for part in met])
     by_tap = by_tap[:, tf.newaxis] if groups == 1 else by_tap  # [taps, groups, group_in, group_out]
     return tf.reshape(tf.transpose(by_tap, [0, 2, 1, 3]), [1, taps, group_in, out_channels])

@@ -11,26 +11,22 @@ import tensorflow as tf
 
 from lucid_keras._lowering.convolution import MANY_TAPS
 from lucid_keras._lowering.edges import extents, met_by_taps
-from lucid_keras._lowering.target import trained_on_cpu
+from lucid_keras._lowering.gradient import with_gradient
 
 ROWS = 128  # positions, of all signals of the batch together, that a step of XLA's loop takes
 
 
-def depthwise(x, kernel, spacing):
+def depthwise(x, kernel, spacing, target):
     """`tf.nn.depthwise_conv2d` with a kernel `[1, taps, C, multiplier]`: `[N, 1, M, C*multiplier]`."""
     kernel = tf.reverse(kernel, [1])
-    if kernel.shape[1] <= MANY_TAPS or spacing > 1 or not trained_on_cpu():
+    if kernel.shape[1] <= MANY_TAPS or spacing > 1 or not target.trained_on_cpu:
         return _correlate(x, kernel, spacing)
 
-    @tf.custom_gradient
-    def forward(x, kernel):
-        def backward(dz):
-            dx = tf.nn.depthwise_conv2d_backprop_input(tf.shape(x), kernel, dz, [1, 1, 1, 1], "VALID")
-            return dx, _correlate_by_kernel(x, dz, kernel.shape[3])
+    def backward(dz, x, kernel):
+        dx = tf.nn.depthwise_conv2d_backprop_input(tf.shape(x), kernel, dz, [1, 1, 1, 1], "VALID")
+        return dx, _correlate_by_kernel(x, dz, kernel.shape[3])
 
-        return _correlate(x, kernel, spacing), backward
-
-    return forward(x, kernel)
+    return with_gradient(lambda x, kernel: _correlate(x, kernel, spacing), backward, x, kernel)
 
 
 def _correlate(x, kernel, spacing):
@@ -47,24 +43,21 @@ def _correlate_by_kernel(x, dz, multiplier):
     return tf.reduce_sum(tf.reshape(products, [1, length - count + 1, batch, channels, multiplier]), axis=2)
 
 
-def multiply_add(x, kernel, spacing):
+def multiply_add(x, kernel, spacing, target):
     """Tap by tap, elementwise, with a kernel `[taps, phases, C, multiplier]`: `[N, M, phases, C, multiplier]`."""
-    if not trained_on_cpu():
-        return _multiply_add(x, kernel, spacing)
 
-    @tf.custom_gradient
-    def forward(x, kernel):
-        def backward(dz):
-            return _by_input(dz, kernel, spacing), _by_kernel(x, dz, kernel.shape[0], spacing)
+    def compute(x, kernel):
+        return _multiply_add(x, kernel, spacing, target)
 
-        return _multiply_add(x, kernel, spacing), backward
+    def backward(dz, x, kernel):
+        return _by_input(dz, kernel, spacing), _by_kernel(x, dz, kernel.shape[0], spacing, target)
 
-    return forward(x, kernel)
+    return with_gradient(compute, backward, x, kernel) if target.trained_on_cpu else compute(x, kernel)
 
 
-def _multiply_add(x, kernel, spacing):
+def _multiply_add(x, kernel, spacing, target):
     taps = kernel.shape[0]
-    met = met_by_taps(x, taps, spacing)
+    met = met_by_taps(x, taps, spacing, target)
     batch, _, count, channels = extents(met[0])
     return sum(tf.reshape(part, [batch, count, 1, channels, 1]) * kernel[tap] for tap, part in enumerate(met))
 
@@ -77,24 +70,23 @@ def _by_input(dz, kernel, spacing):
     return tf.expand_dims(sum(padded), 1)
 
 
-def _by_kernel(x, dz, taps, spacing):
+def _by_kernel(x, dz, taps, spacing, target):
     """For each tap the sum of the input that it met times what came of it, a loop over rows: `[taps, phases, C, mult]`.
 
     It is linear in both, and its gradients are therefore the two functions above; XLA has none of such a loop.
     """
 
-    @tf.custom_gradient
-    def summed(x, dz):
-        def backward(upstream):
-            return _by_input(dz, upstream, spacing), _multiply_add(x, upstream, spacing)
-
+    def compute(x, dz):
         # Unseen by tapes: under two of them a loop stores what its gradient would need, which XLA refuses.
-        return _summed(tf.stop_gradient(x), tf.stop_gradient(dz), taps, spacing), backward
+        return _summed(tf.stop_gradient(x), tf.stop_gradient(dz), taps, spacing, target)
 
-    return summed(x, dz)
+    def backward(upstream, x, dz):
+        return _by_input(dz, upstream, spacing), _multiply_add(x, upstream, spacing, target)
+
+    return with_gradient(compute, backward, x, dz)
 
 
-def _summed(x, dz, taps, spacing):
+def _summed(x, dz, taps, spacing, target):
     batch, count, phases, channels, multiplier = extents(dz)
     rows = max(ROWS // batch, 8) if isinstance(batch, int) else 32
     steps, reach = -(-count // rows), (taps - 1) * spacing
@@ -104,7 +96,8 @@ def _summed(x, dz, taps, spacing):
     def step(number, sums):
         met = tf.slice(x, [0, number * rows, 0], [batch, rows + reach, channels])
         came = tf.slice(dz, [0, number * rows, 0, 0, 0], [batch, rows, phases, channels, multiplier])
-        parts = [tf.reshape(part, [batch, rows, 1, channels, 1]) for part in met_by_taps(met, taps, spacing, axis=1)]
+        parts = met_by_taps(met, taps, spacing, target, axis=1)
+        parts = [tf.reshape(part, [batch, rows, 1, channels, 1]) for part in parts]
         return number + 1, [total + part * came for total, part in zip(sums, parts, strict=True)]
 
     nothing = [tf.zeros([batch, rows, phases, channels, multiplier], x.dtype)] * taps

@@ -2,8 +2,6 @@
 
 import tensorflow as tf
 
-from lucid_keras._lowering.target import current_target
-
 
 def extents(x):
     """The shape of `x`, each extent a number where it is known and a scalar tensor where it is not."""
@@ -20,7 +18,7 @@ def shortfall(extent):
     return tf.maximum(1 - extent, 0)
 
 
-def crop(x, left, right, axis):
+def crop(x, left, right, axis, target):
     """`x` without its first `left` and last `right` positions along `axis`.
 
     A SLICE: XNNPACK does not take STRIDED_SLICE, and TensorFlow's gradient of one takes eighteen times as long as the
@@ -29,8 +27,7 @@ def crop(x, left, right, axis):
     """
     if not (left or right):
         return x
-    target = current_target()
-    if target not in ("litert", "tensorflow") or (target == "litert" and x.shape[axis] is None):
+    if target.name not in ("litert", "tensorflow") or (target.name == "litert" and x.shape[axis] is None):
         stop = -right if right else None
         return x[(slice(None),) * axis + (slice(left, stop),)]
     size = [-1 if extent is None else extent for extent in x.shape]
@@ -40,12 +37,12 @@ def crop(x, left, right, axis):
     return tf.slice(x, begin, size)
 
 
-def met_by_taps(x, taps, spacing, axis=2):
+def met_by_taps(x, taps, spacing, target, axis=2):
     """For each tap the part of `x` that it meets, as long as the result; the last tap meets the oldest positions."""
-    return [crop(x, (taps - 1 - tap) * spacing, tap * spacing, axis) for tap in range(taps)]
+    return [crop(x, (taps - 1 - tap) * spacing, tap * spacing, axis, target) for tap in range(taps)]
 
 
-def pad_or_crop(x, left, right, axis):
+def pad_or_crop(x, left, right, axis, target):
     """`left` and `right` zeros before and after; negative counts leave positions out.
 
     The zeros come first: with both a crop and zeros, a short input may lie wholly inside the crop.
@@ -54,7 +51,7 @@ def pad_or_crop(x, left, right, axis):
         paddings = [[0, 0]] * x.shape.rank
         paddings[axis] = [max(left, 0), max(right, 0)]
         x = tf.pad(x, paddings)
-    return crop(x, max(-left, 0), max(-right, 0), axis)
+    return crop(x, max(-left, 0), max(-right, 0), axis, target)
 
 
 def blocks_to_positions(blocks, stride):

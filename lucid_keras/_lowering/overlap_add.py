@@ -11,23 +11,23 @@ import tensorflow as tf
 from lucid_keras._lowering.edges import extents, pad_or_crop, shortfall
 
 
-def overlap_add(geometry, x, weight, bias):
+def overlap_add(geometry, x, weight, bias, target):
     """`[N, L, C_in]` and `[C_in, C_out/groups, K]` to `[N, L_out, C_out]`."""
     rows = shortfall(extents(x)[0])
     if rows is None:
-        y = _overlap_add(geometry, x, weight)
+        y = _overlap_add(geometry, x, weight, target)
     else:  # an empty batch gains a row, which goes again: an empty batched product divides by zero (TensorFlow 2.21)
-        y = _overlap_add(geometry, tf.pad(x, [[0, rows], [0, 0], [0, 0]]), weight)[: extents(x)[0]]
+        y = _overlap_add(geometry, tf.pad(x, [[0, rows], [0, 0], [0, 0]]), weight, target)[: extents(x)[0]]
     return y if bias is None else tf.nn.bias_add(y, bias)
 
 
-def _overlap_add(geometry, x, weight):
-    taps = _to_whole_blocks(geometry, _products(geometry, x, weight))
+def _overlap_add(geometry, x, weight, target):
+    taps = _to_whole_blocks(geometry, _products(geometry, x, weight), target)
     blocks = _added(taps)
     batch, count, channels, stride = extents(blocks)
     y = tf.reshape(tf.transpose(blocks, [0, 1, 3, 2]), [batch, count * stride, channels])
     beyond = (taps.shape[3] - 1) * stride  # positions of the blocks past L*stride
-    return pad_or_crop(y, -geometry.padding, geometry.padding + geometry.length_offset - beyond, axis=1)
+    return pad_or_crop(y, -geometry.padding, geometry.padding + geometry.length_offset - beyond, 1, target)
 
 
 def _products(geometry, x, weight):
@@ -44,7 +44,7 @@ def _products(geometry, x, weight):
     return tf.reshape(tf.transpose(z, [1, 0, 2]), [batch, length, g.out_channels, g.kernel_size])
 
 
-def _to_whole_blocks(geometry, products):
+def _to_whole_blocks(geometry, products, target):
     """Zeros between dilated taps and after the last one: `[N, L, C_out, blocks, stride]`."""
     g = geometry
     batch, length, channels, taps = extents(products)
@@ -52,7 +52,7 @@ def _to_whole_blocks(geometry, products):
         spread = tf.pad(products[..., tf.newaxis], [[0, 0]] * 4 + [[0, g.dilation - 1]])
         products = tf.reshape(spread, [batch, length, channels, taps * g.dilation])[..., : g.kernel_extent]
     blocks = -(-g.kernel_extent // g.stride)
-    products = pad_or_crop(products, 0, blocks * g.stride - g.kernel_extent, axis=3)
+    products = pad_or_crop(products, 0, blocks * g.stride - g.kernel_extent, 3, target)
     return tf.reshape(products, [batch, length, channels, blocks, g.stride])
 
 

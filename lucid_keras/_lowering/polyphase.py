@@ -12,28 +12,26 @@ import tensorflow as tf
 from lucid_keras._lowering.choice import choose_form
 from lucid_keras._lowering.contraction import contract
 from lucid_keras._lowering.edges import blocks_to_positions, crop, pad_or_crop
-from lucid_keras._lowering.target import current_target
+from lucid_keras._lowering.phases import phase_plan
 
 
-def polyphase(geometry, x, weight, bias):
+def polyphase(geometry, x, weight, bias, target):
     """`[N, L, C_in]` and `[C_in, C_out/groups, K]` to `[N, L_out, C_out]`."""
-    plan = geometry.phase_plan
-    form = choose_form(geometry, current_target())
-    x, folded = tf.expand_dims(x, 1), _fold(geometry, weight)
+    plan, form = phase_plan(geometry), choose_form(geometry, target)
+    x, folded = tf.expand_dims(x, 1), _fold(geometry, plan, weight)
     # Phases that no tap hits have a bias too, and LiteRT's int16x8 quantizer ruins one that two convolutions share.
     inner_bias = bias if plan.contiguous else None
     results = [
-        contract(form, pad_or_crop(x, *some.pad, axis=2), _chosen(folded, some), inner_bias, plan.spacing)
+        contract(form, pad_or_crop(x, *some.pad, 2, target), _chosen(folded, some), inner_bias, plan.spacing, target)
         for some in plan.kernels
     ]
-    blocks = results[0] if plan.contiguous else _interleave(geometry, results)
-    y = crop(blocks_to_positions(blocks, geometry.stride), *plan.crop, axis=1)
+    blocks = results[0] if plan.contiguous else _interleave(geometry, plan, results)
+    y = crop(blocks_to_positions(blocks, geometry.stride), *plan.crop, 1, target)
     return y if bias is inner_bias else tf.nn.bias_add(y, bias)
 
 
-def _fold(geometry, weight):
+def _fold(geometry, plan, weight):
     """`[C_in, C_out/groups, K]` to `[groups, C_in/groups, C_out/groups, taps, phases]`."""
-    plan = geometry.phase_plan
     missing = plan.taps * plan.phase_count - plan.shift - geometry.kernel_size
     if plan.shift or missing:
         weight = tf.pad(weight, [[0, 0], [0, 0], [plan.shift, missing]])
@@ -49,10 +47,10 @@ def _chosen(folded, kernels):
     return folded[..., : kernels.taps, kernels.first : last]
 
 
-def _interleave(geometry, results):
+def _interleave(geometry, plan, results):
     """Each phase kernel's result at its place in the block; zeros at the phases that no tap hits."""
     pieces = {}
-    for some, z in zip(geometry.phase_plan.kernels, results, strict=True):
+    for some, z in zip(plan.kernels, results, strict=True):
         count = len(some.phases)
         pieces |= zip(some.phases, tf.split(z, count, axis=3) if count > 1 else [z], strict=True)
     silence = tf.zeros_like(pieces[0])  # tap 0 lands at phase 0

@@ -1,33 +1,41 @@
-"""The runtime that the graph being traced is for: what an exporter says, or else XLA or TensorFlow's own kernels."""
+"""The runtime that a graph is traced for: what an exporter says, or else XLA or TensorFlow's own kernels.
+
+An operation reads it once, with `current_target`, and hands it down; nothing below it looks around.
+"""
 
 import contextlib
 import contextvars
+import dataclasses
 
 import tensorflow as tf
 
 _exported_to = contextvars.ContextVar("lucid_keras_target", default=None)
 
 
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """What a graph is traced for."""
+
+    name: str  # "tensorflow" or "xla"; in exported graphs "saved_model", "xla" or "litert"
+    trained_on_cpu: bool = False  # whether its gradients will run here and on the CPU, as far as anyone can know
+
+
 def current_target():
     """An exporter's target within an export; otherwise "xla" in a graph it will compile, or "tensorflow"."""
-    return _exported_to.get() or ("xla" if _compiled_by_xla() else "tensorflow")
+    if exported_to := _exported_to.get():
+        return Target(exported_to)
+    on_cpu = all(device.device_type == "CPU" for device in tf.config.list_logical_devices())
+    return Target("xla" if _compiled_by_xla() else "tensorflow", on_cpu)
 
 
 @contextlib.contextmanager
-def lowering_for(target):
-    """Within the block, graphs are traced for `target`: "saved_model", "xla" or "litert"."""
-    token = _exported_to.set(target)
+def lowering_for(name):
+    """Within the block, graphs are traced for the target of that name: "saved_model", "xla" or "litert"."""
+    token = _exported_to.set(name)
     try:
         yield
     finally:
         _exported_to.reset(token)
-
-
-def trained_on_cpu():
-    """Whether a gradient of the graph being traced will run here and on the CPU, as far as anyone can know."""
-    return _exported_to.get() is None and all(
-        device.device_type == "CPU" for device in tf.config.list_logical_devices()
-    )
 
 
 def _compiled_by_xla():

@@ -41,22 +41,27 @@ class StableHlo:
     def prepared(self, signature, inputs):
         parameters, results = self.signatures[signature].inputs, self.signatures[signature].outputs
         arguments = [tf.constant(inputs[name], spec.dtype) for name, spec in parameters.items()]
-        return lambda: gen_xla_ops.xla_call_module(
-            args=arguments,
-            version=CALLING_CONVENTION,
-            module=self.programs[signature],
-            Sout=[list(spec.shape) for spec in results.values()],
-            Tout=[spec.dtype for spec in results.values()],
-            platforms=["CPU"],
-            dim_args_spec=[],
-            function_list=[],
-            has_token_input_output=False,
-            disabled_checks=[],
-        )
+        return lambda: call(self.programs[signature], arguments, list(results.values()))
 
     def coverage(self) -> Coverage:
         """XLA fuses what it compiles: no operators to count."""
         return Coverage(())
+
+
+def call(program: bytes, arguments: list[tf.Tensor], results: list[Spec]) -> list[tf.Tensor]:
+    """What a serialized program gives for its arguments in order."""
+    return gen_xla_ops.xla_call_module(
+        args=arguments,
+        version=CALLING_CONVENTION,
+        module=program,
+        Sout=[list(spec.shape) for spec in results],
+        Tout=[spec.dtype for spec in results],
+        platforms=["CPU"],
+        dim_args_spec=[],
+        function_list=[],
+        has_token_input_output=False,
+        disabled_checks=[],
+    )
 
 
 def programs(folder: str | os.PathLike) -> tuple[dict[str, bytes], dict[str, Signature]]:

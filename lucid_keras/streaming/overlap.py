@@ -33,7 +33,7 @@ def advance(plan, x, weight, bias, overlap, data_format, lowering, target):
 def release(plan, overlap, bias, data_format, target):
     """The `plan.flush_length` samples after the last chunk's, out of the overlap; zeros past the last tap, and bias."""
     axis = overlap.shape.rank - (1 if data_format == "channels_first" else 2)
-    tail = pad_or_crop(overlap, 0, plan.flush_length - plan.overlap_length, axis)
+    tail = pad_or_crop(overlap, 0, plan.flush_length - plan.overlap_length, axis, target)
     if bias is None:
         return tail
     bias = cast(bias, tail.dtype)
@@ -54,7 +54,7 @@ def _advance(plan, x, weight, bias, overlap, lowering, target):
     samples = geometry.stride * (tf.shape(x)[1] if chunk is None else chunk)
     if chunk is None:  # a chunk that turns out empty gains a zero, whose samples lie beyond the overlap
         x = tf.pad(x, [[0, 0], [0, tf.maximum(1 - tf.shape(x)[1], 0)], [0, 0]])
-    spread = _spread(geometry, x, weight, lowering)
+    spread = _spread(geometry, x, weight, lowering, target)
     if any(plan.fill):
         spread = tf.pad(spread, [[0, 0], plan.fill, [0, 0]])
     if chunk is None:
@@ -64,16 +64,18 @@ def _advance(plan, x, weight, bias, overlap, lowering, target):
     if chunk is None:
         y, overlap = spread[:, :samples], spread[:, samples:]
     else:
-        y, overlap = crop(spread, 0, plan.overlap_length, axis=1), crop(spread, samples, 0, axis=1)
+        y, overlap = crop(spread, 0, plan.overlap_length, 1, target), crop(spread, samples, 0, 1, target)
     return (y if bias is None else y + bias), overlap
 
 
-def _spread(geometry, x, weight, lowering):
+def _spread(geometry, x, weight, lowering, target):
     """All that a chunk `[N, chunk, C_in]` writes, `[N, (chunk - 1)*stride + kernel_extent, C_out]`, without bias."""
     if lowering == "auto" and x.shape[1] == 1 and geometry.groups == geometry.dilation == 1:
         return _spread_one(x, weight)
     uncropped = dataclasses.replace(geometry, padding=0, output_padding=0)
-    return ops.apply_geometry(uncropped, x, weight, None, data_format="channels_last", lowering=lowering)
+    return ops.apply_geometry(
+        uncropped, x, weight, None, data_format="channels_last", lowering=lowering, target=target
+    )
 
 
 def _spread_one(x, weight):

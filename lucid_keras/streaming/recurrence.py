@@ -41,7 +41,7 @@ class Recurrence(Pointwise):
         if chunk == 0:
             return tf.zeros([tf.shape(x)[0], 0, units], x.dtype), states
         values = [states[name] for name in self.state_shapes]
-        if chunk is None or chunk > UNROLLED[target]:
+        if chunk is None or chunk > UNROLLED[target.name]:
             y, *values = self.loop(x, initial_state=values)
             return y, dict(zip(self.state_shapes, values, strict=True))
         weights = [tf.cast(tf.convert_to_tensor(weight), x.dtype) for weight in self.layer.cell.weights]
@@ -49,7 +49,7 @@ class Recurrence(Pointwise):
         driven = tf.reshape(driven, [-1, chunk, driven.shape[1]])
         outputs = []
         for position in range(chunk):
-            here = tf.reshape(crop(driven, position, chunk - 1 - position, axis=1), [-1, driven.shape[2]])
+            here = tf.reshape(crop(driven, position, chunk - 1 - position, 1, target), [-1, driven.shape[2]])
             values = self.advance(self.layer, here, values, *weights[1:])
             outputs.append(tf.reshape(values[0], [-1, 1, units]))
         while len(outputs) > 1:  # by fours, which LiteRT delegates

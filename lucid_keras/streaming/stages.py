@@ -109,7 +109,8 @@ class CausalConvolution(Pointwise):
             y += cast(layer.bias, x.dtype)
         if not self.history:
             return layer.activation(y), states
-        history = crop(heard, x.shape[1], 0, axis=1) if x.shape[1] is not None else heard[:, tf.shape(x)[1] :]
+        chunk = x.shape[1]
+        history = heard[:, tf.shape(x)[1] :] if chunk is None else crop(heard, chunk, 0, 1, target)
         return layer.activation(y), {"history": history}
 
 
@@ -135,7 +136,7 @@ class EndCrop(Pointwise):
     def flush(self, x, states, target):
         if x is None or x.shape[1] == self.layer.cropping[1]:
             return None
-        return crop(x, 0, self.layer.cropping[1], axis=1)
+        return crop(x, 0, self.layer.cropping[1], 1, target)
 
 
 class Turn(Pointwise):
