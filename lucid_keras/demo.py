@@ -9,8 +9,7 @@ import time
 import keras
 import numpy as np
 
-from lucid_keras.export import litert, to_tflite
-from lucid_keras.export.verify import compare
+from lucid_keras.export import litert, snr_db, to_tflite
 from lucid_keras.layers.istft import ISTFT
 
 RECORDING = pathlib.Path(__file__).parent / "recording" / "guitar_slide.flac"
@@ -76,8 +75,8 @@ def run(audio=None, out=pathlib.Path("saved_models/demo"), console=None):
         coverage=litert.coverage(interpreter),
         milliseconds=milliseconds,
         seconds=len(recording) / rate,
-        snr_recording=compare([recording], [in_litert])[0],
-        snr_keras=compare([in_keras], [in_litert])[0],
+        snr_recording=snr_db(recording, in_litert),
+        snr_keras=snr_db(in_keras, in_litert),
         tflite=tflite,
         wav=wav,
         picture=picture,

@@ -1,5 +1,6 @@
 """Exporters with proof: from a Keras model to artefacts that are shown to compute the same."""
 
+from lucid_keras.export.accuracy import snr_db
 from lucid_keras.export.report import ExportReport
 from lucid_keras.export.saved_model import to_saved_model
 from lucid_keras.export.stablehlo import to_stablehlo
@@ -8,6 +9,7 @@ from lucid_keras.export.tflite import to_tflite
 
 __all__ = [
     "ExportReport",
+    "snr_db",
     "streaming_to_saved_model",
     "streaming_to_tflite",
     "to_saved_model",

@@ -6,6 +6,7 @@ import math
 import keras
 import numpy as np
 
+from lucid_keras.export.accuracy import snr_db
 from lucid_keras.export.signatures import call_by_name
 
 
@@ -93,19 +94,14 @@ def check_floor(outputs, floor_db, quantization=None, layers=tuple):
 
 def compare(expected, given):
     """The signal-to-noise ratio in dB, the largest error and the peak over lists of arrays."""
-    signal = noise = max_error = peak = 0.0
-    for one, other in zip(expected, given, strict=True):
-        one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
-        if not one.size:
-            continue
-        error = np.abs(other - one)
-        if not np.all(np.isfinite(error)):
-            return -math.inf, math.inf, float(np.abs(one).max())
-        signal, noise = signal + np.sum(one**2), noise + np.sum(error**2)
-        max_error, peak = max(max_error, float(error.max())), max(peak, float(np.abs(one).max()))
-    if noise == 0:
-        return math.inf, max_error, peak
-    return (10 * math.log10(signal / noise) if signal > 0 else -math.inf), max_error, peak
+    doubles = [np.asarray(one, np.float64) for one in expected]
+    errors = [np.abs(np.asarray(other, np.float64) - one) for one, other in zip(doubles, given, strict=True)]
+    error = _largest(errors)
+    return snr_db(expected, given), error if math.isfinite(error) else math.inf, _largest(doubles)
+
+
+def _largest(arrays):
+    return float(np.max([np.abs(array).max(initial=0.0) for array in arrays], initial=0.0))
 
 
 def observed_layers(model):
