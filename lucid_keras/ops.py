@@ -2,17 +2,19 @@
 
 import dataclasses
 import functools
+from typing import Literal, get_args
 
 import tensorflow as tf
 
 from lucid_keras._geometry import ConvTranspose1dGeometry, requested_length
-from lucid_keras._lowering.choice import LOWERINGS, choose_lowering
+from lucid_keras._lowering.choice import LOWERINGS, Lowering, choose_lowering
 from lucid_keras._lowering.conv2d_transpose import conv2d_transpose
 from lucid_keras._lowering.overlap_add import overlap_add
 from lucid_keras._lowering.polyphase import polyphase
 from lucid_keras._lowering.target import current_target
 
-DATA_FORMATS = ("channels_first", "channels_last")
+DataFormat = Literal["channels_first", "channels_last"]
+DATA_FORMATS = get_args(DataFormat)
 LOWER = {"conv2d_transpose": conv2d_transpose, "overlap_add": overlap_add, "polyphase": polyphase}
 
 
@@ -26,8 +28,8 @@ def conv_transpose1d(
     groups: int = 1,
     dilation: int | tuple[int] = 1,
     *,
-    data_format: str = "channels_first",
-    lowering: str = "auto",
+    data_format: DataFormat = "channels_first",
+    lowering: Lowering = "auto",
 ) -> tf.Tensor:
     """1-D transposed convolution, with PyTorch's semantics in every parameter.
 

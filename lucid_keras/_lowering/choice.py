@@ -3,8 +3,11 @@
 The measurements behind each rule are the rows of `tests/benchmarks/NOTES.md` that it names.
 """
 
+from typing import Literal, get_args
+
 WIDE = 768  # input channels from which XNNPACK's convolution falls behind its product (row 9)
-LOWERINGS = ("auto", "conv2d_transpose", "overlap_add", "polyphase")
+Lowering = Literal["auto", "conv2d_transpose", "overlap_add", "polyphase"]
+LOWERINGS = get_args(Lowering)
 
 
 def choose_lowering(geometry, target, positions):

@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import importlib.util
 import os
+from typing import Any
 
 from lucid_keras.bench.workload import MODES
 
@@ -35,7 +36,7 @@ class Subject:
         return getattr(module, self.function)(workload, arrays, threads, **self.options)
 
 
-LITERT = {"module": "in_litert", "needs": ("ai_edge_litert",), "modes": ("forward",)}
+LITERT: dict[str, Any] = {"module": "in_litert", "needs": ("ai_edge_litert",), "modes": ("forward",)}
 INT8 = {**LITERT, "tolerance": 0.15}
 
 SUBJECTS = {
