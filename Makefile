@@ -11,7 +11,7 @@ help:
 	@echo "make test   install, then lint and run the tests (PYTEST_ARGS=... is passed on)"
 	@echo "make sweep  install, then the long sweeps: 2,000 random configurations and more (about an hour)"
 	@echo "make bench  install, then time the operation against its peers and write the README's tables (about two hours)"
-	@echo "make lint   install, then formatting, style and the layering contract"
+	@echo "make lint   install, then formatting, style, the layering contract and the types"
 	@echo "make clean  remove the environment and every cache"
 
 demo: $(VENV)/.demo
@@ -24,6 +24,9 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/mypy --strict --follow-imports=silent tests/typing
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python
 
 sweep: $(VENV)/.test
 	$(BIN)/python -m pytest -m sweep -v $(PYTEST_ARGS)
@@ -54,5 +57,5 @@ $(VENV)/.%: pyproject.toml constraints.txt
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info saved_models/demo
-	rm -rf .pytest_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache
+	rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache .grimp_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

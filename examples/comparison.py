@@ -7,6 +7,8 @@ import time
 
 import numpy as np
 
+import lucid_keras as lk
+
 
 def relative_error(ours, reference):
     """The largest difference over the largest magnitude of the reference."""
@@ -14,15 +16,6 @@ def relative_error(ours, reference):
     if ours.shape != reference.shape:
         raise ValueError(f"shapes must be equal. Received: {ours.shape} and {reference.shape}")
     return np.abs(ours - reference).max() / np.abs(reference).max()
-
-
-def signal_to_noise(ours, reference):
-    """The reference's energy over the difference's, in dB; infinite where there is no difference."""
-    ours, reference = np.asarray(ours, np.float64), np.asarray(reference, np.float64)
-    signal, noise = np.sum(reference**2), np.sum((ours - reference) ** 2)
-    if noise == 0:
-        return np.inf
-    return 10 * np.log10(signal / noise) if signal > 0 else -np.inf
 
 
 def randomize(model):
@@ -77,7 +70,7 @@ def print_comparison(path, x, keras_output, reference_output, audio_seconds):
     numbers = {
         "keras_error": float(relative_error(keras_output, reference_output)),
         "file_error": float(relative_error(tflite_output, reference_output)),
-        "file_snr_db": float(signal_to_noise(tflite_output, reference_output)),
+        "file_snr_db": lk.export.snr_db(reference_output, tflite_output),
         "bytes": pathlib.Path(path).stat().st_size,
         "milliseconds": 1e3 * seconds,
         "audio_seconds": audio_seconds,

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 import soundfile
 import tensorflow as tf
-from comparison import parser_of, run, run_tflite, signal_to_noise, tell
+from comparison import parser_of, run, run_tflite, tell
 
 import lucid_keras as lk
 
@@ -135,8 +135,8 @@ def main(argv=None):
     in_litert, seconds = run_tflite(path, whole)
     soundfile.write(arguments.out / "reconstruction.wav", in_litert[0, :, 0], rate)
     numbers = {
-        "model_snr_db": float(signal_to_noise(in_keras, whole)),
-        "file_snr_db": float(signal_to_noise(in_litert, in_keras)),
+        "model_snr_db": lk.export.snr_db(whole, in_keras),
+        "file_snr_db": lk.export.snr_db(in_keras, in_litert),
         "bytes": path.stat().st_size,
         "milliseconds": 1e3 * seconds,
         "audio_seconds": len(recording) / rate,

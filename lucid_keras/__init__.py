@@ -5,6 +5,7 @@ compute the same numbers.
 """
 
 import importlib
+from typing import TYPE_CHECKING
 
 import keras
 
@@ -33,8 +34,16 @@ __all__ = [
 ]
 
 
-def __getattr__(name):
-    """Exporters and checkpoints on first use: importing the package costs no more than it must."""
-    if name in ("export", "interop"):
-        return importlib.import_module(f"lucid_keras.{name}")
-    raise AttributeError(f"module 'lucid_keras' has no attribute {name!r}")
+if TYPE_CHECKING:
+    from lucid_keras import export, interop
+else:
+
+    def __getattr__(name):
+        """Exporters and checkpoints on first use: importing the package costs no more than it must."""
+        if name in ("export", "interop"):
+            return importlib.import_module(f"lucid_keras.{name}")
+        raise AttributeError(f"module 'lucid_keras' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -2,15 +2,17 @@
 
 import dataclasses
 import functools
+from typing import Literal, get_args
 
 import tensorflow as tf
 
 from lucid_keras._geometry import ConvTranspose1dGeometry
 from lucid_keras._lowering.choice import choose_lowering
-from lucid_keras._lowering.lowerings import LOWER, LOWERINGS
+from lucid_keras._lowering.lowerings import LOWER, LOWERINGS, Lowering
 from lucid_keras._lowering.target import current_target
 
-DATA_FORMATS = ("channels_first", "channels_last")
+DataFormat = Literal["channels_first", "channels_last"]
+DATA_FORMATS = get_args(DataFormat)
 
 
 def conv_transpose1d(
@@ -23,8 +25,8 @@ def conv_transpose1d(
     groups: int = 1,
     dilation: int | tuple[int] = 1,
     *,
-    data_format: str = "channels_first",
-    lowering: str = "auto",
+    data_format: DataFormat = "channels_first",
+    lowering: Lowering = "auto",
 ) -> tf.Tensor:
     """1-D transposed convolution, with PyTorch's semantics in every parameter.
 

@@ -140,7 +140,7 @@ def test_peers_do_not_share_a_process_with_tensorflow():
 import runpy, sys
 import_for = runpy.run_path(sys.argv[1])["_import_what_it_needs"]
 for subject, module in (("torch", "in_torch"), ("ours graph", "in_tensorflow")):
-    import_for(subject)
+    import_for("lucid_keras.bench.subjects", subject)
     __import__(f"lucid_keras.bench.{module}")
     print("tensorflow" in sys.modules)
 """

@@ -2,8 +2,6 @@
 
 import ast
 import copy
-import doctest
-import importlib
 
 import keras
 import numpy as np
@@ -224,13 +222,6 @@ G, V = np.ones((3, 1, 1), "float32"), np.ones((3, 2, 4), "float32")
 def test_what_cannot_be_folded(state, message):
     with pytest.raises(ValueError, match=message):
         fold_weight_norm(state)
-
-
-@pytest.mark.parametrize("module", ["state_dict", "weight_norm", "load", "describe"])
-def test_the_examples_in_the_docstrings(module):
-    results = doctest.testmod(importlib.import_module(f"lucid_keras.interop.{module}"))
-    assert results.attempted > 0
-    assert results.failed == 0
 
 
 # ---- whole models ---------------------------------------------------------------------------------------------------

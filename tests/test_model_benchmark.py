@@ -6,7 +6,9 @@ import sys
 
 import numpy as np
 import pytest
-from benchmarks import model_cases, model_report, model_subjects, model_worker, models
+from benchmarks import model_cases, model_report, model_subjects, models
+
+from lucid_keras.bench import worker
 
 TIMES = {"torch eager": [30.0, 33.0, 36.0], "ours LiteRT float32": [10.0, 11.0, 12.0], "ours LiteRT int8": [6, 6, 6]}
 
@@ -64,19 +66,12 @@ def test_the_readme_has_the_marks():
     assert text.index(model_report.BEGIN) < text.index(model_report.END)
 
 
-def test_exactness_is_of_what_varies():
+def test_exactness_is_of_energies():
     samples = np.array([[10.0, 12.0], [10.0, 12.0]])
-    found = model_worker.exactness(lambda x: x + 0.1, samples, samples)
-    assert found["error"] == pytest.approx(0.1 / 12)
+    found = models.exactness(samples * 1.1, samples)
+    assert found["error"] == pytest.approx(0.1)
     assert found["snr_db"] == pytest.approx(20)
-    assert model_worker.exactness(lambda x: x, samples, samples) == {"error": 0.0, "snr_db": None}
-
-
-@pytest.fixture
-def folder(tmp_path):
-    x = np.ones((1, 2, 3), np.float32)
-    np.savez(tmp_path / "features.npz", held_out=x, samples=np.array([[1.0, -1.0]]))
-    return tmp_path
+    assert models.exactness(samples, samples) == {"error": 0.0, "snr_db": None}
 
 
 @pytest.mark.parametrize(
@@ -84,65 +79,76 @@ def folder(tmp_path):
     [
         ("torch eager", [1.0, -1.00001], False),
         ("torch eager", [1.0, -1.001], True),
+        ("torch eager", [1.0, np.nan], True),
         ("ours LiteRT int8", [1.0, -1.05], False),
         ("ours LiteRT int8", [1.0, -1.2], True),
+        ("ours LiteRT int8", [1.0, -1.0], False),
     ],
 )
-def test_wrong_numbers_are_not_timed(subject, output, refused, folder, monkeypatch):
-    made = (None, None, lambda decoder, folder: lambda x: np.array(output))
-    monkeypatch.setitem(model_worker.SUBJECTS, subject, made)
-    monkeypatch.setattr(sys, "stdin", io.StringIO('{"measure": 0}\n'))
-    answers = io.StringIO()
-    if refused:
-        with pytest.raises(ValueError, match="wrong numbers"):
-            model_worker.serve(subject, None, folder, answers)
-        return
-    model_worker.serve(subject, None, folder, answers)
-    proof, timing = map(json.loads, answers.getvalue().splitlines())
-    assert proof["peak_mib"] > 0
-    assert timing["milliseconds"] >= 0
+def test_wrong_numbers_are_not_timed(subject, output, refused):
+    found = models.judged(subject, np.array([output]), np.array([[1.0, -1.0]]))
+    assert ("wrong numbers" in found.get("skipped", "")) == refused
+
+
+def test_what_a_worker_prepares(tmp_path, monkeypatch):
+    held_out = np.arange(12.0).reshape(2, 3, 2)
+    np.savez(tmp_path / "features.npz", held_out=held_out)
+    subject = (lambda decoder, folder: (folder / "file").write_bytes(b"1234567"), "file", lambda *_: lambda x: 2 * x)
+    monkeypatch.setitem(model_subjects.SUBJECTS, "doubles", subject)
+    where = {"model": "EnCodec 24 kHz", "folder": str(tmp_path)}
+    assert model_subjects.made("doubles", **where) == {"bytes": 7}
+    prepared = model_subjects.prepared("doubles", **where)
+    np.testing.assert_array_equal(prepared.call(), 2 * held_out[:1])
+    np.testing.assert_array_equal(prepared.results(), [2 * held_out.reshape(2, 6)])
+    assert worker.remember(prepared) > 100
 
 
 class Scripted:
-    """A process that answers with given lines, then dies."""
+    """A worker that answers what it is told to; its samples are those that are wanted."""
 
-    def __init__(self, *answers):
-        self.stdin, self.stdout = io.StringIO(), io.StringIO("".join(f"{json.dumps(one)}\n" for one in answers))
+    def __init__(self, made, *answers):
+        self.answers, self.closed = [made, *answers], 0
 
-    def __enter__(self):
-        return self
+    def ask(self, limit=None, **request):
+        if "prepare" in request:
+            np.savez(request["results"], np.ones((1, 2)))
+        return self.answers.pop(0)
 
-    def __exit__(self, *_):
-        pass
-
-    def communicate(self):
-        pass
+    def close(self):
+        self.closed += 1
 
 
 def test_a_process_that_dies_is_left_out_and_the_others_are_timed(monkeypatch, tmp_path):
     monkeypatch.setattr(models, "PAUSE", 0)
-    proof = {"error": 0.0, "snr_db": 50.0, "peak_mib": 1.0}
-    runs = {
-        "lives": Scripted(proof, {"milliseconds": 1.0}, {"milliseconds": 2.0}),
-        "dies": Scripted(proof, {"milliseconds": 1.0}),
-        "refused": Scripted({"skipped": "wrong numbers"}),
+    np.savez(tmp_path / "features.npz", samples=np.ones((1, 2)))
+    ready, died = ({"judged": True}, {"peak_mib": 1.0}), {"skipped": "its process ended"}
+    workers = {
+        models.ORIGINAL: Scripted({}),
+        "lives": Scripted({"bytes": 7}, *ready, {"milliseconds": 1.0}, {"milliseconds": 2.0}),
+        "dies": Scripted({}, *ready, {"milliseconds": 1.0}, died),
+        "refused": Scripted({}, {"skipped": "RuntimeError: no"}),
+        "not made": Scripted({"skipped": "why"}),
     }
-    made = {"reference": {}, "lives": {"bytes": 7}, "dies": {}, "refused": {}, "not made": {"skipped": "why"}}
-    monkeypatch.setattr(
-        models, "worker", lambda role, subject, *_: Scripted(made[subject]) if role == "make" else runs[subject]
-    )
-    found = models.timed("a model", [*runs, "not made"], tmp_path, 2, 0.1, lambda step: None)
+    monkeypatch.setattr(models, "Worker", lambda name, *_: workers[name])
+    found = models.timed("a model", [name for name in workers if name != models.ORIGINAL], tmp_path, 2, 0.1, str)
+    exact = {"error": 0.0, "snr_db": None, "peak_mib": 1.0}
     assert found == {
-        "lives": proof | {"bytes": 7, "milliseconds": [1.0, 2.0]},
-        "dies": {"skipped": "the process died"},
-        "refused": {"skipped": "wrong numbers"},
+        "lives": exact | {"bytes": 7, "milliseconds": [1.0, 2.0]},
+        "dies": died,
+        "refused": {"skipped": "RuntimeError: no"},
         "not made": {"skipped": "why"},
     }
+    assert all(one.closed == 2 for one in workers.values())  # between making and timing, and at the end
+
+
+def test_without_the_original_nothing_is_timed(tmp_path):
+    with pytest.raises(SystemExit, match="a model: no torch"):
+        models.made({models.ORIGINAL: Scripted({"skipped": "no torch"})}, {"model": "a model"}, str)
 
 
 def test_the_features_are_of_a_recording():
     decoder = model_cases.DECODERS["HiFi-GAN, SpeechT5's"]()
-    mel = decoder.features(None, model_cases.samples_at(decoder.rate)[: 6 * decoder.rate])
+    mel = decoder.features(None, model_cases.recording_at(decoder.rate)[: 6 * decoder.rate])
     assert mel.shape[1] == 80
     assert mel.std(0).min() > 0.1  # on what does not vary every file would look exact
     assert model_cases.seconds_of(mel, decoder.frames).shape == (6, decoder.frames, 80)
@@ -182,5 +188,5 @@ def test_a_subject_in_processes_of_its_own(tmp_path):
         models.main()
     found = json.loads(out.read_text())["models"]["EnCodec 24 kHz"]
     assert found["torch eager"]["error"] == 0
-    assert found["ours LiteRT float32"]["error"] < model_worker.PARITY
+    assert found["ours LiteRT float32"]["error"] < models.WITHIN
     assert all(len(one["milliseconds"]) == 1 for one in found.values())

@@ -35,10 +35,11 @@ def _added(call, libc):
     gc.collect()
     libc.malloc_trim(0)
     CLEAR.write_text("5")  # the peak so far is what is resident now
-    before = _peak()
+    before = process_peak_mib()
     call()
-    return _peak() - before
+    return process_peak_mib() - before
 
 
-def _peak():
+def process_peak_mib():
+    """The largest resident MiB of this process so far, on Linux."""
     return int(STATUS.read_text().split("VmHWM:")[1].split()[0]) / 1024

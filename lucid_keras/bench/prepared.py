@@ -12,13 +12,14 @@ class Prepared:
 
     `call()` computes once and returns when the numbers are there. `results()` gives `[y]`, or `[dx, dweight, dbias]`,
     channels first; None for a matrix product, which nobody judges. `held` is the bytes that a call needs and that were
-    there before it: inputs, weights. A runtime that keeps what it allocates for a file gives `afresh`, which loads and
-    runs the file, for its memory is seen only while it loads. `facts` go into the results as they are.
+    there before it: inputs, weights; None where all that the process takes is to count. A runtime that keeps what it
+    allocates for a file gives `afresh`, which loads and runs the file, for its memory is seen only while it loads.
+    `facts` go into the results as they are.
     """
 
     call: collections.abc.Callable
     results: collections.abc.Callable | None
-    held: int
+    held: int | None
     afresh: collections.abc.Callable | None = None
     facts: dict = dataclasses.field(default_factory=dict)
 

@@ -12,7 +12,7 @@ import threading
 
 import numpy as np
 
-from lucid_keras.bench import judge, worker
+from lucid_keras.bench import judge, subjects, worker
 from lucid_keras.bench.subjects import SUBJECTS, refusal
 
 RESULTS = "results.npz"
@@ -23,16 +23,18 @@ LIMIT = 300.0  # seconds that a subject may take to answer
 
 
 class Worker:
-    """A subject's process, started when it is first asked and again after it died."""
+    """The process of a registry's subject, started when it is first asked and again after it died or was closed."""
 
-    def __init__(self, name, threads, variables=()):
-        self.name, self.threads, self.variables, self.process = name, threads, dict(variables), None
+    def __init__(self, name, threads, variables=(), registry=subjects.__name__):
+        self.name, self.threads, self.variables, self.registry = name, threads, dict(variables), registry
+        self.process = None
 
-    def ask(self, **request):
-        """The answer to one request; of a process that ends, or takes longer than `LIMIT`, that it did."""
+    def ask(self, limit=None, **request):
+        """The answer to one request; of a process that ends, or takes longer than `limit` seconds, that it did."""
+        limit = LIMIT if limit is None else limit
         if self.process is None:
             self.process = self._start()
-        timer = threading.Timer(LIMIT, self.process.kill)
+        timer = threading.Timer(limit, self.process.kill)
         timer.start()
         try:
             print(json.dumps(request), file=self.process.stdin, flush=True)
@@ -41,7 +43,7 @@ class Worker:
             late = not timer.is_alive()
             status = self.process.wait()
             self.close()
-            return {"skipped": f"took longer than {LIMIT:g} s" if late else f"its process ended with status {status}"}
+            return {"skipped": f"took longer than {limit:g} s" if late else f"its process ended with status {status}"}
         finally:
             timer.cancel()
 
@@ -57,7 +59,7 @@ class Worker:
         quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
         return subprocess.Popen(
             # -P: the folder of the script, which holds modules of this package, is no place to import from
-            [sys.executable, "-P", worker.__file__, self.name],
+            [sys.executable, "-P", worker.__file__, self.registry, self.name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -134,8 +136,8 @@ class Contest:
                 return _judged([results[key] for key in results.files], expected, allowed) | answer
 
     def _prepare(self, one, workload, folder):
-        request = {"prepare": dataclasses.asdict(workload), "threads": self.threads}
-        return one.ask(**request, results=f"{folder}/{RESULTS}")
+        what = {"workload": dataclasses.asdict(workload), "threads": self.threads}
+        return one.ask(prepare=what, results=f"{folder}/{RESULTS}")
 
     def _measure(self, name, result, seconds):
         answer = self.workers[name].ask(measure=seconds)

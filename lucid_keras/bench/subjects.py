@@ -4,8 +4,9 @@ import dataclasses
 import importlib
 import importlib.util
 import os
+from typing import Any
 
-from lucid_keras.bench.workload import MODES
+from lucid_keras.bench.workload import MODES, Workload
 
 LITERT_TORCH = "LUCID_KERAS_LITERT_TORCH"  # the path of a Python that has litert-torch
 
@@ -35,7 +36,7 @@ class Subject:
         return getattr(module, self.function)(workload, arrays, threads, **self.options)
 
 
-LITERT = {"module": "in_litert", "needs": ("ai_edge_litert",), "modes": ("forward",)}
+LITERT: dict[str, Any] = {"module": "in_litert", "needs": ("ai_edge_litert",), "modes": ("forward",)}
 INT8 = {**LITERT, "tolerance": 0.15}
 
 SUBJECTS = {
@@ -61,6 +62,17 @@ SUBJECTS = {
     "LiteRT product": Subject(function="product", **LITERT),
     "LiteRT product int8": Subject(function="product", options={"recipe": "int8"}, **INT8),
 }
+
+
+def prepared(name, workload, threads):
+    """What a worker times: the subject's `Prepared` for a workload as a dict."""
+    workload = Workload(**workload)
+    return SUBJECTS[name].prepare(workload, workload.arrays(), threads)
+
+
+def with_tensorflow(name):
+    """Whether a worker may import TensorFlow for the subject."""
+    return SUBJECTS[name].module in ("in_tensorflow", "in_litert")
 
 
 def option(name):

@@ -1,9 +1,13 @@
 """One subject in a process of its own, started by path: prepares workloads, times calls, measures their memory.
 
-Speaks lines of JSON: `{"prepare": workload, "threads": n, "results": path}`, then `{"measure": seconds}` as often as
-wanted, then `{"remember": true}`. The results go to `path` for the asking process to judge.
+The registry is a module that knows the subject: `prepared(name, ...)` gives a `Prepared`, `made(name, ...)` makes what
+another process prepares and gives facts of it, `with_tensorflow(name)` whether it may have TensorFlow.
+
+Speaks lines of JSON: `{"make": what}`, or `{"prepare": what, "results": path}`, then `{"measure": seconds}` as often
+as wanted and `{"remember": true}`. The results go to `path` for the asking process to judge.
 """
 
+import importlib
 import importlib.util
 import json
 import pathlib
@@ -12,21 +16,23 @@ import sys
 import time
 
 PACKAGE = "lucid_keras"
-WITH_TENSORFLOW = ("in_tensorflow", "in_litert")
 LEAST = 3  # calls of a measurement
 
 
-def main(name):
+def main(registry, name):
     """Answer requests on standard input until it ends; only answers go to standard output."""
     answers, sys.stdout = sys.stdout, sys.stderr
-    _import_what_it_needs(name)
+    registry = _import_what_it_needs(registry, name)
     prepared = None
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            if "prepare" in request:
+            if "make" in request:
+                answer = registry.made(name, **request["make"])
+            elif "prepare" in request:
                 prepared = None
-                prepared, answer = prepare(name, request)
+                prepared = registry.prepared(name, **request["prepare"])
+                answer = ready(prepared, request["results"])
             elif "measure" in request:
                 answer = {"milliseconds": measure(prepared.call, request["measure"])}
             else:
@@ -36,8 +42,8 @@ def main(name):
         print(json.dumps(answer), file=answers, flush=True)
 
 
-def _import_what_it_needs(name):
-    """Import this package whole for a subject made of it; for others only its modules without TensorFlow.
+def _import_what_it_needs(registry, name):
+    """The registry; this package whole for a subject made of it, for others only its modules without TensorFlow.
 
     Two frameworks' threads in one process slow each other down, and `lucid_keras/__init__.py` imports TensorFlow. A
     package whose own file is not executed still lets the modules inside it be imported.
@@ -45,25 +51,20 @@ def _import_what_it_needs(name):
     initial = pathlib.Path(__file__).parents[1] / "__init__.py"
     spec = importlib.util.spec_from_file_location(PACKAGE, initial, submodule_search_locations=[str(initial.parent)])
     sys.modules[PACKAGE] = importlib.util.module_from_spec(spec)
-    from lucid_keras.bench.subjects import SUBJECTS
-
-    if SUBJECTS[name].module in WITH_TENSORFLOW:
+    registry = importlib.import_module(registry)
+    if registry.with_tensorflow(name):
         spec.loader.exec_module(sys.modules[PACKAGE])
+    return registry
 
 
-def prepare(name, request):
-    """The `Prepared`, which has run once, and the answer; its results are in the file that the request names."""
+def ready(prepared, path):
+    """Run the `Prepared` once, its results into a file; the answer."""
     import numpy as np
 
-    from lucid_keras.bench.subjects import SUBJECTS
-    from lucid_keras.bench.workload import Workload
-
-    workload = Workload(**request["prepare"])
-    prepared = SUBJECTS[name].prepare(workload, workload.arrays(), request["threads"])
     if prepared.results is not None:
-        np.savez(request["results"], *prepared.results())
+        np.savez(path, *prepared.results())
     prepared.call()
-    return prepared, {"judged": prepared.results is not None, **prepared.facts}
+    return {"judged": prepared.results is not None, **prepared.facts}
 
 
 def measure(call, seconds):
@@ -78,9 +79,11 @@ def measure(call, seconds):
 
 
 def remember(prepared):
-    """The MiB that a call needs: what it holds from before, and what it adds at its peak."""
-    from lucid_keras.bench.memory import peak_mib
+    """The MiB that a call needs: what it holds from before, and what it adds at its peak; or all of the process's."""
+    from lucid_keras.bench.memory import peak_mib, process_peak_mib
 
+    if prepared.held is None:
+        return process_peak_mib()
     added = peak_mib(prepared.afresh or prepared.call)
     return None if added is None else prepared.held / 2**20 + added
 
@@ -92,4 +95,4 @@ def _one_line(error):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

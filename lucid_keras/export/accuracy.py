@@ -2,9 +2,10 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 QUIET_DB = 20.0  # a channel so far below the floor is told of: the others' loudness hides it
 
@@ -42,12 +43,12 @@ class LayerAccuracy:
     own_snr_db: float
 
 
-def snr_db(reference: np.ndarray | Iterable[np.ndarray], result: np.ndarray | Iterable[np.ndarray]) -> float:
+def snr_db(reference: npt.ArrayLike, result: npt.ArrayLike) -> float:
     """The signal-to-noise ratio of a result, in dB: the reference's energy over that of the difference.
 
     Args:
-        reference: an array, or several.
-        result: as many, of the same shapes.
+        reference: what is right: an array of any shape, or a list of arrays, whose energies add up.
+        result: what is compared with it: an array of the same shape, or a list of as many.
 
     Returns:
         `10 * log10(sum(reference**2) / sum((result - reference)**2))`, in float64; infinite where nothing differs,
@@ -61,10 +62,9 @@ def snr_db(reference: np.ndarray | Iterable[np.ndarray], result: np.ndarray | It
     >>> print(f"{snr_db(np.array([1., 2.]), np.array([1., 2.02])):.1f}")
     41.0
     """
-    one = isinstance(reference, np.ndarray) or hasattr(reference, "shape")
-    pairs = zip([reference] if one else reference, [result] if one else result, strict=True)
-    energies = np.sum([_energies(*pair, axes=()) for pair in pairs], axis=0)
-    return float(_decibels(*energies))
+    listed = lambda given: given if isinstance(given, (list, tuple)) else [given]  # noqa: E731
+    pairs = zip(listed(reference), listed(result), strict=True)
+    return float(_decibels(*np.sum([_energies(*pair, axes=()) for pair in pairs], axis=0)))
 
 
 def accuracy(

@@ -38,6 +38,16 @@ class ExportReport:
         versions: versions of the packages that made the artefact.
         sha256: of the artefact's file; empty for a folder.
         example: (reference, result) arrays of the first output of one verified sample, for pictures.
+
+    Example:
+
+    >>> import keras, lucid_keras as lk, tempfile
+    >>> model = keras.Sequential([keras.Input((4, 32)), lk.ConvTranspose1d(4, 2, kernel_size=4, stride=2, padding=1)])
+    >>> report = lk.export.to_tflite(model, tempfile.mkdtemp() + "/up.tflite")
+    >>> report.kind, report.quantization, report.snr_db > report.floor_db
+    ('tflite', 'float32', True)
+    >>> json.loads(report.save_json(report.path.with_suffix(".json")).read_text())["total"] == len(report.ops)
+    True
     """
 
     path: pathlib.Path

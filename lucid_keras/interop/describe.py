@@ -24,7 +24,7 @@ class Description:
 
     entries: tuple[Entry, ...]
 
-    def __str__(self):
+    def __str__(self) -> str:
         rows = [(entry.name, str(list(entry.shape)), entry.dtype, entry.layer) for entry in self.entries]
         widths = [max(len(row[column]) for row in rows) for column in range(3)]
         lines = ["  ".join((*map(str.ljust, row[:3], widths), row[3])).rstrip() for row in rows]
@@ -32,7 +32,7 @@ class Description:
         return "\n".join([*lines, f"{len(rows)} tensors, {numbers:,} numbers"])
 
 
-def describe(path: str | os.PathLike, key: str | None = None) -> Description:
+def describe(path: str | os.PathLike[str], key: str | None = None) -> Description:
     """List the tensors of a checkpoint with their shapes and the layers that they could be loaded into.
 
     Args:
@@ -60,7 +60,7 @@ def describe(path: str | os.PathLike, key: str | None = None) -> Description:
         folded = fold_weight_norm(state)
     except ValueError:  # what cannot be folded can still be listed
         folded = state
-    shapes = {}
+    shapes: dict[str, dict[str, tuple[int, ...]]] = {}
     for name, array in folded.items():
         module, _, entry = name.rpartition(".")
         shapes.setdefault(module, {})[entry] = array.shape

@@ -6,7 +6,7 @@ in their own shape.
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import keras
 import numpy as np
@@ -19,7 +19,7 @@ class Slot:
     """A variable, the entries of the state dict that it is made of, and the layout changes between them."""
 
     variable: object
-    shapes: dict  # entry name, relative to the layer, to its shape in PyTorch
+    shapes: Mapping[str, tuple[int, ...]]  # entry name, relative to the layer, to its shape in PyTorch
     from_torch: Callable  # the entries' arrays, in the order of `shapes`, to the variable's value
     to_torch: Callable  # the variable's value to a tuple of arrays, in the order of `shapes`
 

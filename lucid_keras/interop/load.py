@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 import keras
 import numpy as np
+import numpy.typing as npt
 
 from lucid_keras.interop.layouts import BESIDE, slots_of
 from lucid_keras.interop.misfit import misfit_message
@@ -17,7 +18,19 @@ from lucid_keras.interop.weight_norm import fold_weight_norm
 
 @dataclasses.dataclass(frozen=True)
 class LoadReport:
-    """The names that were loaded, those that the checkpoint lacks, and those that the target has no place for."""
+    """What `load_state_dict` did with each name.
+
+    Attributes:
+        loaded: tuple of the names that were loaded, in the target's order.
+        missing: those of the target that the checkpoint lacks, sorted.
+        unexpected: those of the checkpoint that the target has no place for, sorted.
+
+    Example:
+
+    >>> from lucid_keras import ConvTranspose1d
+    >>> load_state_dict(ConvTranspose1d(1, 1, 2), {"bias": np.zeros(1, "float32"), "step": np.array(7)}, strict=False)
+    LoadReport(loaded=('bias',), missing=('weight',), unexpected=('step',))
+    """
 
     loaded: tuple[str, ...]
     missing: tuple[str, ...]
@@ -26,7 +39,7 @@ class LoadReport:
 
 def load_state_dict(
     target: keras.Layer,
-    source: str | os.PathLike | Mapping[str, np.ndarray],
+    source: str | os.PathLike[str] | Mapping[str, npt.ArrayLike],
     *,
     rename: Mapping[str, str | None] | Callable[[str], str | None] | None = None,
     strict: bool = True,
@@ -108,7 +121,7 @@ def to_state_dict(target: keras.Layer) -> dict[str, np.ndarray]:
     >>> {name: array.shape for name, array in to_state_dict(ConvTranspose1d(4, 2, kernel_size=3)).items()}
     {'weight': (4, 2, 3), 'bias': (2,)}
     """
-    state = {}
+    state: dict[str, np.ndarray] = {}
     for layer, slot in _named_slots(target):
         arrays = slot.to_torch(_value(slot.variable))
         state |= {

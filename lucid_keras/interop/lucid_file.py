@@ -12,6 +12,7 @@ import json
 import pathlib
 import pickle
 import pickletools
+from typing import Any
 
 from lucid_keras.interop.raw_tensor import array_of
 
@@ -74,7 +75,8 @@ def check_operations(content):
     `MAX_DEPTH`; and only text, bytes and classes may be taken from the memo again, so that the result is a tree: no
     cycle, and nothing whose size or hash grows exponentially.
     """
-    stack, memo, previous = [], {}, None
+    memo: dict[Any, str | None] = {}
+    stack, previous = [], None
     for count, (operation, argument, position) in enumerate(pickletools.genops(io.BytesIO(content))):
         name = operation.name
         if name not in OPERATIONS:
@@ -82,7 +84,7 @@ def check_operations(content):
         if count >= MAX_OPERATIONS:
             raise ValueError(f"a state dict needs at most {MAX_OPERATIONS} operations")
         if name in MEMO_WRITES:
-            place = len(memo) if name == "MEMOIZE" else argument
+            place: Any = len(memo) if name == "MEMOIZE" else argument
             if place > count:
                 raise ValueError(f"the memo's place {place} at byte {position} is beyond the operations so far")
             memo[place] = previous
@@ -169,7 +171,7 @@ def _read_sharded(directory):
         raise ValueError(f"{index_path} is not the index of a sharded Lucid checkpoint: {error!s:.200}") from error
     if index.get("_lucid_sharded") != 1:
         raise ValueError(f"the index must say _lucid_sharded: 1. Received: {index_path}")
-    merged = {}
+    merged: dict[str, object] = {}
     for file, keys in shards:
         if not isinstance(file, str) or pathlib.PurePath(file).name != file or file in ("", ".", ".."):
             raise ValueError(f"a shard must be a file beside its index. Received: file={file!r:.200}")

@@ -32,7 +32,7 @@ SAFETENSORS_DTYPES |= {
 }
 
 
-def read_state_dict(path: str | os.PathLike, key: str | None = None) -> dict[str, np.ndarray]:
+def read_state_dict(path: str | os.PathLike[str], key: str | None = None) -> dict[str, np.ndarray]:
     """Read the tensors of a checkpoint by name. No code in the file is executed.
 
     Args:

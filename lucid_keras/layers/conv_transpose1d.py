@@ -7,7 +7,7 @@ import keras
 
 from lucid_keras import ops
 from lucid_keras._geometry import ConvTranspose1dGeometry
-from lucid_keras._lowering.lowerings import LOWERINGS
+from lucid_keras._lowering.lowerings import LOWERINGS, Lowering
 from lucid_keras.layers.device import existing_device, on_device
 
 
@@ -96,8 +96,8 @@ class ConvTranspose1d(keras.layers.Layer):
         device: str | None = None,
         dtype: str | keras.DTypePolicy | None = None,
         *,
-        data_format: str = "channels_first",
-        lowering: str = "auto",
+        data_format: ops.DataFormat = "channels_first",
+        lowering: Lowering = "auto",
         jit_compile: bool = False,
         weight_initializer: str | keras.Initializer | None = None,
         bias_initializer: str | keras.Initializer | None = None,
@@ -108,9 +108,8 @@ class ConvTranspose1d(keras.layers.Layer):
         name: str | None = None,
         **kwargs,
     ):
-        geometry = ConvTranspose1dGeometry(
-            in_channels, out_channels, kernel_size, stride, padding, output_padding, groups, dilation
-        )
+        sizes = (kernel_size, stride, padding, output_padding, groups, dilation)
+        geometry = ConvTranspose1dGeometry(in_channels, out_channels, *sizes)  # type: ignore[arg-type]  # 1-tuples too
         ops.check_choice("data_format", data_format, ops.DATA_FORMATS)
         ops.check_choice("lowering", lowering, LOWERINGS)
         for flag, value in (("bias", bias), ("jit_compile", jit_compile)):
@@ -223,9 +222,10 @@ class ConvTranspose1d(keras.layers.Layer):
     def extra_repr(self) -> str:
         """The arguments as PyTorch and Lucid print them: those that differ from the default after the first five."""
         g = self.geometry
+        later: dict[str, tuple[object, object]]
         later = {"output_padding": (g.output_padding, 0), "groups": (g.groups, 1), "bias": (self.use_bias, True)}
         later |= {"dilation": (g.dilation, 1), "data_format": (self.data_format, "channels_first")}
-        shown = {"kernel_size": g.kernel_size, "stride": g.stride, "padding": g.padding}
+        shown: dict[str, object] = {"kernel_size": g.kernel_size, "stride": g.stride, "padding": g.padding}
         shown |= {name: value for name, (value, default) in later.items() if value != default}
         named = ", ".join(f"{name}={value!r}" for name, value in shown.items())
         return f"{g.in_channels}, {g.out_channels}, {named}"

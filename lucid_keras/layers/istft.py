@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Sequence
+from typing import Literal
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ import tensorflow as tf
 from lucid_keras import ops
 from lucid_keras.layers.conv_transpose1d import ConvTranspose1d
 
+Window = Literal["hann", "hamming", "rectangular"]
 SILENT = 1e-11  # torch.istft's bound: where the windows sum to less, no sample can be recovered
 
 
@@ -57,9 +59,9 @@ class ISTFT(keras.layers.Layer):
         n_fft: int,
         hop_length: int | None = None,
         win_length: int | None = None,
-        window: str | Sequence[float] = "hann",
+        window: Window | Sequence[float] | np.ndarray = "hann",
         center: bool = True,
-        data_format: str = "channels_first",
+        data_format: ops.DataFormat = "channels_first",
         dtype: str | keras.DTypePolicy | None = None,
         name: str | None = None,
         **kwargs,

@@ -15,6 +15,8 @@ ROOT = pathlib.Path(__file__).parents[2]
 BESIDE = ROOT.parent / "shared" / "data" / "real_audio_24k.wav"
 RECORDING = BESIDE if BESIDE.exists() else ROOT / "lucid_keras" / "recording" / "guitar_slide.flac"
 
+LEAST_SECONDS = 10
+
 sys.path.insert(0, str(ROOT / "examples"))
 
 
@@ -56,6 +58,12 @@ def samples_at(rate, path=RECORDING):
     spectrum = np.fft.rfft(samples)
     spectrum = np.pad(spectrum, (0, max(0, length // 2 + 1 - len(spectrum))))[: length // 2 + 1]
     return (np.fft.irfft(spectrum, length) * (length / len(samples))).astype(np.float32)
+
+
+def recording_at(rate):
+    """The recording at another rate, again and again where it is too short to hold a fifth second out."""
+    samples = samples_at(rate)
+    return np.resize(samples, max(len(samples), LEAST_SECONDS * rate))
 
 
 def seconds_of(features, frames):
@@ -103,7 +111,7 @@ def _hifigan(preset):
         import torch
 
         model = hifigan_generator.reference_model(preset)
-        mel = log_mel(model, samples_at(hifigan_generator.SAMPLE_RATES[preset]))
+        mel = log_mel(model, recording_at(hifigan_generator.SAMPLE_RATES[preset]))
         model.mean.copy_(torch.from_numpy(mel.mean(0)))
         model.scale.copy_(torch.from_numpy(mel.std(0)))
         return model

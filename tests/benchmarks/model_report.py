@@ -97,7 +97,7 @@ def section(speed, parity):
     lines += [*parity_table(parity), ""]
     lines += [
         "One second of audio, batch 1, 2 threads; features of a recording, of which the seconds that dB are measured",
-        "on did not calibrate; dB are the variance of the original's samples over the power of the error. "
+        "on did not calibrate; dB are the energy of the original's samples over the energy of the error. "
         f"{machine['processor']}, {machine['cores']} cores; {versions}; {speed['rounds']} interleaved rounds.",
     ]
     for name, subjects in speed["models"].items():

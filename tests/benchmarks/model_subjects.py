@@ -1,7 +1,7 @@
 """What runs a whole decoder: each subject makes its artefact in one process and runs it in another.
 
 A maker takes a decoder and the folder that holds the reference (`checkpoint.pt`, `features.npz`) and writes its file
-there; a runner takes the same and one second of features, and gives a call to time and one that gives the samples.
+there; a runner takes the same and gives a function of one second of features. This is a registry of `bench.worker`.
 """
 
 import os
@@ -9,6 +9,9 @@ import pathlib
 import subprocess
 
 import numpy as np
+
+from benchmarks.model_cases import DECODERS, recording_at, seconds_of, without_weight_norm
+from lucid_keras.bench.prepared import Prepared
 
 THREADS = 2
 LEAST_SNR = 20  # dB, of a quantized file
@@ -19,11 +22,9 @@ def make_reference(decoder, folder):
     """The original's state dict, and its samples for seconds of features: the fifth second of each five is held out."""
     import torch
 
-    from benchmarks.model_cases import samples_at, seconds_of, without_weight_norm
-
     original = decoder.original()
     torch.save(original.state_dict(), folder / "checkpoint.pt")
-    seconds = seconds_of(decoder.features(original, samples_at(decoder.rate)), decoder.frames)
+    seconds = seconds_of(decoder.features(original, recording_at(decoder.rate)), decoder.frames)
     held_out = seconds[4::5]
     calibration = np.delete(seconds, np.arange(4, len(seconds), 5), axis=0)
     decoding = decoder.decoding(without_weight_norm(original)).eval()
@@ -34,8 +35,6 @@ def make_reference(decoder, folder):
 
 def _original(decoder, folder):
     import torch
-
-    from benchmarks.model_cases import without_weight_norm
 
     torch.set_num_threads(THREADS)
     original = decoder.original()
@@ -156,6 +155,8 @@ def _make(quantization):
     return lambda decoder, folder: _make_litert(decoder, folder, quantization)
 
 
+ORIGINAL = "torch eager"  # what it makes, the reference, all others need
+
 # Name: (what makes its file and that file's name, or None; what runs it).
 SUBJECTS = {
     "ours LiteRT float32": (_make("float32"), "float32.tflite", _run_litert("float32")),
@@ -163,9 +164,33 @@ SUBJECTS = {
     "ours LiteRT dynamic int8": (_make("dynamic_int8"), "dynamic_int8.tflite", _run_litert("dynamic_int8")),
     "ours XLA": (None, None, _run_keras(jit_compile=True)),
     "ours tf.function": (None, None, _run_keras()),
-    "torch eager": (None, None, _run_torch()),
+    ORIGINAL: (make_reference, None, _run_torch()),
     "torch.compile": (None, None, _run_torch(compiled=True)),
     "ONNX Runtime": (_make_onnx, "model.onnx", _run_onnx),
     "litert-torch": (_make_litert_torch, "litert_torch.tflite", _run_litert("litert_torch")),
 }
 QUANTIZED = ("ours LiteRT int8", "ours LiteRT dynamic int8")
+
+
+def made(name, model, folder):
+    """Make the subject's file, if it has one; its size."""
+    maker, file, _ = SUBJECTS[name]
+    folder = pathlib.Path(folder)
+    if maker is not None:
+        maker(DECODERS[model](), folder)
+    return {} if file is None else {"bytes": (folder / file).stat().st_size}
+
+
+def prepared(name, model, folder):
+    """What a worker times, one second; what is judged, the samples of all seconds that are held out."""
+    folder = pathlib.Path(folder)
+    with np.load(folder / "features.npz") as features:
+        held_out = features["held_out"]
+    compute = SUBJECTS[name][2](DECODERS[model](), folder)
+    results = lambda: [np.stack([compute(x[np.newaxis]).ravel() for x in held_out])]  # noqa: E731
+    return Prepared(call=lambda: compute(held_out[:1]), results=results, held=None)
+
+
+def with_tensorflow(name):
+    """Every subject may: the examples, which hold the originals too, import it."""
+    return True

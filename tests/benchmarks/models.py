@@ -14,15 +14,22 @@ import sys
 import tempfile
 import time
 
+import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
+from benchmarks import model_subjects
 from benchmarks.model_cases import DECODERS, RECORDING, ROOT
-from benchmarks.model_subjects import SUBJECTS
+from benchmarks.model_subjects import LEAST_SNR, ORIGINAL, QUANTIZED, SUBJECTS, THREADS
+from lucid_keras.bench.machine import machine
+from lucid_keras.bench.rounds import Worker
+from lucid_keras.export import snr_db
 
 HERE = pathlib.Path(__file__).parent
 SPEED, PARITY = HERE / "models.json", HERE / "parity.json"
 PAUSE = 0.2  # seconds, in which a runtime's threads stop waiting for more
+MAKING = 1800.0  # seconds that a file, or a compiler, may take
+WITHIN = 1e-4  # of the largest sample, in float32
 
 # The examples' commands whose comparison the README shows: the name there, the script, its arguments, its reference.
 EXAMPLES = [
@@ -36,78 +43,78 @@ EXAMPLES = [
 
 
 def environment():
-    """What every process of the benchmark is given."""
+    """What every process of the benchmark is given, beside what a worker sets itself."""
     paths = os.pathsep.join(str(ROOT / part) for part in (".", "tests", "examples"))
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow", "OMP_NUM_THREADS": "2"}
     return {**os.environ, "PYTHONPATH": paths, **quiet}
 
 
-def worker(role, subject, model, folder):
-    """A process of `model_worker`, its standard input and output open."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.model_worker", role, subject, model, str(folder)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env=environment(),
-    )
+def exactness(results, samples):
+    """The largest error over the largest sample, and the signal-to-noise ratio in dB, None without an error."""
+    error = float(np.abs(results.astype(np.float64) - samples).max() / np.abs(samples).max())
+    return {"error": error, "snr_db": snr_db(samples, results) if error else None}
 
 
-def answer_of(process):
-    """The next line of JSON; a process that died says so."""
-    line = process.stdout.readline()
-    return json.loads(line) if line else {"skipped": "the process died"}
+def judged(subject, results, samples):
+    """How exact a subject is, or that its numbers are wrong."""
+    found = exactness(results, samples)
+    if found["snr_db"] is None or (found["snr_db"] > LEAST_SNR if subject in QUANTIZED else found["error"] < WITHIN):
+        return found
+    return {"skipped": f"wrong numbers: error {found['error']:.2g}, SNR {found['snr_db']:.1f} dB"}
 
 
-def prepared(model, subjects, folder, tell):
+def made(workers, what, tell):
     """`{subject: what its maker found}`; each maker's process has ended."""
     found = {}
-    for subject in ["reference", *subjects]:
-        tell(f"{model}: making {subject}")
-        with worker("make", subject, model, folder) as process:
-            process.stdin.close()
-            found[subject] = answer_of(process)
-    reference = found.pop("reference")
-    if "skipped" in reference:
-        raise SystemExit(f"{model}: {reference['skipped']}")
+    for subject, one in workers.items():  # the original first
+        tell(f"{what['model']}: making {subject}")
+        found[subject] = one.ask(make=what, limit=MAKING)
+        one.close()
+    if "skipped" in found[ORIGINAL]:
+        raise SystemExit(f"{what['model']}: {found[ORIGINAL]['skipped']}")
     return found
+
+
+def ready(subject, one, what):
+    """What is known of a subject before it is timed: how exact it is and what its process takes; or why it is not."""
+    answer = one.ask(prepare=what, results=f"{what['folder']}/results.npz", limit=MAKING)
+    if "skipped" in answer:
+        return answer
+    with np.load(f"{what['folder']}/results.npz") as results, np.load(f"{what['folder']}/features.npz") as features:
+        found = judged(subject, results["arr_0"], features["samples"])
+    return found if "skipped" in found else found | one.ask(remember=True) | {"milliseconds": []}
 
 
 def timed(model, subjects, folder, rounds, seconds, tell):
     """`{subject: {error, snr_db, bytes, peak_mib, milliseconds: a median a round} or {skipped}}`."""
-    results = prepared(model, subjects, folder, tell)
-    workers = {}
-    for subject in [subject for subject, found in results.items() if "skipped" not in found]:
-        tell(f"{model}: checking {subject}")
-        workers[subject] = worker("run", subject, model, folder)
-        results[subject] |= answer_of(workers[subject])
-        if "skipped" in results[subject]:
-            workers.pop(subject).communicate()
-        else:
-            results[subject]["milliseconds"] = []
-    for number in range(rounds):
-        tell(f"{model}: round {number + 1} of {rounds}")
-        for subject in random.sample(list(workers), len(workers)):
-            time.sleep(PAUSE)
-            print(json.dumps({"measure": seconds}), file=workers[subject].stdin, flush=True)
-            answer = answer_of(workers[subject])
-            if "skipped" in answer:
-                results[subject] = answer
-                workers.pop(subject).communicate()
-            else:
-                results[subject]["milliseconds"].append(answer["milliseconds"])
-    for process in workers.values():
-        process.communicate()
-    return results
+    what = {"model": model, "folder": str(folder)}
+    variables, registry = environment(), model_subjects.__name__
+    workers = {name: Worker(name, THREADS, variables, registry) for name in (ORIGINAL, *subjects)}
+    try:
+        results = {subject: found for subject, found in made(workers, what, tell).items() if subject in subjects}
+        for subject in [subject for subject, found in results.items() if "skipped" not in found]:
+            tell(f"{model}: checking {subject}")
+            results[subject] |= ready(subject, workers[subject], what)
+        for number in range(rounds):
+            tell(f"{model}: round {number + 1} of {rounds}")
+            running = [subject for subject, found in results.items() if "skipped" not in found]
+            for subject in random.sample(running, len(running)):
+                time.sleep(PAUSE)
+                answer = workers[subject].ask(measure=seconds)
+                if "skipped" in answer:
+                    results[subject] = answer
+                else:
+                    results[subject]["milliseconds"].append(answer["milliseconds"])
+    finally:
+        for one in workers.values():
+            one.close()
+    return {subject: results[subject] for subject in subjects}
 
 
 def run(arguments):
     """Time the models, writing the results after each, so that an interrupted run keeps what it has."""
-    from lucid_keras.bench.machine import machine
-
     random.seed(0)
-    results = {"machine": machine(2), "rounds": arguments.rounds, "models": {}}
+    results = {"machine": machine(THREADS), "rounds": arguments.rounds, "models": {}}
     with Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("", total=None)
         for model in arguments.models:

@@ -1,0 +1,97 @@
+"""A user's script with every public name, for `mypy --strict` and pyright; `make lint` checks it, nobody runs it."""
+
+import os
+import pathlib
+from typing import assert_type
+
+import keras
+import numpy as np
+import tensorflow as tf
+import torch
+
+import lucid_keras as lk
+
+folder = pathlib.Path("artefacts")
+x = np.zeros((1, 4, 8), np.float32)
+print(lk.__version__.split("."))
+
+# The operation and the layers.
+y = lk.conv_transpose1d(x, np.zeros((4, 2, 3), np.float32), stride=2, data_format="channels_first", lowering="auto")
+y = lk.conv_transpose1d(tf.constant(x), tf.zeros([4, 2, 3]), tf.zeros([2]), stride=(2,), padding=(1,), dilation=1)
+layer = lk.ConvTranspose1d(
+    4,
+    2,
+    kernel_size=(4,),
+    stride=2,
+    padding=(1,),
+    output_padding=0,
+    groups=2,
+    bias=True,
+    dilation=1,
+    device="cpu",
+    dtype="mixed_float16",
+    data_format="channels_last",
+    lowering="polyphase",
+    jit_compile=False,
+    weight_initializer="ones",
+    bias_regularizer=keras.regularizers.L2(1e-3),
+    name="up",
+)
+assert_type(layer, lk.ConvTranspose1d)
+assert_type(layer.extra_repr(), str)
+y = layer(x, output_size=16)
+istft = lk.ISTFT(16, hop_length=4, window="hamming", center=True, data_format="channels_last")
+istft = lk.ISTFT(2, window=[0.5, 1.0], dtype=keras.DTypePolicy("float32"))
+istft = lk.ISTFT(2, window=np.ones(2))
+model = keras.Sequential([keras.Input((4, None)), lk.ConvTranspose1d(4, 2, 4, stride=2)])
+
+# Live.
+live = lk.StreamingConvTranspose1d(layer, trim=1, name="live")
+state = live.initial_state(batch=2)
+y, state = live.step(x, state)
+state = live.reset(state, [True, False])
+y = live.flush(state)
+decoder = lk.StreamingModel(model, name="decoder")
+states = decoder.initial_state(batch=1)
+y, states = decoder.step(x, states)
+y = decoder.flush(states)
+
+# Exports and their proof.
+report = lk.export.to_tflite(model, "up.tflite")
+assert_type(report, lk.export.ExportReport)
+report = lk.export.to_tflite(
+    model,
+    folder / "up.tflite",
+    quantization="int8",
+    calibration_data=np.zeros((10, 4, 8), np.float32),
+    length=8,
+    verification_data={"x": x},
+    integer_io=True,
+    floor_db=20,
+    compare_layers=True,
+    timing_seconds=0.1,
+)
+lk.export.to_tflite(model, folder / "dynamic.tflite", length="dynamic", calibration_data="recordings")
+lk.export.to_tflite(model, folder / "by_name.tflite", length={"x": 8})
+lk.export.to_tflite(model, folder / "two.tflite", length=[8, 16], calibration_data=[x, x])
+assert_type(lk.export.to_saved_model(model, folder / "saved", length="dynamic", floor_db=100.0), lk.export.ExportReport)
+assert_type(lk.export.to_stablehlo(model, folder / "hlo", length=8, batch=2, vjp=True), lk.export.ExportReport)
+lk.export.streaming_to_saved_model(live, folder / "live", chunk=(1, 4), batch=2)
+lk.export.streaming_to_tflite(decoder, "live.tflite", chunk=2, quantization="dynamic_int8", states="variables")
+assert_type(lk.export.snr_db([x, x], [x, x]), float)
+print(os.fspath(report), report.snr_db > 60, report.path.stat().st_size, report.delegated, report.milliseconds)
+report.save_json(folder / "report.json")
+report.save_html("report.html")
+
+# Checkpoints.
+found = lk.interop.read_state_dict("decoder.safetensors", key="generator")
+assert_type(found, dict[str, np.ndarray])
+folded = lk.interop.fold_weight_norm(found)
+loaded = lk.interop.load_state_dict(layer, folded, rename={r"^up\.": "", r"^discriminator\.": None}, strict=False)
+assert_type(loaded, lk.interop.LoadReport)
+assert_type(loaded.missing, tuple[str, ...])
+lk.interop.load_state_dict(model, folder / "decoder.pt", rename=lambda name: name.removeprefix("generator."))
+lk.interop.load_state_dict(model, torch.nn.ConvTranspose1d(4, 2, 4).state_dict())
+lk.interop.load_state_dict(model, {"up.weight": torch.zeros(4, 2, 4)})
+assert_type(lk.interop.to_state_dict(model), dict[str, np.ndarray])
+print(lk.interop.describe("decoder.npz").entries[0].shape[0])
