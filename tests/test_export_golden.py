@@ -12,10 +12,10 @@ from live import litert_signatures, streamed
 from tolerances import SNR_FLOOR, relative_tolerance
 
 import lucid_keras as lk
+from lucid_keras.export import snr_db
 from lucid_keras.export.recipes import RECIPES
 from lucid_keras.export.verify import verified
 from lucid_keras.runtimes import RUNTIMES, LiteRT, SavedModel
-from lucid_keras.export import snr_db
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "saved_models" / "golden" / "whole"

@@ -17,12 +17,22 @@ from tolerances import SNR_FLOOR, relative_tolerance
 import lucid_keras as lk
 from lucid_keras._lowering.target import lowering_for
 from lucid_keras.export.convert import convert_traced
-from lucid_keras.runtimes.litert import LiteRT
 from lucid_keras.export.recipes import RECIPES
 from lucid_keras.export.signatures import without_variables
 from lucid_keras.export.streaming_signatures import stream_signatures
+from lucid_keras.runtimes.litert import LiteRT
 
 ENCODEC = Stream(Case(4, 3, 10, stride=5, batch=1), (1, 1, 1, 1), 5, "channels_last")
+
+
+def to_file(model, path, **options):
+    """The path of the file."""
+    return lk.export.streaming_to_tflite(model, path, timing_seconds=0, **options).path
+
+
+def to_folder(model, path, **options):
+    """The path of the SavedModel."""
+    return lk.export.streaming_to_saved_model(model, path, timing_seconds=0, **options).path
 
 
 def distinct(chunks):
@@ -73,7 +83,7 @@ def test_two_thousand_streams_in_litert(groups, data_format):
 
 def step_coverage(model, path, chunk=1):
     """The coverage of a file's first signature, `step`."""
-    return LiteRT(lk.export.streaming_to_tflite(model, path, chunk=chunk, timing_seconds=0).path).coverage()
+    return LiteRT(to_file(model, path, chunk=chunk)).coverage()
 
 
 @pytest.mark.parametrize(("name", "chunk"), [(name, 1) for name in DECODERS] + [("encodec", 6)])
@@ -116,7 +126,7 @@ def test_a_decoders_file_streams_the_whole_output(name, rng, tmp_path):
     axes = time_axis(streaming.data_format), time_axis(streaming.output_data_format)
     x = in_layout(rng.standard_normal((1, 8, 7)).astype("float32"), streaming.data_format)
     whole = decoder(x).numpy()
-    path = lk.export.streaming_to_tflite(streaming, tmp_path / "decoder.tflite", chunk=(1, 3))
+    path = to_file(streaming, tmp_path / "decoder.tflite", chunk=(1, 3))
     y = streamed(litert_signatures(path.read_bytes()), np.split(x, [1, 4], axes[0]), streaming.latency, *axes)
     assert y.shape == whole.shape
     assert np.abs(y - whole).max() <= relative_tolerance("float32", 1000) * np.abs(whole).max()
@@ -131,16 +141,16 @@ def test_a_quantized_stream_is_close_to_the_whole_output(name, quantization, rng
     x, typical = rng.standard_normal((1, 8, 24)).astype("float32"), rng.standard_normal((4, 8, 24)).astype("float32")
     x, typical = in_layout(x, streaming.data_format), in_layout(typical, streaming.data_format)
     whole = decoder(x).numpy()
-    content = lk.export.streaming_to_tflite(
+    content = to_file(
         streaming,
         tmp_path / "decoder.tflite",
         quantization=quantization,
         calibration_data=typical if quantization == "int8" else None,
     ).read_bytes()
     y = streamed(litert_signatures(content), np.split(x, 24, axis), 0, axis)
-    snr = 10 * np.log10(np.square(whole).sum() / np.square(y - whole).sum())
+    snr = lk.export.snr_db(whole, y)
     assert snr >= RECIPES[quantization].floor_db
-    taken = coverage(interpreter(content))
+    taken = LiteRT(content).coverage()
     if (name, quantization) != ("channels_first", "int8"):  # no delegate takes an int8 LayerNormalization's operators
         assert taken.delegated == len(taken.ops)
         assert taken.partitions == 1
@@ -150,19 +160,17 @@ def test_a_layer_with_a_flush_streams_in_int8(rng, tmp_path):
     layer = lk.ConvTranspose1d(4, 3, 8, stride=2, padding=1)
     streaming = lk.StreamingConvTranspose1d(layer)
     x, typical = rng.uniform(-1, 1, (1, 4, 20)).astype("float32"), rng.uniform(-1, 1, (6, 4, 20)).astype("float32")
-    path = lk.export.streaming_to_tflite(
-        streaming, tmp_path / "layer.tflite", chunk=2, quantization="int8", calibration_data=typical
-    )
+    path = to_file(streaming, tmp_path / "layer.tflite", chunk=2, quantization="int8", calibration_data=typical)
     y = streamed(litert_signatures(path.read_bytes()), np.split(x, 10, axis=2), streaming.latency, 2)
     whole = layer(x).numpy()
-    snr = 10 * np.log10(np.square(whole).sum() / np.square(y - whole).sum())
+    snr = lk.export.snr_db(whole, y)
     assert snr >= SNR_FLOOR["int8"]
 
 
 def test_two_streams_in_one_batch(tmp_path):
     layer, _ = integer_layer(ENCODEC)
     streaming = lk.StreamingConvTranspose1d(layer, trim=5)
-    path = lk.export.streaming_to_tflite(streaming, tmp_path / "two.tflite", batch=2)
+    path = to_file(streaming, tmp_path / "two.tflite", batch=2)
     x = integers(9, 2, 3, 4)
     y = streamed(litert_signatures(path.read_bytes()), np.split(x, 3, axis=1), 0, 1)
     np.testing.assert_array_equal(y, layer(x)[:, :15])
@@ -172,7 +180,7 @@ def test_a_saved_model_streams_the_whole_output(rng, tmp_path):
     decoder = DECODERS["lagging"]()
     x = rng.standard_normal((2, 5, 8)).astype("float32")
     streaming = lk.StreamingModel(decoder)
-    path = lk.export.streaming_to_saved_model(streaming, tmp_path / "saved", chunk=(1, 2), batch=2)
+    path = to_folder(streaming, tmp_path / "saved", chunk=(1, 2), batch=2)
     y = streamed(saved_signatures(path), np.split(x, [1, 3], axis=1), streaming.latency, 1)
     np.testing.assert_allclose(y, decoder(x), atol=1e-5)
 
@@ -195,11 +203,11 @@ def test_dotted_names_stream_the_whole_output(export, rng, tmp_path):
     )
     whole = decoder(np.concatenate(chunks, axis=1)).numpy()
     if export == "saved_model":
-        path = lk.export.streaming_to_saved_model(streaming, tmp_path / "saved")
+        path = to_folder(streaming, tmp_path / "saved")
         y = streamed(saved_signatures(path), chunks, streaming.latency, 1)
     else:
         states = "variables" if export == "variables" else "explicit"
-        content = lk.export.streaming_to_tflite(streaming, tmp_path / "live.tflite", states=states).read_bytes()
+        content = to_file(streaming, tmp_path / "live.tflite", states=states).read_bytes()
         if export == "variables":
             y = remembered(content, chunks, (1, 1))[:, streaming.latency :]
         else:
@@ -213,7 +221,7 @@ def test_a_saved_model_is_whole_or_not_there(tmp_path, monkeypatch):
     there = tmp_path / "there"
     there.mkdir()
     with pytest.raises(ValueError, match="path must not be an existing path"):
-        lk.export.streaming_to_saved_model(streaming, there)
+        to_folder(streaming, there)
 
     def fail(module, folder, signatures):
         (pathlib.Path(folder) / "half").write_text("")
@@ -221,7 +229,7 @@ def test_a_saved_model_is_whole_or_not_there(tmp_path, monkeypatch):
 
     monkeypatch.setattr(tf.saved_model, "save", fail)
     with pytest.raises(RuntimeError, match="disk full"):
-        lk.export.streaming_to_saved_model(streaming, tmp_path / "saved")
+        to_folder(streaming, tmp_path / "saved")
     assert list(tmp_path.iterdir()) == [there]
 
 
@@ -234,13 +242,13 @@ def test_signatures_that_would_give_nothing_are_left_out():
 def test_refuses_an_unknown_quantization(tmp_path):
     streaming = lk.StreamingConvTranspose1d(integer_layer(ENCODEC)[0])
     with pytest.raises(ValueError, match=r"quantization must be one of 'float32', .*'int8'. Received: .*'int4'"):
-        lk.export.streaming_to_tflite(streaming, tmp_path / "x.tflite", quantization="int4")
+        to_file(streaming, tmp_path / "x.tflite", quantization="int4")
 
 
 def test_int8_needs_calibration_data(tmp_path):
     streaming = lk.StreamingConvTranspose1d(integer_layer(ENCODEC)[0])
     with pytest.raises(ValueError, match=r"needs calibration_data. Received: calibration_data=None"):
-        lk.export.streaming_to_tflite(streaming, tmp_path / "x.tflite", quantization="int8")
+        to_file(streaming, tmp_path / "x.tflite", quantization="int8")
 
 
 def remembered(content, chunks, axes):
@@ -259,7 +267,7 @@ def test_a_file_that_keeps_its_states_streams_the_whole_output(name, rng, tmp_pa
     axes = time_axis(streaming.data_format), time_axis(streaming.output_data_format)
     x = in_layout(rng.standard_normal((1, 8, 7)).astype("float32"), streaming.data_format)
     whole = decoder(x).numpy()
-    path = lk.export.streaming_to_tflite(streaming, tmp_path / "decoder.tflite", chunk=(1, 3), states="variables")
+    path = to_file(streaming, tmp_path / "decoder.tflite", chunk=(1, 3), states="variables")
     y = remembered(path.read_bytes(), np.split(x, [1, 4], axes[0]), axes)
     y = np.take(y, range(streaming.latency, y.shape[axes[1]]), axes[1])
     assert y.shape == whole.shape
@@ -269,10 +277,8 @@ def test_a_file_that_keeps_its_states_streams_the_whole_output(name, rng, tmp_pa
 def test_a_file_that_keeps_its_states_is_delegated(tmp_path):
     """In one partition: the states' reads and writes too. The variables' zeros alone come from outside, once."""
     explicit = step_coverage(lk.StreamingModel(DECODERS["encodec"]()), tmp_path / "explicit.tflite")
-    path = lk.export.streaming_to_tflite(
-        lk.StreamingModel(DECODERS["encodec"]()), tmp_path / "step.tflite", states="variables"
-    )
-    taken = coverage(interpreter(path.read_bytes()))
+    path = to_file(lk.StreamingModel(DECODERS["encodec"]()), tmp_path / "step.tflite", states="variables")
+    taken = LiteRT(path).coverage()
     assert taken.partitions == 1
     assert taken.counts()["READ_VARIABLE"] == taken.counts()["ASSIGN_VARIABLE"] == 9
     assert taken.counts()["CALL_ONCE"] == 1
@@ -282,7 +288,7 @@ def test_a_file_that_keeps_its_states_is_delegated(tmp_path):
 def test_a_file_that_keeps_its_states_resets_rows(tmp_path):
     layer, _ = integer_layer(ENCODEC)
     streaming = lk.StreamingConvTranspose1d(layer, trim=5)
-    path = lk.export.streaming_to_tflite(streaming, tmp_path / "two.tflite", batch=2, states="variables")
+    path = to_file(streaming, tmp_path / "two.tflite", batch=2, states="variables")
     signatures = litert_signatures(path.read_bytes())
     assert sorted(signatures) == ["reset", "step"]
     x = integers(9, 2, 4, 4)
@@ -298,18 +304,18 @@ def test_a_file_that_keeps_its_states_resets_rows(tmp_path):
 def test_a_file_that_keeps_its_states_has_int8_weights(rng, tmp_path):
     decoder = DECODERS["encodec"]()
     x = rng.standard_normal((1, 24, 8)).astype("float32")
-    path = lk.export.streaming_to_tflite(
+    path = to_file(
         lk.StreamingModel(decoder), tmp_path / "small.tflite", quantization="dynamic_int8", states="variables"
     )
     y = remembered(path.read_bytes(), np.split(x, 24, axis=1), (1, 1))
     whole = decoder(x).numpy()
-    assert 10 * np.log10(np.square(whole).sum() / np.square(y - whole).sum()) >= SNR_FLOOR["dynamic_int8"]
+    assert lk.export.snr_db(whole, y) >= SNR_FLOOR["dynamic_int8"]
 
 
 def test_refuses_calibrated_variables(tmp_path):
     streaming = lk.StreamingConvTranspose1d(integer_layer(ENCODEC)[0])
     with pytest.raises(ValueError, match=r"cannot calibrate variables. Received: .*states='variables'"):
-        lk.export.streaming_to_tflite(
+        to_file(
             streaming,
             tmp_path / "x.tflite",
             quantization="int8",
@@ -321,7 +327,7 @@ def test_refuses_calibrated_variables(tmp_path):
 def test_refuses_states_of_another_kind(tmp_path):
     streaming = lk.StreamingConvTranspose1d(integer_layer(ENCODEC)[0])
     with pytest.raises(ValueError, match=r"states must be one of 'explicit', 'variables'. Received: states='hidden'"):
-        lk.export.streaming_to_tflite(streaming, tmp_path / "x.tflite", states="hidden")
+        to_file(streaming, tmp_path / "x.tflite", states="hidden")
 
 
 def test_names_the_layer_of_an_operator_that_is_not_builtin(tmp_path):
@@ -332,11 +338,11 @@ def test_names_the_layer_of_an_operator_that_is_not_builtin(tmp_path):
     decoder = keras.Sequential([keras.Input((None, 4)), Spectral(name="spectral")])
     streaming = lk.StreamingModel(decoder, pointwise=[Spectral])
     with pytest.raises(ValueError, match=r"must be builtin in LiteRT.*Received: .* in the layer 'spectral'"):
-        lk.export.streaming_to_tflite(streaming, tmp_path / "x.tflite")
+        to_file(streaming, tmp_path / "x.tflite")
 
 
 @pytest.mark.parametrize("chunk", [0, (), (1, 0)])
 def test_refuses_empty_chunks(chunk, tmp_path):
     streaming = lk.StreamingConvTranspose1d(integer_layer(ENCODEC)[0])
     with pytest.raises(ValueError, match=r"chunk must be at least 1 position, or several such ints. Received: chunk="):
-        lk.export.streaming_to_tflite(streaming, tmp_path / "x.tflite", chunk=chunk)
+        to_file(streaming, tmp_path / "x.tflite", chunk=chunk)

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 
 
-def checked_destination(path, *, folder=False):
+def checked_destination(path: str | os.PathLike[str], *, folder: bool = False) -> pathlib.Path:
     """`path` as a `pathlib.Path` that can be written; raises before any work is done where it cannot.
 
     An existing file is replaced in the end; an existing folder never is.

@@ -112,7 +112,7 @@ def in_turn(positions, chunks):
 
 def stream_inputs(streaming):
     """The one input of a streaming layer or model, every length open, as `read_samples` takes inputs."""
-    return {"x": keras.KerasTensor(streaming.chunk_shape(None, None), streaming._chunk_dtype, name="x")}
+    return {"x": keras.KerasTensor(streaming.chunk_shape(None, None), streaming.chunk_dtype, name="x")}
 
 
 def signals(streaming, chunks, batch, given):
@@ -127,7 +127,7 @@ def signals(streaming, chunks, batch, given):
     if given.verification is not None:
         return _given(streaming, given.verification, chunks, batch), given.verified_on
     sizes = vocabularies({"x": streaming.decoder.inputs[0]}) if hasattr(streaming, "decoder") else {}
-    specs = {"x": tf.TensorSpec(streaming.chunk_shape(batch, None), streaming._chunk_dtype)}
+    specs = {"x": tf.TensorSpec(streaming.chunk_shape(batch, None), streaming.chunk_dtype)}
     whole = Signature("stream", specs)
     return drawn_samples(whole, sizes, _sounding(streaming, chunks, STEPS)), what_is_drawn(whole, sizes)
 

@@ -61,18 +61,18 @@ def to_saved_model(
     """
     inputs = model_inputs(model)
     made = signatures(model, _opened(inputs, length), batch=None)
-    path = checked_destination(path, folder=True)
+    destination = checked_destination(path, folder=True)
     floor = Floor.of(floor_db, RECIPES["float32"].floor_db)
     check_model(model)
     samples, verified_on = verification_samples(made, inputs, read_given(inputs, verification_data))
     claims = [whole_claim(model, name, some) for name, some in samples.items()]
-    with folder_atomically(path) as folder:
+    with folder_atomically(destination) as folder:
         traced = {signature.name: frozen(model, signature, "saved_model", fold=True) for signature in made}
         tf.saved_model.save(tf.Module(), str(folder), signatures=traced)
         runtime = SavedModel(folder)
         proof = prove(claims, runtime, floor, twin=functools.partial(in_float64, model))
         return ExportReport(
-            path=path,
+            path=destination,
             kind="saved_model",
             quantization="float32",
             bytes=folder_bytes(folder),

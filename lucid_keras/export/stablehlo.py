@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Mapping
 
 import keras
 import tensorflow as tf
@@ -18,7 +17,7 @@ from lucid_keras.export.proof import Floor, prove
 from lucid_keras.export.recipes import RECIPES
 from lucid_keras.export.report import ExportReport
 from lucid_keras.export.samples import Data, read_given, verification_samples
-from lucid_keras.export.signatures import DYNAMIC, check_model, frozen, model_inputs, signatures
+from lucid_keras.export.signatures import DYNAMIC, Length, check_model, frozen, model_inputs, signatures
 from lucid_keras.export.versions import versions
 from lucid_keras.runtimes import StableHlo
 from lucid_keras.runtimes.stablehlo import MANIFEST
@@ -30,7 +29,7 @@ def to_stablehlo(
     model: keras.Model,
     path: str | os.PathLike[str],
     *,
-    length: int | Mapping[str, int] | None = None,
+    length: Length | None = None,
     batch: int = 1,
     vjp: bool = False,
     verification_data: Data | None = None,
@@ -78,7 +77,7 @@ def to_stablehlo(
     if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
         raise ValueError(f"batch must be an int of at least 1. Received: batch={batch!r}")
     made = signatures(model, length, batch, default="forward")
-    path = checked_destination(path, folder=True)
+    destination = checked_destination(path, folder=True)
     floor = Floor.of(floor_db, RECIPES["float32"].floor_db)
     check_model(model)
     samples, verified_on = verification_samples(made, inputs, read_given(inputs, verification_data))
@@ -88,14 +87,14 @@ def to_stablehlo(
     traced = frozen(model, made[0], "xla")
     described = {"inputs": _described(made[0].inputs, _names(traced)), "outputs": _outputs(traced)}
     programs = _programs(traced, made[0], described, vjp)
-    with folder_atomically(path) as folder:
+    with folder_atomically(destination) as folder:
         for name, program in programs.items():
             (folder / f"{name}.stablehlo").write_bytes(program)
         (folder / MANIFEST).write_text(json.dumps(_manifest(programs, described), indent=2) + "\n")
         runtime = StableHlo(folder)
         proof = prove(claims, runtime, floor, twin=functools.partial(in_float64, model))
         return ExportReport(
-            path=path,
+            path=destination,
             kind="stablehlo",
             quantization="float32",
             bytes=sum(map(len, programs.values())),

@@ -90,19 +90,20 @@ def streaming_to_saved_model(
     Source: as `StreamingModel`.
     """
     chunks, batch = checked_chunks(chunk), checked_batch(batch)
-    path = checked_destination(path, folder=True)
+    destination = checked_destination(path, folder=True)
     floor = Floor.of(floor_db, RECIPES["float32"].floor_db)
     check_model(model)
     some, verified_on = signals(model, chunks, batch, read_given(stream_inputs(model), verification_data))
     claims = live_claims(model, chunks, some)
     module = tf.Module()
     module.model = model  # tracks the variables
-    with folder_atomically(path) as folder:
+    with folder_atomically(destination) as folder:
         tf.saved_model.save(module, str(folder), signatures=stream_signatures(model, chunks, batch))
         runtime = SavedModel(folder)
+        step, inputs = first_step(runtime, model, chunks, some[0])
         proof = prove(claims, runtime, floor, twin=functools.partial(in_float64, model))
         return ExportReport(
-            path=path,
+            path=destination,
             kind="saved_model",
             quantization="float32",
             bytes=folder_bytes(folder),
@@ -111,7 +112,7 @@ def streaming_to_saved_model(
             stream=described(runtime.signatures),
             warnings=proof.warnings,
             versions=versions(),
-            **measured(runtime, proof, *first_step(runtime, model, chunks, some[0]), timing_seconds),
+            **measured(runtime, proof, step, inputs, timing_seconds),
         )
 
 
@@ -182,7 +183,7 @@ def streaming_to_tflite(
             f"Received: quantization={quantization!r}, states='variables'"
         )
     chunks, batch = checked_chunks(chunk), checked_batch(batch)
-    path = checked_destination(path)
+    destination = checked_destination(path)
     floor = Floor.of(floor_db, recipe.floor_db)
     check_model(model, "float32")
     given = read_given(
@@ -196,6 +197,7 @@ def streaming_to_tflite(
     else:
         content = _with_explicit_states(model, chunks, batch, recipe, calibration)
     runtime = LiteRT(content)
+    step, inputs = first_step(runtime, model, chunks, some[0])
 
     def layers():
         seen = _with_explicit_states(model, chunks, batch, recipe, calibration, observed=True)
@@ -205,7 +207,7 @@ def streaming_to_tflite(
         claims, runtime, floor, of=recipe.name, twin=functools.partial(in_float64, model), layers=if_possible(layers)
     )
     report = ExportReport(
-        path=path,
+        path=destination,
         kind="tflite",
         quantization=recipe.name,
         bytes=len(content),
@@ -216,9 +218,9 @@ def streaming_to_tflite(
         warnings=(*given.warnings, *proof.warnings, *coverage_warnings(model, runtime)),
         versions=versions("ai-edge-litert", "ai-edge-quantizer"),
         sha256=hashlib.sha256(content).hexdigest(),
-        **measured(runtime, proof, *first_step(runtime, model, chunks, some[0]), timing_seconds),
+        **measured(runtime, proof, step, inputs, timing_seconds),
     )
-    write_atomically(path, content)
+    write_atomically(destination, content)
     return report
 
 

@@ -64,7 +64,7 @@ def stream_signatures(model, chunks, batch, observed=False):
     if model.flush_length:
         concrete["flush"] = tf.function(flushed, autograph=False).get_concrete_function(**specs)
     for name, chunk in _steps(chunks).items():
-        x = tf.TensorSpec(model.chunk_shape(batch, chunk), model._chunk_dtype, name="x")
+        x = tf.TensorSpec(model.chunk_shape(batch, chunk), model.chunk_dtype, name="x")
         concrete[name] = tf.function(stepped, autograph=False).get_concrete_function(x=x, **specs)
     return concrete
 

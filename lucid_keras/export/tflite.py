@@ -82,7 +82,7 @@ def to_tflite(
     check_litert(recipe)
     inputs = model_inputs(model)
     made = signatures(model, length, batch=1)
-    path = checked_destination(path)
+    destination = checked_destination(path)
     floor = Floor.of(floor_db, recipe.floor_db)
     check_model(model, "float32")
     check_calibration(recipe, calibration_data)
@@ -102,7 +102,7 @@ def to_tflite(
         claims, runtime, floor, of=recipe.name, twin=functools.partial(in_float64, model), layers=if_possible(layers)
     )
     report = ExportReport(
-        path=path,
+        path=destination,
         kind="tflite",
         quantization=recipe.name,
         bytes=len(content),
@@ -114,7 +114,7 @@ def to_tflite(
         sha256=hashlib.sha256(content).hexdigest(),
         **measured(runtime, proof, claims[0].name, claims[0].samples[0], timing_seconds),
     )
-    write_atomically(path, content)
+    write_atomically(destination, content)
     return report
 
 

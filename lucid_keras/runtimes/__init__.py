@@ -1,7 +1,6 @@
 """What runs artefacts, each behind one protocol. Nothing else of this package is imported here."""
 
 import pathlib
-from collections.abc import Callable
 
 from lucid_keras.runtimes.litert import LiteRT
 from lucid_keras.runtimes.pjrt import Pjrt
@@ -10,7 +9,7 @@ from lucid_keras.runtimes.saved_model import SavedModel
 from lucid_keras.runtimes.stablehlo import StableHlo
 
 # By name; of two that read the same artefact the first is the one that needs nothing more than this package.
-RUNTIMES: dict[str, Callable[..., Runtime]] = {
+RUNTIMES: dict[str, type[Runtime]] = {
     "litert": LiteRT,
     "stablehlo": StableHlo,
     "pjrt": Pjrt,

@@ -2,6 +2,8 @@
 
 import collections
 import dataclasses
+import os
+import pathlib
 import typing
 from collections.abc import Callable, Mapping
 
@@ -62,6 +64,12 @@ class Runtime(typing.Protocol):
 
     name: str
     version: str
+
+    def __init__(self, artefact: str | os.PathLike[str]) -> None: ...
+
+    @staticmethod
+    def opens(path: pathlib.Path) -> bool:
+        """Whether an artefact at this path is of the kind that the runtime reads."""
 
     @property
     def signatures(self) -> dict[str, Signature]:

@@ -13,10 +13,26 @@ class Streaming:
 
     A state is all that a stream remembers; no argument is changed, and a state may be used again. Who streams says
     `latency`, `flush_length`, `samples_per_position`, `data_format`, `output_data_format`, `_chunk_channels`,
-    `_chunk_dtype` and `_state_specs`, and computes `_step` and `_flush` for a target, from tensors that are checked.
+    `chunk_dtype` and `_state_specs`, and computes `_step` and `_flush` for a target, from tensors that are checked.
     """
 
+    latency: int
+    flush_length: int
+    samples_per_position: int
+    data_format: str
+    output_data_format: str
+    _state_specs: dict[str, tf.TensorSpec]
+    _chunk_channels: list[int]
+    chunk_dtype: str
     _takes_unbatched = False  # whether one stream may come without a batch
+
+    def _step(self, x, state, target):
+        """Samples and the next state."""
+        raise NotImplementedError
+
+    def _flush(self, state, target):
+        """The samples that the end releases."""
+        raise NotImplementedError
 
     @property
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -118,4 +134,4 @@ class Streaming:
 
     def _checked(self, x):
         """A chunk as a tensor, and its batch in a list, which is empty for a stream without one."""
-        return checked_chunk(x, self.chunk_shape, self._chunk_dtype, unbatched=self._takes_unbatched)
+        return checked_chunk(x, self.chunk_shape, self.chunk_dtype, unbatched=self._takes_unbatched)

@@ -78,7 +78,7 @@ class StreamingConvTranspose1d(Streaming, keras.layers.Layer):
     data_format = property(lambda self: self.layer.data_format)
     output_data_format = property(lambda self: self.layer.data_format)
     _chunk_channels = property(lambda self: [self.layer.in_channels])
-    _chunk_dtype = property(lambda self: self.compute_dtype)
+    chunk_dtype = property(lambda self: self.compute_dtype)
 
     @property
     def _state_specs(self):

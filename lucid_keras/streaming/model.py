@@ -10,7 +10,7 @@ from lucid_keras._lowering.target import current_target
 from lucid_keras._names import identifier
 from lucid_keras.ops import DATA_FORMATS, check_choice
 from lucid_keras.streaming.contract import Streaming
-from lucid_keras.streaming.stage import CannotStreamError, Signal, turn
+from lucid_keras.streaming.stage import CannotStreamError, Pointwise, Signal, turn
 from lucid_keras.streaming.stages import stage_of
 
 
@@ -95,7 +95,8 @@ class StreamingModel(Streaming, keras.Model):
         self.decoder = decoder
         self.pointwise = tuple(pointwise)
         self.data_format = data_format
-        self._stages, self.signals = {}, {}
+        self._stages: dict[str, Pointwise] = {}
+        self.signals: dict[str, Signal] = {}
         planner = _planner(self._stages, self.signals, self.pointwise)
         signal = self._run(decoder, Signal(data_format=data_format), planner)
         self.samples_per_position, self.latency, self.flush_length = signal.rate, signal.latency, signal.tail
@@ -104,7 +105,7 @@ class StreamingModel(Streaming, keras.Model):
         self.built = True
 
     _chunk_channels = property(lambda self: _channels(self.decoder.inputs[0].shape, self.data_format))
-    _chunk_dtype = property(lambda self: self.decoder.inputs[0].dtype)  # to which the decoder casts too
+    chunk_dtype = property(lambda self: self.decoder.inputs[0].dtype)  # to which the decoder casts too
 
     def whole(self, x: tf.Tensor) -> tf.Tensor:
         """The decode of a whole signal in inference mode, which a stream of its chunks equals."""

@@ -73,9 +73,7 @@ def _spread(geometry, x, weight, lowering, target):
     if lowering == "auto" and x.shape[1] == 1 and geometry.groups == geometry.dilation == 1:
         return _spread_one(x, weight)
     uncropped = dataclasses.replace(geometry, padding=0, output_padding=0)
-    return ops.apply_geometry(
-        uncropped, x, weight, None, data_format="channels_last", lowering=lowering, target=target
-    )
+    return ops.apply_geometry(uncropped, x, weight, None, data_format="channels_last", lowering=lowering, target=target)
 
 
 def _spread_one(x, weight):
