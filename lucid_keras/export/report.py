@@ -6,7 +6,9 @@ import html
 import io
 import json
 import math
+import os
 import pathlib
+from typing import Any
 
 import numpy as np
 
@@ -71,28 +73,28 @@ class ExportReport:
     example: tuple[np.ndarray, np.ndarray] | None = dataclasses.field(default=None, repr=False, compare=False)
 
     @property
-    def total(self):
+    def total(self) -> int:
         """The number of operators."""
         return len(self.ops)
 
     @property
-    def snr_db(self):
+    def snr_db(self) -> float:
         """The least signal-to-noise ratio of all outputs, in dB."""
         return min(one.snr_db for one in self.outputs)
 
     @property
-    def max_error(self):
+    def max_error(self) -> float:
         """The largest absolute error of all outputs."""
         return max(one.max_error for one in self.outputs)
 
-    def __fspath__(self):
+    def __fspath__(self) -> str:
         return str(self.path)
 
-    def counts(self):
+    def counts(self) -> dict[str, int]:
         """How often each operator occurs."""
         return dict(collections.Counter(self.ops))
 
-    def facts(self):
+    def facts(self) -> list[tuple[str, str]]:
         """The report's single values as pairs of a label and a text."""
         delegated = ""
         if self.delegated is not None:
@@ -110,7 +112,7 @@ class ExportReport:
             ("verified on", self.verified_on),
         ]
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, Any]:
         """The report in JSON's types; infinite ratios, of outputs without error, are null."""
         fields = {
             field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "example"
@@ -120,15 +122,15 @@ class ExportReport:
             fields[name] = [_finite(dataclasses.asdict(one)) for one in getattr(self, name)]
         return fields | {"total": self.total, "snr_db": _null_if_infinite(self.snr_db), "max_error": self.max_error}
 
-    def save_json(self, path):
+    def save_json(self, path: str | os.PathLike[str]) -> pathlib.Path:
         """Write the report as JSON to `path`, whole or not at all."""
         return write_atomically(path, (json.dumps(self.as_dict(), indent=2) + "\n").encode())
 
-    def save_html(self, path):
+    def save_html(self, path: str | os.PathLike[str]) -> pathlib.Path:
         """Write the report as one self-contained HTML page to `path`; pictures need matplotlib."""
         return write_atomically(path, self.as_html().encode())
 
-    def as_html(self):
+    def as_html(self) -> str:
         """The report as one self-contained HTML page."""
         from lucid_keras.export.pictures import error_per_layer, spectrograms, waveforms
 
@@ -142,7 +144,7 @@ class ExportReport:
     def __rich_console__(self, console, options):
         yield from _rich_tables(self)
 
-    def __str__(self):
+    def __str__(self) -> str:
         try:
             from rich.console import Console
         except ImportError:

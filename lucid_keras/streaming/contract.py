@@ -1,11 +1,15 @@
 """The contract of live decoding, which the streaming layer and the streaming model share."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeAlias
 
 import tensorflow as tf
 
 from lucid_keras._lowering.target import current_target
 from lucid_keras.streaming.states import checked_batch, checked_chunk, checked_state, reset_rows
+
+TensorLike: TypeAlias = tf.types.experimental.TensorLike
+State: TypeAlias = Mapping[str, TensorLike]
 
 
 class Streaming:
@@ -53,7 +57,7 @@ class Streaming:
         first = checked_batch(batch, self._takes_unbatched)
         return {name: tf.zeros([*first, *spec.shape], spec.dtype) for name, spec in self._state_specs.items()}
 
-    def step(self, x: tf.Tensor, state: dict[str, tf.Tensor]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    def step(self, x: TensorLike, state: State) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """One chunk and a state to samples and the next state.
 
         Args:
@@ -72,7 +76,7 @@ class Streaming:
         x, batch = self._checked(x)
         return self._step(x, checked_state(state, self._state_specs, batch), target)
 
-    def flush(self, state: dict[str, tf.Tensor]) -> tf.Tensor:
+    def flush(self, state: State) -> tf.Tensor:
         """The `flush_length` samples that the end of the streams releases, always; `[1, 0, channels]` without a state.
 
         Args, Raises: as for `step`.
@@ -80,7 +84,7 @@ class Streaming:
         target = current_target()
         return self._flush(checked_state(state, self._state_specs, unbatched=self._takes_unbatched), target)
 
-    def reset(self, state: dict[str, tf.Tensor], rows: tf.Tensor) -> dict[str, tf.Tensor]:
+    def reset(self, state: State, rows: TensorLike) -> dict[str, tf.Tensor]:
         """The state with some streams of the batch begun anew and the others where they were.
 
         Args:
@@ -92,7 +96,7 @@ class Streaming:
         """
         return reset_rows(checked_state(state, self._state_specs), rows)
 
-    def stream(self, chunks: Iterable[tf.Tensor]) -> Iterator[tf.Tensor]:
+    def stream(self, chunks: Iterable[TensorLike]) -> Iterator[tf.Tensor]:
         """The whole signal's samples, piece by piece, as its chunks come in.
 
         Args:

@@ -84,7 +84,7 @@ class StreamingConvTranspose1d(Streaming, keras.layers.Layer):
     def _state_specs(self):
         return {"overlap": tf.TensorSpec(self.plan.overlap_shape(self.data_format), self.compute_dtype)}
 
-    def whole(self, x: tf.Tensor) -> tf.Tensor:
+    def whole(self, x: tf.types.experimental.TensorLike) -> tf.Tensor:
         """The output of a whole signal, which a stream of its chunks equals: the layer's, less `trim` at the end."""
         y = self.layer(x)
         return y[self._span(None, -self.trim)] if self.trim else y

@@ -107,7 +107,7 @@ class StreamingModel(Streaming, keras.Model):
     _chunk_channels = property(lambda self: _channels(self.decoder.inputs[0].shape, self.data_format))
     chunk_dtype = property(lambda self: self.decoder.inputs[0].dtype)  # to which the decoder casts too
 
-    def whole(self, x: tf.Tensor) -> tf.Tensor:
+    def whole(self, x: tf.types.experimental.TensorLike) -> tf.Tensor:
         """The decode of a whole signal in inference mode, which a stream of its chunks equals."""
         return self.decoder(x, training=False)
 
