@@ -34,11 +34,6 @@ def _arrays(case, draw):
     )
 
 
-def to_layout(array, data_format):
-    """Channels first to `data_format`."""
-    return array if data_format == "channels_first" else np.moveaxis(array, -2, -1)
-
-
-def from_layout(array, data_format):
-    """`data_format` to channels first."""
-    return to_layout(array, data_format)
+def in_layout(array, data_format):
+    """Channels first in a data format, and back; batched or not."""
+    return array if data_format == "channels_first" else np.swapaxes(array, -2, -1)

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import reference
+from arrays import in_layout
 from cases import Case
 from hypothesis import strategies as st
 
@@ -64,11 +65,6 @@ def integer_layer(stream, seed=0):
         layer.bias.assign(integers(seed + 1, case.out_channels))
     x = integers(seed + 2, case.batch, case.in_channels, sum(stream.chunks))
     return layer, in_layout(x, stream.data_format)
-
-
-def in_layout(x, data_format):
-    """`[N, C, L]` in a data format, and back."""
-    return x if data_format == "channels_first" else np.swapaxes(x, 1, 2)
 
 
 def whole_output(stream, layer, x):

@@ -34,7 +34,7 @@ SECOND_ORDER = (
 
 def value_and_gradients(case, data, lowering, data_format="channels_first"):
     """A function of `x, weight[, bias]` to the output and the gradients of `sum(y * dy)`."""
-    dy = arrays.to_layout(data.dy, data_format)
+    dy = arrays.in_layout(data.dy, data_format)
 
     def compute(*tensors):
         with tf.GradientTape() as tape:
@@ -47,7 +47,7 @@ def value_and_gradients(case, data, lowering, data_format="channels_first"):
 
 
 def tensors_of(data, data_format="channels_first"):
-    tensors = [tf.constant(arrays.to_layout(data.x, data_format)), tf.constant(data.weight)]
+    tensors = [tf.constant(arrays.in_layout(data.x, data_format)), tf.constant(data.weight)]
     return tensors + ([] if data.bias is None else [tf.constant(data.bias)])
 
 
@@ -55,8 +55,8 @@ def assert_exact(case, data, result, data_format="channels_first"):
     y, gradients = result
     want = reference.conv_transpose1d(data.x, data.weight, data.bias, **case.parameters)
     wanted = list(reference.gradients(data.x, data.weight, data.dy, **case.parameters))[: len(gradients)]
-    np.testing.assert_array_equal(arrays.from_layout(y.numpy(), data_format), want)
-    np.testing.assert_array_equal(arrays.from_layout(gradients[0].numpy(), data_format), wanted[0])
+    np.testing.assert_array_equal(arrays.in_layout(y.numpy(), data_format), want)
+    np.testing.assert_array_equal(arrays.in_layout(gradients[0].numpy(), data_format), wanted[0])
     for gradient, expected in zip(gradients[1:], wanted[1:], strict=True):
         np.testing.assert_array_equal(gradient.numpy(), expected)
 
@@ -149,7 +149,7 @@ def test_unbatched(rng):
     data = arrays.integers(case, rng)
     want = reference.conv_transpose1d(data.x, data.weight, data.bias, **case.parameters)[0]
     for data_format in ("channels_first", "channels_last"):
-        x = arrays.to_layout(data.x[0], data_format)
+        x = arrays.in_layout(data.x[0], data_format)
         for shape in (x.shape, [None if extent == case.length else extent for extent in x.shape]):
             run = tf.function(
                 lambda x, data_format=data_format: conv_transpose1d(
@@ -158,7 +158,7 @@ def test_unbatched(rng):
                 input_signature=[tf.TensorSpec(shape)],
                 autograph=False,
             )
-            np.testing.assert_array_equal(arrays.from_layout(run(x).numpy(), data_format), want)
+            np.testing.assert_array_equal(arrays.in_layout(run(x).numpy(), data_format), want)
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])

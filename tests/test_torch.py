@@ -116,7 +116,7 @@ def test_istft(n_fft, hop, win, window, center, known, rng):
     parts = torch.cat([spectrum.real, spectrum.imag], 1).numpy()
     for data_format in ("channels_first", "channels_last"):
         layer = lk.ISTFT(n_fft, hop, win, window, center, data_format=data_format, dtype="float64")
-        x = arrays.to_layout(parts, data_format)
+        x = arrays.in_layout(parts, data_format)
         shape = [None, *x.shape[1:]] if known else [None if n == parts.shape[2] else n for n in x.shape]
         got = tf.function(layer, input_signature=[tf.TensorSpec(shape, tf.float64)], autograph=False)(x)
         assert layer.compute_output_shape(x.shape) == tuple(got.shape)

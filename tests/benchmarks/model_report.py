@@ -4,7 +4,7 @@ import re
 import statistics
 
 from benchmarks.model_cases import ROOT
-from benchmarks.report import quartiles
+from lucid_keras.bench.measured import quartiles, ratio, times
 
 README = ROOT / "README.md"
 COMMAND = "python -m benchmarks.models report"
@@ -21,14 +21,6 @@ TARGETS = [
     (("EnCodec 24 kHz", *EVERY_HIFIGAN), "ours LiteRT int8", "ours LiteRT float32", 2.0, 20),
     (("EnCodec 24 kHz", *EVERY_HIFIGAN), "ours LiteRT dynamic int8", "ours LiteRT float32", 2.0, 20),
 ]
-
-
-def ratio(subjects, slower, faster):
-    """The median over the rounds of one subject's time over another's; None where either was not timed."""
-    theirs, ours = (subjects.get(name, {}).get("milliseconds") for name in (slower, faster))
-    if not theirs or not ours:
-        return None
-    return statistics.median(a / b for a, b in zip(theirs, ours, strict=True))
 
 
 def parity_table(rows):
@@ -49,7 +41,7 @@ def parity_table(rows):
 
 def speed_table(subjects):
     """Markdown: a row a subject of one model, fastest first; and a line for each that could not run."""
-    medians = {name: statistics.median(one["milliseconds"]) for name, one in subjects.items() if "milliseconds" in one}
+    medians = {name: statistics.median(times(subjects, name)) for name in subjects if times(subjects, name)}
     lines = ["| | ms (quartiles) | torch's time over it | dB | file, MB | peak MiB |", "|---|---:|---:|---:|---:|---:|"]
     for name in sorted(medians, key=medians.get):
         one = subjects[name]
@@ -79,7 +71,7 @@ def verdicts(models):
             subjects = models[name]
             found = ratio(subjects, slower, faster)
             if found is None:
-                missing = next(one for one in (slower, faster) if "milliseconds" not in subjects.get(one, {}))
+                missing = next(one for one in (slower, faster) if not times(subjects, one))
                 lines.append(f"| {target} | {name} | {missing} was not timed | not measured |")
                 continue
             snr_db = subjects[faster]["snr_db"]

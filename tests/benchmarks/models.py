@@ -21,6 +21,7 @@ from rich.progress import Progress
 from benchmarks import model_subjects
 from benchmarks.model_cases import DECODERS, RECORDING, ROOT
 from benchmarks.model_subjects import LEAST_SNR, ORIGINAL, QUANTIZED, SUBJECTS, THREADS
+from lucid_keras.bench.judge import largest_error
 from lucid_keras.bench.machine import machine
 from lucid_keras.bench.rounds import Worker
 from lucid_keras.export import snr_db
@@ -51,7 +52,7 @@ def environment():
 
 def exactness(results, samples):
     """The largest error over the largest sample, and the signal-to-noise ratio in dB, None without an error."""
-    error = float(np.abs(results.astype(np.float64) - samples).max() / np.abs(samples).max())
+    error = largest_error([results.astype(np.float64)], [samples])
     return {"error": error, "snr_db": snr_db(samples, results) if error else None}
 
 
