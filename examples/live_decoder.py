@@ -121,7 +121,7 @@ def show_reset(live, latents, whole):
 
 def show_two_streams(streaming, directory, latents, whole):
     """Two streams in one batch; after 20 frames the second begins anew, the first goes on."""
-    path = lk.export.streaming_to_tflite(streaming, directory / "two_streams.tflite", batch=2)
+    path = lk.export.streaming_to_tflite(streaming, directory / "two_streams.tflite", batch=2).path
     live = LiveDecoder(path)
     both = np.concatenate([latents[:, :40], latents[:, 7:47]])
     decode_live(live, both[:, :20])

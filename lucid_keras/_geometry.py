@@ -1,7 +1,7 @@
 """Geometry of the 1-D transposed convolution: validation, lengths and shapes. Standard library only.
 
-Everything that can be decided from the parameters alone is decided here, once; what lies below
-(the lowerings) and above (ops, layers) only reads it.
+What the parameters alone decide for every lowering is decided here, once; what lies below (the lowerings) and above
+(ops, layers) only reads it.
 
 Notation, after Dumoulin and Visin, "A guide to convolution arithmetic for deep learning" (arXiv:1603.07285):
 input position `l`, tap `k`, output position `t`, and `u = t + padding`, the position in the full, uncropped output.

@@ -117,10 +117,10 @@ def apply_geometry(
 
 @functools.lru_cache(maxsize=128)
 def _function(jitted, *how):
-    """One graph per geometry and target, shared by every layer that has them, and let go when 128 are in later use.
+    """One function per geometry and target, which all layers share; the 128 last used stay.
 
-    Jitted, XLA compiles it once per input shape. Else it is for eager calls: two to four times as fast as op by op; a
-    second input shape relaxes its trace.
+    Jitted, XLA compiles it once per input shape, and keeps what it compiled. Else it is for eager calls: two to four
+    times as fast as op by op; a second input shape relaxes its trace.
     """
     compute = functools.partial(_compute, *how)
     return tf.function(compute, jit_compile=jitted or None, reduce_retracing=not jitted, autograph=False)

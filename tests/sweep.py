@@ -11,7 +11,9 @@ import arrays
 import numpy as np
 import tensorflow as tf
 from cases import random_case
-from test_lowerings import LOWERINGS, assert_exact, tensors_of, value_and_gradients
+from test_lowerings import assert_exact, tensors_of, value_and_gradients
+
+from lucid_keras._lowering.lowerings import LOWER
 
 CONFIGURATIONS = 100
 
@@ -22,7 +24,7 @@ def sweep(part):
     for _ in range(CONFIGURATIONS):
         case = random_case(rng)
         data = arrays.integers(case, rng, dtype=str(rng.choice(["float32", "float64"])))
-        for lowering in LOWERINGS:
+        for lowering in LOWER:
             for jit_compile in (False, True):
                 compute = value_and_gradients(case, data, lowering)
                 compiled = tf.function(compute, jit_compile=jit_compile, autograph=False)

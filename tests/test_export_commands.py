@@ -133,7 +133,11 @@ FAILURES = {
     ),
     "export no length": (("export", "up.keras", "x.tflite"), ValueError, "length must be given"),
     "export folder": (("export", "up.keras", "saved", "--length", "dynamic"), ValueError, "existing path"),
-    "export quantized folder": (("export", "up.keras", "y", "--quantization", "int8"), ValueError, "for .tflite files"),
+    "export quantized folder": (
+        ("export", "up.keras", "y", "--quantization", "int8"),
+        ValueError,
+        "does not go with SavedModel",
+    ),
 }
 
 

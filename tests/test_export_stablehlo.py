@@ -36,7 +36,7 @@ def test_the_manifest_says_what_a_loader_needs(report):
 def test_the_program_is_verified(report):
     assert report.kind == "stablehlo"
     assert report.snr_db >= 110
-    assert [(one.signature, one.name) for one in report.outputs] == [("serving_default", "up"), ("vjp", "mel")]
+    assert [(one.signature, one.name) for one in report.outputs] == [("forward", "up"), ("vjp", "mel")]
 
 
 def test_no_folder_of_this_machine_is_in_the_programs(report):

@@ -14,10 +14,10 @@ import tensorflow as tf
 
 import lucid_keras as lk
 from lucid_keras.export import to_saved_model, to_tflite
+from lucid_keras.export.drawn_samples import OPEN_LENGTHS
 from lucid_keras.export.files import write_atomically
 from lucid_keras.export.flatbuffer import read
 from lucid_keras.export.progress import progress_bar
-from lucid_keras.export.samples import OPEN_LENGTHS
 from lucid_keras.runtimes.litert import LiteRT, interpreter
 
 

@@ -14,9 +14,9 @@ import tensorflow as tf
 from cases import CASES, Case, random_case
 
 from lucid_keras import conv_transpose1d
+from lucid_keras._lowering.lowerings import LOWER
 from lucid_keras._lowering.target import current_target, lowering_for
 
-LOWERINGS = ["conv2d_transpose", "overlap_add", "polyphase"]
 SWEEP = 2000
 
 
@@ -61,7 +61,7 @@ def assert_exact(case, data, result, data_format="channels_first"):
         np.testing.assert_array_equal(gradient.numpy(), expected)
 
 
-@pytest.mark.parametrize("lowering", LOWERINGS)
+@pytest.mark.parametrize("lowering", LOWER)
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_eager(case, lowering, rng):
     data = arrays.integers(case, rng)
@@ -116,7 +116,7 @@ def test_the_target_is_what_the_graph_is_for():
         assert target_of(True) == current_target().name == "litert"
 
 
-@pytest.mark.parametrize("lowering", LOWERINGS)
+@pytest.mark.parametrize("lowering", LOWER)
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_unknown_batch_and_length(case, lowering, rng):
     data = arrays.integers(case, rng)
@@ -126,7 +126,7 @@ def test_unknown_batch_and_length(case, lowering, rng):
     assert_exact(case, data, compute(*tensors_of(data)))
 
 
-@pytest.mark.parametrize("lowering", LOWERINGS)
+@pytest.mark.parametrize("lowering", LOWER)
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_xla(case, lowering, rng):
     data = arrays.integers(case, rng)
@@ -134,7 +134,7 @@ def test_xla(case, lowering, rng):
     assert_exact(case, data, compute(*tensors_of(data)))
 
 
-@pytest.mark.parametrize("lowering", LOWERINGS)
+@pytest.mark.parametrize("lowering", LOWER)
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_an_empty_batch_in_a_graph(case, lowering, rng):
     """TensorFlow's CPU kernels divide by zero or misshape it if they are asked; they are not."""
@@ -162,7 +162,7 @@ def test_unbatched(rng):
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-@pytest.mark.parametrize("lowering", LOWERINGS)
+@pytest.mark.parametrize("lowering", LOWER)
 @pytest.mark.parametrize("name", SECOND_ORDER)
 def test_second_order_gradients(name, lowering, jit_compile, rng):
     """The operation is linear in input and weight: along a direction `v` or `u`, with `<y, dy>` the inner product,
@@ -190,7 +190,7 @@ def test_second_order_gradients(name, lowering, jit_compile, rng):
     np.testing.assert_array_equal(by_input, reference.gradients(data.x, u, data.dy, **case.parameters)[0])
 
 
-@pytest.mark.parametrize("lowering", LOWERINGS)
+@pytest.mark.parametrize("lowering", LOWER)
 def test_a_length_known_only_at_run_time_is_checked_then(lowering):
     weight = tf.ones([1, 1, 2])
     run = tf.function(
@@ -208,7 +208,7 @@ def test_a_length_known_only_at_run_time_is_checked_then(lowering):
 @pytest.mark.sweep
 @pytest.mark.parametrize("part", range(SWEEP // 100))
 def test_random_configurations(part):
-    """The whole legal space: both lowerings, jitted and not, forward and gradients, exactly, none excluded."""
+    """The whole legal space: every lowering, jitted and not, forward and gradients, exactly, none excluded."""
     here = pathlib.Path(__file__).parent
     search = os.pathsep.join([str(here.parent), str(here), os.environ.get("PYTHONPATH", "")])
     result = subprocess.run(
@@ -228,7 +228,7 @@ def test_random_configurations_eagerly():
     for _ in range(100):
         case = random_case(rng)
         data = arrays.integers(case, rng)
-        for lowering in LOWERINGS:
+        for lowering in LOWER:
             assert_exact(case, data, value_and_gradients(case, data, lowering)(*tensors_of(data)))
 
 

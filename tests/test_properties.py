@@ -6,8 +6,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from lucid_keras import conv_transpose1d
+from lucid_keras._lowering.lowerings import LOWER
 
-LOWERINGS = st.sampled_from(["conv2d_transpose", "overlap_add", "polyphase"])
+LOWERINGS = st.sampled_from(list(LOWER))
 
 
 @st.composite

@@ -7,8 +7,8 @@ import tensorflow as tf
 from decoders import DECODERS, upsampling
 
 import lucid_keras as lk
-from lucid_keras.export import streaming_signatures, streaming_to_saved_model, streaming_to_tflite
 from lucid_keras.export import streaming as streaming_module
+from lucid_keras.export import streaming_signatures, streaming_to_saved_model, streaming_to_tflite
 from lucid_keras.export.verify import verified
 from lucid_keras.runtimes import LiteRT
 
@@ -38,11 +38,10 @@ def test_whole_signals_and_streams_begun_anew_are_compared(to, tmp_path):
     assert (stream.signature, stream.name, stream.lengths) == ("stream", "y", (5, 20, 65))
     assert (anew.signature, anew.name, going_on.name) == ("reset", "begun anew", "going on")
     assert report.snr_db > 110
-    assert report.channel_free if False else stream.channel is not None
     assert "step: float32[3, 2, 8] to float32[3, 6, 6]; step_3: float32[3, 3, 8] to float32[3, 9, 6]" in report.stream
     assert "2 states in and out" in report.stream
     assert f"flush: float32[3, {streaming.flush_length}, 6]" in report.stream
-    assert report.stream in str(report).replace("\n", " ").replace("  ", " ") or "stream" in str(report)
+    assert "stream" in str(report)
     assert [one.snr_db for one in verified(report.path, streaming).outputs] == [one.snr_db for one in report.outputs]
 
 
@@ -65,17 +64,17 @@ def broken(monkeypatch, name, change):
 
 @pytest.mark.parametrize("to", BOTH)
 @pytest.mark.parametrize(
-    ("name", "change", "where"),
+    ("name", "change"),
     [
-        ("flush", lambda outputs, _: {"y": 0.9 * outputs["y"]}, "the output 'y' of 'stream'"),
-        ("step_3", lambda outputs, _: outputs | {"up_overlap": 0 * outputs["up_overlap"]}, "the output 'y' of 'stream'"),
-        ("step", lambda outputs, given: outputs | {"causal_history": given["causal_history"]}, "'stream'"),
-        ("initial_state", lambda outputs, _: {key: state + 1 for key, state in outputs.items()}, "'stream'"),
+        ("flush", lambda outputs, _: {"y": 0.9 * outputs["y"]}),
+        ("step_3", lambda outputs, _: outputs | {"up_overlap": 0 * outputs["up_overlap"]}),
+        ("step", lambda outputs, given: outputs | {"causal_history": given["causal_history"]}),
+        ("initial_state", lambda outputs, _: {key: state + 1 for key, state in outputs.items()}),
     ],
 )
-def test_a_wrong_signature_is_found(to, name, change, where, tmp_path, monkeypatch):
+def test_a_wrong_signature_is_found(to, name, change, tmp_path, monkeypatch):
     broken(monkeypatch, name, change)
-    with pytest.raises(ValueError, match=rf"must reach 110 dB .*nothing was written. Received: .*{where}"):
+    with pytest.raises(ValueError, match=r"must reach 110 dB .*; nothing was written. Received: .*'y' of 'stream'"):
         exported(to, lk.StreamingModel(live(padding=2)), tmp_path, chunk=(1, 3))
     assert not list(tmp_path.iterdir())
 
@@ -130,7 +129,7 @@ def test_data_that_say_nothing_are_refused(argument, kind, tmp_path):
 
 def test_calibration_a_hundred_times_too_quiet_is_found_on_real_signals(tmp_path):
     options = {"quantization": "int8", "calibration_data": 0.01 * DATA, "verification_data": DATA}
-    with pytest.raises(ValueError, match=r"must reach 20 dB .* in int8 at the output 'y' of 'stream'.*layer '(up|causal)'"):
+    with pytest.raises(ValueError, match=r"must reach 20 dB .* in int8 at the output .*; the layer '(up|causal)'"):
         exported(streaming_to_tflite, lk.StreamingModel(live()), tmp_path, **options)
 
 

@@ -3,7 +3,7 @@
 A *phase* is an output position modulo the stride; a *block* is `stride` consecutive output positions.
 With `g = gcd(stride, dilation)`, taps `k` and `k + stride/g` share a phase and lie `dilation/g` blocks apart,
 so the kernel folds into `stride/g` phase kernels, of which number `j` holds the taps
-`j, j + stride/g, j + 2*stride/g, ...` and writes from block `j*dilation // stride` on.
+`j, j + stride/g, j + 2*stride/g, ...` and writes from block `j*dilation // stride` on. Notation as in `_geometry.py`.
 """
 
 import dataclasses

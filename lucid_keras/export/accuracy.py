@@ -117,7 +117,8 @@ def _over_time(references, time_axis):
 
 def _energies(reference, result, axes):
     """The energies of the reference and of the difference, summed over `axes`, or all of them."""
-    squares = np.square(np.asarray(reference, np.float64)), np.square(_difference(reference, result))
+    with np.errstate(over="ignore"):
+        squares = np.square(np.asarray(reference, np.float64)), np.square(_difference(reference, result))
     return [np.sum(one, axis=axes or None) for one in squares]
 
 
@@ -125,8 +126,10 @@ def _difference(reference, result):
     """What the result is off by; infinite where it is no number."""
     reference, result = np.asarray(reference, np.float64), np.asarray(result, np.float64)
     if reference.shape != result.shape:
-        raise ValueError(f"Both must have one shape. Received: {list(reference.shape)} and {list(result.shape)}")
-    return np.nan_to_num(result - reference, nan=np.inf, posinf=np.inf, neginf=np.inf)
+        raise ValueError(f"Both shapes must be equal. Received: {list(reference.shape)} and {list(result.shape)}")
+    with np.errstate(invalid="ignore"):
+        difference = result - reference
+    return np.nan_to_num(difference, nan=np.inf, posinf=np.inf, neginf=np.inf)
 
 
 def _largest(array):
@@ -136,5 +139,5 @@ def _largest(array):
 def _decibels(signal, noise):
     """Energies as a ratio in dB."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = 10 * np.log10(np.asarray(signal, np.float64) / noise)
-    return np.where(noise == 0, np.inf, np.where(np.isfinite(noise), ratio, -np.inf))
+        ratio = 10 * (np.log10(np.asarray(signal, np.float64)) - np.log10(noise))  # a quotient may not be a float
+    return np.where(noise == 0, np.inf, np.where(np.isfinite(signal + noise), ratio, -np.inf))

@@ -90,6 +90,7 @@ def to_tflite(
     given = read_given(inputs, verification_data, calibration_data, lambda raw: progress_bar(raw, "reading samples"))
     samples, verified_on = verification_samples(made, inputs, given)
     claims = [whole_claim(model, name, some) for name, some in samples.items()]
+    _check_not_empty(claims)
     calibration = {one.name: windows(given.calibration, one) for one in made} if recipe.calibrated else None
     write = functools.partial(
         convert, signatures=made, recipe=recipe, calibration=calibration, integer_io=integer_io, progress=progress_bar
@@ -134,6 +135,16 @@ def _check_arguments(recipe, made, integer_io):
         raise ValueError(f'{recipe.name} takes one length or "dynamic", not a list. Received: {len(made)} lengths')
     if integer_io and not recipe.calibrated:
         raise ValueError(f"integer_io is for 'int8' and 'int16x8' only. Received: quantization={recipe.name!r}")
+
+
+def _check_not_empty(claims):
+    for claim in claims:
+        for name, array in claim.references[0].items():
+            if not array.size:
+                raise ValueError(
+                    "Every output of a .tflite file must have at least one element. "
+                    f"Received: the output {name!r} of {claim.name!r} of shape {list(array.shape)}"
+                )
 
 
 def _layer_accuracies(model, write, claim):

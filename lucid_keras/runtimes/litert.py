@@ -29,7 +29,7 @@ class LiteRT:
         content = artefact if isinstance(artefact, bytes) else pathlib.Path(artefact).read_bytes()
         self.interpreter = interpreter(content, threads)
         self.version = importlib.metadata.version("ai-edge-litert")
-        self._runners = {name: self.interpreter.get_signature_runner(name) for name in _names(self.interpreter)}
+        self._names = _names(self.interpreter)
 
     @staticmethod
     def opens(path: pathlib.Path) -> bool:
@@ -39,24 +39,29 @@ class LiteRT:
     @property
     def signatures(self) -> dict[str, Signature]:
         specs = lambda details: {name: _spec(one) for name, one in details.items()}  # noqa: E731
+        runners = {name: self._runner(name) for name in self._names}
         return {
             name: Signature(specs(runner.get_input_details()), specs(runner.get_output_details()))
-            for name, runner in self._runners.items()
+            for name, runner in runners.items()
         }
 
     def run(self, signature, inputs):
         results = self.prepared(signature, inputs)()
-        details = self._runners[signature].get_output_details()
+        details = self._runner(signature).get_output_details()
         return {name: _dequantized(array, details[name]) for name, array in results.items()}
 
     def prepared(self, signature, inputs):
-        runner = self._runners[signature]
+        runner = self._runner(signature)
         details = runner.get_input_details()
         quantized = {name: _quantized(array, details[name]) for name, array in inputs.items()}
         return lambda: runner(**quantized)
 
     def coverage(self) -> Coverage:
         return coverage(self.interpreter)
+
+    def _runner(self, signature):
+        """Made anew for each use: an interpreter refuses to be invoked by hand while one is held."""
+        return self.interpreter.get_signature_runner(signature)
 
 
 def interpreter(content: bytes, threads: int = 2):
