@@ -171,11 +171,11 @@ def main():
     streaming = lk.StreamingModel(decoder)
     with tempfile.TemporaryDirectory() as directory:
         directory = pathlib.Path(directory)
-        path = lk.export.streaming_to_tflite(
+        report = lk.export.streaming_to_tflite(
             streaming, directory / "decoder.tflite", quantization=arguments.quantization
         )
-        print(f"{path.name}: {path.stat().st_size / 1e6:.1f} MB, {arguments.quantization}, latency {streaming.latency}")
-        live = LiveDecoder(path)
+        print(f"{report.path.name}: {report.bytes / 1e6:.1f} MB, {arguments.quantization}, {report.snr_db:.1f} dB")
+        live = LiveDecoder(report.path)
         samples, seconds = decode_live(live, latents)
         whole = decoder.predict(latents, verbose=0)
         print(

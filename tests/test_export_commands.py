@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import re
+import sys
 
 import keras
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 import lucid_keras as lk
-from lucid_keras.export import to_saved_model, to_tflite
+from lucid_keras.export import streaming_to_saved_model, to_saved_model, to_stablehlo, to_tflite
 from lucid_keras.export.commands import add_commands
 
 
@@ -34,6 +36,8 @@ def folder(tmp_path_factory):
     to_tflite(model, path / "up.tflite", length=20, timing_seconds=0)
     to_tflite(model, path / "int8.tflite", quantization="int8", length=20, calibration_data=data, timing_seconds=0)
     to_saved_model(model, path / "saved", timing_seconds=0)
+    to_stablehlo(model, path / "up.stablehlo", length=20, vjp=True, timing_seconds=0)
+    streaming_to_saved_model(lk.StreamingModel(model), path / "live", chunk=(2, 3), timing_seconds=0)
     layer.weight.assign(-layer.weight)
     model.save(path / "other.keras")
     (path / "foreign.tflite").write_bytes(b"not a flatbuffer, but long enough to look like one")
@@ -93,10 +97,39 @@ def test_inspect_as_json_says_what_targets_refuse(folder, capsys):
     assert "floating point" in refusals["Arm Ethos-U55 and U65"][0]
 
 
-@pytest.mark.parametrize("artefact", ["up.tflite", "int8.tflite", "saved"])
-def test_verify_compares(artefact, folder, capsys):
-    run("verify", folder / artefact, folder / "up.keras", "--data", folder / "mels.npz")
-    assert "dB" in capsys.readouterr().out or artefact == "saved"
+@pytest.mark.parametrize(
+    ("artefact", "least"),
+    [("up.tflite", 110), ("int8.tflite", 20), ("saved", 110), ("up.stablehlo", 110), ("live", 110)],
+)
+def test_verify_compares(artefact, least, folder, capsys):
+    """Each artefact reaches its floor, and of another model not even the default one."""
+    run("verify", folder / artefact, folder / "up.keras", "--data", folder / "mels.npz", "--floor", least)
+    assert re.search(r"\d dB|exact", capsys.readouterr().out)
+    with pytest.raises(ValueError, match=r"must reach 20 dB against the model. Received: -\d+\.\d dB"):
+        run("verify", folder / artefact, folder / "other.keras", "--data", folder / "mels.npz")
+
+
+def test_a_live_file_from_the_command_line(folder, tmp_path, capsys):
+    live = tmp_path / "live.tflite"
+    run("export", folder / "up.keras", live, "--stream", "--chunk", "1,4", "--batch", "2", "--states", "variables",
+        "--quantization", "dynamic_int8", "--report", tmp_path / "live.html")  # fmt: skip
+    assert "step: float32[2, 6, 1] to float32[2, 4, 4]" in capsys.readouterr().out
+    assert "Layers" in (tmp_path / "live.html").read_text()
+    run("verify", live, folder / "up.keras", "--floor", "30")
+    assert "begun anew" in capsys.readouterr().out
+    run("inspect", live)
+    shown = capsys.readouterr().out
+    assert "live: step: float32[2, 6, 1] to float32[2, 4, 4]; step_4: " in shown
+    assert "states kept inside; flush: " in shown
+    run("inspect", folder / "up.tflite")
+    assert "live: " not in capsys.readouterr().out
+
+
+def test_a_report_that_could_not_be_written_is_told_before_the_export(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("lucid_keras.export.commands.load_model", lambda path: pytest.fail("loaded"))
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match="pictures need matplotlib"):
+        run("export", folder / "up.keras", tmp_path / "a.tflite", "--report", tmp_path / "a.html")
 
 
 def test_verify_sees_another_models_weights(folder):

@@ -2,7 +2,6 @@
 
 import ast
 import pathlib
-import warnings
 
 import keras
 import numpy as np
@@ -80,8 +79,7 @@ def test_weights_that_are_not_finite_are_refused_by_name(to, value, tmp_path):
 def test_outputs_that_are_not_finite_are_refused(to, tmp_path):
     x = keras.Input((8,), name="x")
     model = keras.Model(x, keras.layers.Lambda(lambda x: keras.ops.log(x), name="log", output_shape=(8,))(x))
-    with warnings.catch_warnings(), pytest.raises(ValueError, match=r"must be finite where it is verified. .*'log'"):
-        warnings.simplefilter("ignore")
+    with pytest.raises(ValueError, match=r"must be finite where it is verified. .*'log'"):
         exported(to, model, tmp_path)
 
 
@@ -89,9 +87,7 @@ def test_outputs_that_are_not_finite_are_refused(to, tmp_path):
 def test_a_model_that_is_silent_on_everything_is_refused(to, tmp_path):
     model = upsampling(bias=False)
     model.get_layer("up").weight.assign(np.zeros((4, 2, 4)))
-    with pytest.raises(
-        ValueError, match=r"must not be silent on everything .* Received: the output 'up' .*0 throughout"
-    ):
+    with pytest.raises(ValueError, match=r"must not be silent on everything .* the output 'up' .*0 throughout"):
         exported(to, model, tmp_path)
 
 

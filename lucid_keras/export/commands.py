@@ -245,18 +245,13 @@ def _print(table):
 
 def run_verify(arguments):
     """Compare an artefact with its model; raises below the floor."""
-    from rich.table import Table
-
     from lucid_keras.export.proof import Floor
-    from lucid_keras.export.report import OUTPUT_HEADER, decibels, output_rows
+    from lucid_keras.export.report import decibels, output_table
     from lucid_keras.export.verify import verified
 
     floor = Floor.of(arguments.floor, 0.0).decibels
     proof = verified(arguments.artefact, load_model(arguments.model), _text(arguments.data))
-    table = Table(*OUTPUT_HEADER)
-    for row in output_rows(proof.outputs):
-        table.add_row(*row)
-    _print(table)
+    _print(output_table(proof.outputs))
     worst = min(proof.outputs, key=lambda one: one.snr_db)
     if worst.snr_db < floor:
         raise ValueError(

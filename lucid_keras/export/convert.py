@@ -38,7 +38,8 @@ def convert(model, signatures, recipe, calibration=None, *, integer_io=False, pr
         ValueError: an operator is not builtin; the message names it and the layer.
     """
     traced = {signature.name: frozen(model, signature, "litert") for signature in signatures}
-    return convert_traced(model, traced, recipe, calibration, integer_io=integer_io, progress=progress)
+    first = signatures[0].name if len(signatures) > 1 else None
+    return convert_traced(model, traced, recipe, calibration, first=first, integer_io=integer_io, progress=progress)
 
 
 def convert_traced(

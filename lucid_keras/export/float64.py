@@ -19,8 +19,10 @@ def in_float64(model):
         )
     except Exception as error:  # each layer's own: that it cannot be built again is all that matters here
         raise ValueError(f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}") from None
-    narrow = [layer.name for layer in twin._flatten_layers(include_self=False) if layer.compute_dtype == "float32"]
-    if narrow:
+    computing = [
+        layer for layer in twin._flatten_layers() if not isinstance(layer, (keras.Model, keras.layers.InputLayer))
+    ]
+    if narrow := [layer.name for layer in computing if layer.compute_dtype == "float32"]:
         raise ValueError(f"the layer {narrow[0]!r} computes in float32 whatever it is told")
     return twin
 

@@ -25,7 +25,7 @@ def layer_accuracies(observed, samples, references, results):
         references, results: for each sample what it and its artefact gave, dicts of arrays by layer name; of a stream
             the artefact gives less at the end.
     """
-    tensors = {name: _output(observed.get_layer(name)) for name in results[0]}
+    tensors = {name: _output(observed.get_layer(name)) for name in references[0] if name in results[0]}
     found = []
     for name, tensor in tensors.items():
         sources = _sources(tensor, {id(other): key for key, other in tensors.items() if other is not tensor})

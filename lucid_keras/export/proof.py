@@ -17,6 +17,7 @@ from lucid_keras.export.claims import Claim
 from lucid_keras.export.layer_accuracy import LayerAccuracy
 from lucid_keras.runtimes.protocol import Runtime
 
+BLAMED_DB = 20.0  # how much less than the output a layer may lose and be told of: several may add up
 ROUNDING_DB = 3.0  # how much further from float64 than Keras itself an artefact may be where Keras misses the floor
 
 
@@ -80,7 +81,7 @@ def prove(
         for claim, given in zip(claims, results, strict=True)
         for name in claim.references[0]
     ]
-    warnings = [_quiet_channel(one, floor) for one in outputs if one.channel_db < floor.decibels - QUIET_DB]
+    warnings = [_quiet_channel(one, floor) for one in outputs if _hidden(one, floor)]
     below = [one for one in outputs if one.snr_db < floor.decibels]
     if below:
         refuse = functools.partial(_refuse, floor=floor, of=of, layers=layers)
@@ -89,10 +90,15 @@ def prove(
     return Proof(tuple(outputs), tuple(warnings), (claims[0].references[0][first], results[0][0][first]))
 
 
+def _hidden(one, floor):
+    """Whether a channel, to the nearest dB, is too far below the floor to be of any use."""
+    return one.channel is not None and one.channel_db < floor.decibels - QUIET_DB + 0.5
+
+
 def _quiet_channel(one, floor):
     return (
-        f"channel {one.channel} of the output {one.name!r} of {one.signature!r} is at {one.channel_db:.1f} dB, more "
-        f"than {QUIET_DB:g} dB below the floor of {floor.decibels:g}; louder channels hide it"
+        f"channel {one.channel} of the output {one.name!r} of {one.signature!r} is at {one.channel_db:.1f} dB, "
+        f"{QUIET_DB:g} dB and more below the floor of {floor.decibels:g}; louder channels hide it"
     )
 
 
@@ -130,6 +136,6 @@ def _refuse(one, why="", *, floor, of, layers) -> NoReturn:
         f"(max error {one.max_error:.3g}, peak {one.peak:.3g}){why}"
     )
     lossy = min(layers(), key=lambda layer: layer.own_snr_db, default=None)
-    if lossy is not None and lossy.own_snr_db < math.inf:
+    if lossy is not None and lossy.own_snr_db < one.snr_db + BLAMED_DB:
         message += f"; the layer {lossy.name!r} loses the most, {lossy.own_snr_db:.1f} dB by itself"
     raise ValueError(message)

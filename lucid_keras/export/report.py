@@ -167,15 +167,27 @@ def _finite(fields):
     return {name: _null_if_infinite(value) for name, value in fields.items()}
 
 
+OUTPUT_HEADER = ("signature and output", "SNR", "worst channel", "max error", "peak", "lengths")
+
+
 def output_rows(outputs):
     """The rows under `OUTPUT_HEADER`."""
     for one in outputs:
+        worst = "" if one.channel is None else f"{decibels(one.channel_db)} ({one.channel})"
         lengths = ", ".join(map(str, one.lengths))
-        worst = "" if one.channel is None else f"{decibels(one.channel_db)} (channel {one.channel})"
-        yield (one.signature, one.name, decibels(one.snr_db), worst, f"{one.max_error:.3g}", f"{one.peak:.3g}", lengths)
+        numbers = (f"{one.max_error:.3g}", f"{one.peak:.3g}", lengths)
+        yield (f"{one.signature}: {one.name}", decibels(one.snr_db), worst, *numbers)
 
 
-OUTPUT_HEADER = ("signature", "output", "SNR", "worst channel", "max error", "peak", "lengths verified")
+def output_table(outputs):
+    """The outputs as a table for the terminal; names give way to numbers."""
+    from rich.table import Column, Table
+
+    name, *numbers = OUTPUT_HEADER
+    table = Table(Column(name, overflow="fold"), *(Column(number, no_wrap=True) for number in numbers))
+    for row in output_rows(outputs):
+        table.add_row(*row)
+    return table
 
 
 def _rich_tables(report):
@@ -184,11 +196,8 @@ def _rich_tables(report):
     facts = Table(show_header=False, box=None)
     for label, text in report.facts():
         facts.add_row(label, text)
-    outputs = Table(*OUTPUT_HEADER)
-    for row in output_rows(report.outputs):
-        outputs.add_row(*row)
     yield facts
-    yield outputs
+    yield output_table(report.outputs)
     yield "  ".join(f"{name} x{count}" for name, count in report.counts().items())
     for warning in report.warnings:
         yield f"warning: {warning}"

@@ -142,9 +142,9 @@ def check_varied(samples):
     if floating and len(constant) == len(floating):
         raise ValueError(
             "The data must vary: of silent or constant samples nothing can be learned. "
-            f"Received: {', '.join(f'{name!r} is {value:g} throughout' for name, value in constant.items())}"
+            f"Received: {', '.join(f'{name!r} is {value + 0.0:g} throughout' for name, value in constant.items())}"
         )
-    return [f"the input {name!r} is {value:g} in all samples" for name, value in constant.items()]
+    return [f"the input {name!r} is {value + 0.0:g} in all samples" for name, value in constant.items()]
 
 
 def _raw(source, inputs):

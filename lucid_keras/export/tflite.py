@@ -49,7 +49,8 @@ def to_tflite(
             of such arrays by input name, an iterable of samples, or the path of a `.npz`, a `.npy` or a folder of
             recordings and `.npy` files. Each fifth sample is held out for verification.
         length: positions of the inputs where the model leaves them open: an int, `"dynamic"` to leave them open in
-            the file too, a dict by input name, or a list of those, one signature each (`length_100`, ...).
+            the file too, a dict by input name, or a list of those, one signature each (`length_100`, ...), of which
+            LiteRT's default delegate takes the first alone.
         verification_data: as `calibration_data`; what the file is compared on. Default: the samples held out, or
             standard normal ones.
         integer_io: whether inputs and outputs are integers too, for `"int8"` and `"int16x8"`. Default False.

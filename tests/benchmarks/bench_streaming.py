@@ -67,7 +67,7 @@ def bench_litert():
     with tempfile.TemporaryDirectory() as directory:
 
         def file(name, **options):
-            return lk.export.streaming_to_tflite(streaming, f"{directory}/{name}.tflite", **options)
+            return lk.export.streaming_to_tflite(streaming, f"{directory}/{name}.tflite", **options).path
 
         live, context = LiveDecoder(file("live")), LiveDecoder(file("context", chunk=CONTEXT + 1))
         small = LiveDecoder(file("small", quantization="dynamic_int8"))
