@@ -141,7 +141,7 @@ def write(name):
         manifest = {
             "command": COMMAND,
             "seed": SEED,
-            "versions": versions("ai-edge-litert", "ai-edge-quantizer"),
+            "versions": versions(),
             "sha256": {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
         }
         (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")

@@ -7,8 +7,8 @@ from typing import Literal, get_args
 import tensorflow as tf
 
 from lucid_keras._geometry import ConvTranspose1dGeometry
-from lucid_keras._lowering.choice import choose_lowering
-from lucid_keras._lowering.lowerings import LOWER, LOWERINGS, Lowering
+from lucid_keras._lowering.choice import LOWERINGS, Lowering, choose_lowering
+from lucid_keras._lowering.lowerings import LOWER
 from lucid_keras._lowering.target import current_target
 
 DataFormat = Literal["channels_first", "channels_last"]

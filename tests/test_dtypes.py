@@ -10,7 +10,7 @@ from cases import CASES
 from tolerances import relative_tolerance
 
 import lucid_keras as lk
-from lucid_keras._lowering.lowerings import LOWERINGS
+from lucid_keras._lowering.choice import LOWERINGS
 
 DTYPES = ["float16", "bfloat16", "float32", "float64"]
 NAMES = ["hifigan_up", "grouped", "bigvgan_up", "dilated_strided", "stride_1"]

@@ -14,6 +14,7 @@ import tensorflow as tf
 from cases import CASES, Case, random_case
 
 from lucid_keras import conv_transpose1d
+from lucid_keras._lowering.choice import LOWERINGS
 from lucid_keras._lowering.lowerings import LOWER
 from lucid_keras._lowering.target import current_target, lowering_for
 
@@ -59,6 +60,10 @@ def assert_exact(case, data, result, data_format="channels_first"):
     np.testing.assert_array_equal(arrays.in_layout(gradients[0].numpy(), data_format), wanted[0])
     for gradient, expected in zip(gradients[1:], wanted[1:], strict=True):
         np.testing.assert_array_equal(gradient.numpy(), expected)
+
+
+def test_type_checkers_know_the_same_lowerings():
+    assert ("auto", *LOWER) == LOWERINGS
 
 
 @pytest.mark.parametrize("lowering", LOWER)

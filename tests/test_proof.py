@@ -42,7 +42,8 @@ def callers_of(name):
 
 
 def test_every_export_goes_through_the_one_proof():
-    assert callers_of("prove") == EXPORTERS | {"verified"}
+    assert callers_of("prove") == {"proven", "verified"}
+    assert callers_of("proven") == EXPORTERS
     assert set(lk.export.__all__) >= EXPORTERS
     written = callers_of("write_atomically") | callers_of("folder_atomically")
     assert written <= EXPORTERS | {"save_json", "save_html"}

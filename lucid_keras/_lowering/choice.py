@@ -3,7 +3,12 @@
 The measurements behind each rule are the rows of `tests/benchmarks/NOTES.md` that it names.
 """
 
+from typing import Literal, get_args
+
 from lucid_keras._lowering.phases import phase_plan
+
+Lowering = Literal["auto", "conv2d_transpose", "overlap_add", "polyphase"]  # what a caller may choose
+LOWERINGS = get_args(Lowering)
 
 WIDE = 768  # input channels from which XNNPACK's convolution falls behind its product (row 9)
 

@@ -1,11 +1,7 @@
 """The lowerings by name: each takes `(geometry, x, weight, bias, target)`, and all compute the same numbers."""
 
-from typing import Literal
-
 from lucid_keras._lowering.conv2d_transpose import conv2d_transpose
 from lucid_keras._lowering.overlap_add import overlap_add
 from lucid_keras._lowering.polyphase import polyphase
 
 LOWER = {"conv2d_transpose": conv2d_transpose, "overlap_add": overlap_add, "polyphase": polyphase}
-Lowering = Literal["auto", "conv2d_transpose", "overlap_add", "polyphase"]  # the same for type checkers
-LOWERINGS = ("auto", *LOWER)  # what a caller may choose

@@ -6,7 +6,7 @@ import importlib.util
 import os
 from typing import Any
 
-from lucid_keras._lowering.lowerings import LOWER
+from lucid_keras._lowering.choice import LOWERINGS
 from lucid_keras.bench.workload import MODES, Workload
 
 LITERT_TORCH = "LUCID_KERAS_LITERT_TORCH"  # the path of a Python that has litert-torch
@@ -46,7 +46,7 @@ SUBJECTS = {
     "ours XLA": Subject("in_tensorflow", "ours", {"jit_compile": True}),
     "ours channels last": Subject("in_tensorflow", "ours", {"data_format": "channels_last"}),
     "ours XLA channels last": Subject("in_tensorflow", "ours", {"data_format": "channels_last", "jit_compile": True}),
-    **{f"ours {name}": Subject("in_tensorflow", "ours", {"lowering": name}) for name in LOWER},
+    **{f"ours {name}": Subject("in_tensorflow", "ours", {"lowering": name}) for name in LOWERINGS if name != "auto"},
     "Keras": Subject("in_tensorflow", "keras_layer"),
     "Keras XLA": Subject("in_tensorflow", "keras_layer", {"jit_compile": True}),
     "torch": Subject("in_torch", "layer", needs=("torch",)),

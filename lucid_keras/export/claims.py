@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import tensorflow as tf
 
+from lucid_keras.export.samples import verification_samples
 from lucid_keras.export.signatures import call_by_name, model_inputs, output_shapes
 from lucid_keras.runtimes.protocol import Runtime
 
@@ -41,6 +42,12 @@ def claim_of(model, name, samples, compute, run, lengths, time_axes=None) -> Cla
     for output in references[0]:
         _check_telling(name, output, [reference[output] for reference in references])
     return Claim(name, samples, compute, run, references, lengths, time_axes or {})
+
+
+def whole_claims(model, made, given) -> tuple[list[Claim], str]:
+    """A claim for each signature that is made, on what the user gave or drawn samples, and what those are."""
+    samples, verified_on = verification_samples(made, model_inputs(model), given)
+    return [whole_claim(model, name, some) for name, some in samples.items()], verified_on
 
 
 def whole_claim(model, name, samples, run=None) -> Claim:

@@ -53,7 +53,7 @@ def _add_verify(subparsers):
     )
     parser.add_argument("model", type=pathlib.Path, help="the .keras file")
     parser.add_argument("--data", type=pathlib.Path, help=".npz, .npy, or a folder; default: standard normal samples")
-    parser.add_argument("--floor", type=float, default=RECIPES["int8"].floor_db, help="in dB; default: %(default)s")
+    parser.add_argument("--floor", type=float, help=f"in dB; default: {RECIPES['int8'].floor_db:g}")
     parser.set_defaults(handler=_in_one_line(run_verify))
 
 
@@ -249,7 +249,7 @@ def run_verify(arguments):
     from lucid_keras.export.report import decibels, output_table
     from lucid_keras.export.verify import verified
 
-    floor = Floor.of(arguments.floor, 0.0).decibels
+    floor = Floor.of(arguments.floor, RECIPES["int8"]).decibels
     proof = verified(arguments.artefact, load_model(arguments.model), _text(arguments.data))
     _print(output_table(proof.outputs))
     worst = min(proof.outputs, key=lambda one: one.snr_db)

@@ -18,12 +18,13 @@ import tensorflow as tf
 from tensorflow.lite.python.convert import ConverterError
 
 from lucid_keras.export.flatbuffer_edits import with_64_bit_depthwise_biases, with_first, without_unused_constants
+from lucid_keras.export.progress import progress_bar
 from lucid_keras.export.signatures import frozen
 
 LOOPS = ("While", "StatelessWhile")
 
 
-def convert(model, signatures, recipe, calibration=None, *, integer_io=False, progress=lambda samples, label: samples):
+def convert(model, signatures, recipe, calibration=None, *, integer_io=False):
     """The bytes of the file.
 
     Args:
@@ -32,27 +33,16 @@ def convert(model, signatures, recipe, calibration=None, *, integer_io=False, pr
         recipe: a `recipes.Recipe`.
         calibration: for a calibrated recipe, the samples by signature name.
         integer_io: whether inputs and outputs are integers too, in a calibrated recipe.
-        progress: wraps an iterable of samples and a label, to show how far the calibration is.
 
     Raises:
         ValueError: an operator is not builtin; the message names it and the layer.
     """
     traced = {signature.name: frozen(model, signature, "litert") for signature in signatures}
     first = signatures[0].name if len(signatures) > 1 else None
-    return convert_traced(model, traced, recipe, calibration, first=first, integer_io=integer_io, progress=progress)
+    return convert_traced(model, traced, recipe, calibration, first=first, integer_io=integer_io)
 
 
-def convert_traced(
-    model,
-    traced,
-    recipe,
-    calibration=None,
-    *,
-    states=None,
-    first=None,
-    integer_io=False,
-    progress=lambda samples, label: samples,
-):
+def convert_traced(model, traced, recipe, calibration=None, *, states=None, first=None, integer_io=False):
     """`convert` for concrete functions by name without variables, or with those of `states`, a `tf.Module`.
 
     `first` names the signature for LiteRT's default delegate.
@@ -63,7 +53,7 @@ def convert_traced(
         tf.saved_model.save(states or tf.Module(), folder, signatures=traced)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(traced))
         converter.experimental_enable_resource_variables = states is not None
-        _configure(converter, recipe, calibration, integer_io, progress)
+        _configure(converter, recipe, calibration, integer_io)
         try:
             with _quiet():
                 content = bytes(converter.convert())
@@ -88,7 +78,7 @@ def _check_no_loop(model, recipe, traced):
                     )
 
 
-def _configure(converter, recipe, calibration, integer_io, progress):
+def _configure(converter, recipe, calibration, integer_io):
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     # What a loop writes of its results, as DYNAMIC_UPDATE_SLICE; else each step computes all of them anew.
     converter._experimental_enable_dynamic_update_slice = True
@@ -98,7 +88,7 @@ def _configure(converter, recipe, calibration, integer_io, progress):
     if not recipe.calibrated:
         return
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: _representative(calibration, recipe.headroom, progress)
+    converter.representative_dataset = lambda: _representative(calibration, recipe.headroom)
     if recipe.activations == "int8":
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     else:
@@ -111,9 +101,9 @@ def _configure(converter, recipe, calibration, integer_io, progress):
         converter.inference_input_type = converter.inference_output_type = tf.as_dtype(recipe.activations)
 
 
-def _representative(calibration, headroom, progress):
+def _representative(calibration, headroom):
     for name, samples in calibration.items():
-        for sample in progress(samples, f"calibrating {name}"):
+        for sample in progress_bar(samples, f"calibrating {name}"):
             yield name, {key: _louder(array, headroom) for key, array in sample.items()}
 
 

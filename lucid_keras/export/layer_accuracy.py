@@ -39,8 +39,12 @@ def layer_accuracies(observed, samples, references, results):
     return found
 
 
-def live_layer_accuracies(streaming, runtime, chunks, signal):
-    """A `LayerAccuracy` of each layer of a streaming model's decoder, from a file whose steps give what they gave."""
+def live_layer_accuracies(streaming, runtime, chunks, claim):
+    """A `LayerAccuracy` of each layer of a streaming model's decoder, from a file whose steps give what they gave.
+
+    On the longest signal of `claim`.
+    """
+    signal = max(claim.samples, key=lambda sample: sample["x"].size)
     observed = observed_layers(streaming.decoder) if hasattr(streaming, "decoder") else None
     if observed is None:
         return []

@@ -1,6 +1,5 @@
 """A live artefact under a runtime: its states passed around as its user does, and what it has to compute."""
 
-import itertools
 import math
 
 import keras
@@ -87,10 +86,10 @@ def seen_name(path):
     return f"seen_{identifier(path)}"
 
 
-def first_step(runtime, streaming, chunks, signal):
+def first_step(runtime, streaming, chunks, claim):
     """What is timed of a live artefact: the signature `step`, and the first chunk of a signal with its states."""
     axis = time_axis(streaming.data_format)
-    return LiveArtefact(runtime).next(_first(signal["x"], chunks[0], axis))
+    return LiveArtefact(runtime).next(_first(claim.samples[0]["x"], chunks[0], axis))
 
 
 def time_axis(data_format):
@@ -98,16 +97,11 @@ def time_axis(data_format):
     return 2 if data_format == "channels_first" else 1
 
 
-def in_turn(positions, chunks):
-    """The chunks' lengths one after the other, as far as they fill `positions`."""
-    taken = []
-    for chunk in itertools.cycle(chunks):
-        if positions < min(chunks):
-            return taken
-        if chunk <= positions:
-            taken.append(chunk)
-            positions -= chunk
-    return taken
+def cut(x, chunks, axis):
+    """A signal in chunks, each length of them in turn; what does not fill a turn at the end is left out."""
+    turns = x.shape[axis] // sum(chunks)
+    ends = np.cumsum(chunks * turns)
+    return np.split(_first(x, turns * sum(chunks), axis), ends[:-1], axis)
 
 
 def stream_inputs(streaming):
@@ -115,15 +109,8 @@ def stream_inputs(streaming):
     return {"x": keras.KerasTensor(streaming.chunk_shape(None, None), streaming.chunk_dtype, name="x")}
 
 
-def signals(streaming, chunks, batch, given):
-    """What to verify on, `{"x": [batch, positions, channels]}` each, and what it is.
-
-    Args:
-        streaming: a streaming layer or model.
-        chunks: the lengths of the artefact's chunks.
-        batch: the streams that advance together.
-        given: `samples.Given`; where it has none to verify on, some are drawn.
-    """
+def _signals(streaming, chunks, batch, given):
+    """What to verify on, `{"x": [batch, positions, channels]}` each, and what it is."""
     if given.verification is not None:
         return _given(streaming, given.verification, chunks, batch), given.verified_on
     sizes = vocabularies({"x": streaming.decoder.inputs[0]}) if hasattr(streaming, "decoder") else {}
@@ -145,7 +132,8 @@ def _given(streaming, samples, chunks, batch):
         )
     whole = as_batches(long, batch, axis)
     halves = _first(whole[0], max(whole[0].shape[axis] // 2, least), axis)
-    return [{"x": _first(x, sum(in_turn(x.shape[axis], chunks)), axis)} for x in (*whole, halves)]
+    turn = sum(chunks)
+    return [{"x": _first(x, x.shape[axis] // turn * turn, axis)} for x in (*whole, halves)]
 
 
 def as_batches(signals, batch, axis):
@@ -166,10 +154,20 @@ def _first(array, count, axis):
     return array.take(range(count), axis)
 
 
-def live_claims(streaming, chunks, signals):
-    """What a live artefact has to compute: whole streams, and streams begun anew in the middle of others."""
+def live_claims(streaming, chunks, batch, given):
+    """What a live artefact has to compute, whole streams and streams begun anew amid others; and what of.
+
+    Args:
+        streaming: a streaming layer or model.
+        chunks: the lengths of the artefact's chunks.
+        batch: the streams that advance together.
+        given: `samples.Given`; where it has none to verify on, some are drawn.
+    """
+    signals, verified_on = _signals(streaming, chunks, batch, given)
     claims = [_stream_claim(streaming, chunks, signals)]
-    return [*claims, _reset_claim(streaming, chunks, signals)] if streaming.state_shapes else claims
+    if streaming.state_shapes:
+        claims.append(_reset_claim(streaming, chunks, signals))
+    return claims, verified_on
 
 
 def _stream_claim(streaming, chunks, signals):
@@ -222,11 +220,6 @@ def _reset_claim(streaming, chunks, signals):
 def _steps(live, x, chunks, axis):
     """The samples of each chunk of a signal."""
     return [live.step(chunk) for chunk in cut(x, chunks, axis)]
-
-
-def cut(x, chunks, axis):
-    """A signal that the chunks fill, in chunks."""
-    return np.split(x, np.cumsum(in_turn(x.shape[axis], chunks))[:-1], axis)
 
 
 def _whole(streaming, x):

@@ -1,7 +1,7 @@
 """The one proof of every artefact: run what will lie on the disk, and compare it with the Keras model.
 
 An exporter hands in what it claims, with the model's answers (`claims`), and the artefact opened by a runtime. What
-comes back goes into the report; an artefact below its floor raises, and is not written.
+comes back is the report; an artefact below its floor raises, and is not written.
 """
 
 import dataclasses
@@ -12,10 +12,15 @@ from typing import NoReturn
 
 import numpy as np
 
-from lucid_keras.export.accuracy import QUIET_DB, OutputAccuracy, accuracy, snr_db
+from lucid_keras.export.accuracy import QUIET_DB, LayerAccuracy, OutputAccuracy, accuracy, snr_db
 from lucid_keras.export.claims import Claim
-from lucid_keras.export.layer_accuracy import LayerAccuracy
+from lucid_keras.export.coverage import coverage_warnings
+from lucid_keras.export.float64 import in_float64
+from lucid_keras.export.recipes import Recipe
+from lucid_keras.export.report import ExportReport
+from lucid_keras.export.versions import versions
 from lucid_keras.runtimes.protocol import Runtime
+from lucid_keras.runtimes.timing import milliseconds
 
 BLAMED_DB = 20.0  # how much less than the output a layer may lose and be told of: several may add up
 ROUNDING_DB = 3.0  # how much further from float64 than Keras itself an artefact may be where Keras misses the floor
@@ -38,10 +43,10 @@ class Floor:
     yields: bool
 
     @classmethod
-    def of(cls, given: float | None, default: float) -> "Floor":
-        """What the user asked for, which holds, or a default, which asks for what can be had."""
+    def of(cls, given: float | None, recipe: Recipe) -> "Floor":
+        """What the user asked for, which holds, or the recipe's, which asks for what can be had."""
         if given is None:
-            return cls(default, True)
+            return cls(recipe.floor_db, True)
         if isinstance(given, bool) or not isinstance(given, (int, float, np.floating, np.integer)):
             raise TypeError(f"floor_db must be a number. Received: floor_db={given!r}")
         if math.isnan(given):
@@ -49,23 +54,70 @@ class Floor:
         return cls(float(given), False)
 
 
+def proven(
+    model,
+    claims: Sequence[Claim],
+    runtime: Runtime,
+    floor: Floor,
+    recipe: Recipe,
+    *,
+    seconds: float,
+    timed: tuple | None = None,
+    layers: Callable[[], Sequence[LayerAccuracy]] = tuple,
+    compare_layers: bool = False,
+    warnings: Sequence[str] = (),
+    **facts,
+) -> ExportReport:
+    """The report of an artefact that passes `prove`.
+
+    Args:
+        model, claims, runtime, floor, layers: as `prove`'s.
+        recipe: what the artefact was written in.
+        seconds: how long a call is timed.
+        timed: the signature and the inputs of that call. Default: the first claim's.
+        compare_layers: whether `layers` go into the report.
+        warnings: what is known before.
+        facts: the report's other fields.
+    """
+    proof = prove(model, claims, runtime, floor, of=recipe.name, layers=layers)
+    coverage = runtime.coverage()
+    latency = milliseconds(runtime.prepared(*(timed or (claims[0].name, claims[0].samples[0]))), seconds)
+    return ExportReport(
+        kind=runtime.kind,
+        quantization=recipe.name,
+        signatures={name: one.described() for name, one in runtime.signatures.items()},
+        ops=coverage.ops,
+        delegated=coverage.delegated,
+        partitions=coverage.partitions,
+        milliseconds=latency,
+        runtime=f"{runtime.name} {runtime.version}",
+        outputs=proof.outputs,
+        floor_db=floor.decibels,
+        layers=tuple(layers()) if compare_layers else (),
+        warnings=(*warnings, *proof.warnings, *coverage_warnings(model, runtime)),
+        versions=versions(),
+        example=proof.example,
+        **facts,
+    )
+
+
 def prove(
+    model,
     claims: Sequence[Claim],
     runtime: Runtime,
     floor: Floor,
     *,
     of: str = "",
-    twin: Callable[[], object],
     layers: Callable[[], Sequence[LayerAccuracy]] = tuple,
 ) -> Proof:
     """Run every claim, and raise unless every output reaches the floor.
 
     Args:
+        model: whose float64 self is asked where an artefact stays below a floor that yields.
         claims: what has to hold.
         runtime: the artefact, opened.
         floor: the least signal-to-noise ratio.
         of: the recipe's name, for the message.
-        twin: makes the model's float64 self; called where a float32 file stays below a floor that yields.
         layers: gives `LayerAccuracy` of the model's layers, the worst for the message; called before it raises.
     """
     results = [[claim.run(runtime, sample) for sample in claim.samples] for claim in claims]
@@ -85,7 +137,7 @@ def prove(
     below = [one for one in outputs if one.snr_db < floor.decibels]
     if below:
         refuse = functools.partial(_refuse, floor=floor, of=of, layers=layers)
-        warnings += _forgiven(below, zip(claims, results, strict=True), floor, twin, refuse)
+        warnings += _forgiven(below, zip(claims, results, strict=True), floor, model, refuse)
     first = next(iter(claims[0].references[0]))
     return Proof(tuple(outputs), tuple(warnings), (claims[0].references[0][first], results[0][0][first]))
 
@@ -102,13 +154,13 @@ def _quiet_channel(one, floor):
     )
 
 
-def _forgiven(below, proven, floor, twin, refuse):
+def _forgiven(below, proven, floor, model, refuse):
     """A warning for each output below the floor that float32 itself cannot lift above it; refuses for any other."""
     worst = min(below, key=lambda one: one.snr_db)
     if not floor.yields or worst.snr_db == -math.inf:
         refuse(worst)
     try:
-        exact = twin()
+        exact = in_float64(model)
     except ValueError as reason:
         refuse(worst, f"; the model has no float64 self that could excuse it ({reason})")
     warnings = []
@@ -135,7 +187,10 @@ def _refuse(one, why="", *, floor, of, layers) -> NoReturn:
         f"{one.snr_db:.1f} dB {f'in {of} ' if of else ''}at the output {one.name!r} of {one.signature!r} "
         f"(max error {one.max_error:.3g}, peak {one.peak:.3g}){why}"
     )
-    lossy = min(layers(), key=lambda layer: layer.own_snr_db, default=None)
+    try:
+        lossy = min(layers(), key=lambda layer: layer.own_snr_db, default=None)
+    except ValueError:  # a layer that cannot be an output must not hide the reason
+        lossy = None
     if lossy is not None and lossy.own_snr_db < one.snr_db + BLAMED_DB:
         message += f"; the layer {lossy.name!r} loses the most, {lossy.own_snr_db:.1f} dB by itself"
     raise ValueError(message)

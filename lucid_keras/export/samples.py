@@ -14,6 +14,7 @@ import numpy as np
 
 from lucid_keras.export.drawn_samples import drawn_samples, vocabularies, what_is_drawn
 from lucid_keras.export.extras import needed
+from lucid_keras.export.progress import progress_bar
 
 Data = np.ndarray | Mapping[str, np.ndarray] | Iterable[np.ndarray | Mapping[str, np.ndarray]] | str | os.PathLike[str]
 
@@ -21,7 +22,7 @@ MOST_SAMPLES = 512  # taken from a source; more change no range and cost minutes
 AUDIO = (".wav", ".flac", ".ogg")
 
 
-def read_samples(source, inputs, progress=lambda samples: samples):
+def read_samples(source, inputs):
     """The samples of `source` for `inputs`, a dict of `keras.KerasTensor`s by name.
 
     Args:
@@ -29,7 +30,6 @@ def read_samples(source, inputs, progress=lambda samples: samples):
             (arrays or dicts of arrays), or the path of a `.npz` (arrays by input name), a `.npy`, a recording, or
             a folder of recordings and `.npy` files, each one sample.
         inputs: the inputs by name, with None for open extents.
-        progress: wraps the iterable of samples, to show how far it is.
 
     Returns:
         A list of samples.
@@ -39,7 +39,7 @@ def read_samples(source, inputs, progress=lambda samples: samples):
         TypeError: a wrong dtype, or a source that is none of the above.
     """
     taken = itertools.islice(_raw(source, inputs), MOST_SAMPLES)
-    samples = [_checked(sample, inputs) for sample in progress(taken)]
+    samples = [_checked(sample, inputs) for sample in progress_bar(taken, "reading samples")]
     if not samples:
         raise ValueError(f"The data must hold at least one sample. Received: {_described(source)}")
     return samples
@@ -106,11 +106,11 @@ class Given:
     warnings: tuple[str, ...] = ()
 
 
-def read_given(inputs, verification_data, calibration_data=None, progress=lambda samples: samples):
+def read_given(inputs, verification_data, calibration_data=None):
     """Both kinds of data as `Given`: where there is none to verify on, some are held out of those to calibrate on."""
     given = Given()
     if calibration_data is not None:
-        samples = read_samples(calibration_data, inputs, progress)
+        samples = read_samples(calibration_data, inputs)
         warnings = tuple(f"calibration: {warning}" for warning in check_varied(samples))
         held = held_out(samples)
         verified_on = f"{len(held[1])} samples held out of {len(samples)}" if len(samples) > 1 else "the one sample"

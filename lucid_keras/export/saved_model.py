@@ -1,6 +1,5 @@
 """`to_saved_model`: a Keras model to a SavedModel that plain TensorFlow loads, shown to compute the same."""
 
-import functools
 import os
 import pathlib
 from collections.abc import Sequence
@@ -8,16 +7,13 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from lucid_keras.export.claims import whole_claim
+from lucid_keras.export.claims import whole_claims
 from lucid_keras.export.files import checked_destination, folder_atomically
-from lucid_keras.export.float64 import in_float64
-from lucid_keras.export.measured import measured
-from lucid_keras.export.proof import Floor, prove
+from lucid_keras.export.proof import Floor, proven
 from lucid_keras.export.recipes import RECIPES
 from lucid_keras.export.report import ExportReport
-from lucid_keras.export.samples import Data, read_given, verification_samples
+from lucid_keras.export.samples import Data, read_given
 from lucid_keras.export.signatures import Length, check_model, frozen, model_inputs, signatures
-from lucid_keras.export.versions import versions
 from lucid_keras.runtimes import SavedModel
 
 
@@ -59,28 +55,24 @@ def to_saved_model(
     >>> report.snr_db > 110
     True
     """
-    inputs = model_inputs(model)
+    inputs, recipe = model_inputs(model), RECIPES["float32"]
     made = signatures(model, _opened(inputs, length), batch=None)
-    destination = checked_destination(path, folder=True)
-    floor = Floor.of(floor_db, RECIPES["float32"].floor_db)
+    destination, floor = checked_destination(path, folder=True), Floor.of(floor_db, recipe)
     check_model(model)
-    samples, verified_on = verification_samples(made, inputs, read_given(inputs, verification_data))
-    claims = [whole_claim(model, name, some) for name, some in samples.items()]
+    claims, verified_on = whole_claims(model, made, read_given(inputs, verification_data))
     with folder_atomically(destination) as folder:
         traced = {signature.name: frozen(model, signature, "saved_model", fold=True) for signature in made}
         tf.saved_model.save(tf.Module(), str(folder), signatures=traced)
-        runtime = SavedModel(folder)
-        proof = prove(claims, runtime, floor, twin=functools.partial(in_float64, model))
-        return ExportReport(
+        return proven(
+            model,
+            claims,
+            SavedModel(folder),
+            floor,
+            recipe,
+            seconds=timing_seconds,
             path=destination,
-            kind="saved_model",
-            quantization="float32",
             bytes=folder_bytes(folder),
-            floor_db=floor.decibels,
             verified_on=verified_on,
-            warnings=proof.warnings,
-            versions=versions(),
-            **measured(runtime, proof, claims[0].name, claims[0].samples[0], timing_seconds),
         )
 
 

@@ -1,6 +1,5 @@
 """`to_stablehlo`: a Keras model's XLA program as portable StableHLO with a manifest, for any PJRT device."""
 
-import functools
 import hashlib
 import json
 import os
@@ -9,17 +8,16 @@ import sys
 import keras
 import tensorflow as tf
 
-from lucid_keras.export.claims import vjp_claim, whole_claim
+from lucid_keras.export.claims import vjp_claim, whole_claims
 from lucid_keras.export.files import checked_destination, folder_atomically
-from lucid_keras.export.float64 import in_float64
-from lucid_keras.export.measured import measured
-from lucid_keras.export.proof import Floor, prove
+from lucid_keras.export.proof import Floor, proven
 from lucid_keras.export.recipes import RECIPES
 from lucid_keras.export.report import ExportReport
-from lucid_keras.export.samples import Data, read_given, verification_samples
+from lucid_keras.export.samples import Data, read_given
 from lucid_keras.export.signatures import DYNAMIC, Length, check_model, frozen, model_inputs, signatures
 from lucid_keras.export.versions import versions
 from lucid_keras.runtimes import StableHlo
+from lucid_keras.runtimes.protocol import Signature, Spec
 from lucid_keras.runtimes.stablehlo import MANIFEST
 
 STAGE = "stablehlo_serialized"
@@ -76,59 +74,53 @@ def to_stablehlo(
         raise ValueError(f"length must be an int or a dict for StableHLO. Received: length={length!r}")
     if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
         raise ValueError(f"batch must be an int of at least 1. Received: batch={batch!r}")
-    made = signatures(model, length, batch, default="forward")
-    destination = checked_destination(path, folder=True)
-    floor = Floor.of(floor_db, RECIPES["float32"].floor_db)
+    made, recipe = signatures(model, length, batch, default="forward"), RECIPES["float32"]
+    destination, floor = checked_destination(path, folder=True), Floor.of(floor_db, recipe)
     check_model(model)
-    samples, verified_on = verification_samples(made, inputs, read_given(inputs, verification_data))
-    claims = [whole_claim(model, "forward", samples["forward"])]
+    claims, verified_on = whole_claims(model, made, read_given(inputs, verification_data))
     if vjp:
-        claims.append(vjp_claim(model, samples["forward"], claims[0].references))
+        claims.append(vjp_claim(model, claims[0].samples, claims[0].references))
     traced = frozen(model, made[0], "xla")
-    described = {"inputs": _described(made[0].inputs, _names(traced)), "outputs": _outputs(traced)}
-    programs = _programs(traced, made[0], described, vjp)
+    described = _described(traced, vjp)
+    programs = _programs(traced, described)
     with folder_atomically(destination) as folder:
         for name, program in programs.items():
             (folder / f"{name}.stablehlo").write_bytes(program)
         (folder / MANIFEST).write_text(json.dumps(_manifest(programs, described), indent=2) + "\n")
-        runtime = StableHlo(folder)
-        proof = prove(claims, runtime, floor, twin=functools.partial(in_float64, model))
-        return ExportReport(
+        return proven(
+            model,
+            claims,
+            StableHlo(folder),
+            floor,
+            recipe,
+            seconds=timing_seconds,
             path=destination,
-            kind="stablehlo",
-            quantization="float32",
             bytes=sum(map(len, programs.values())),
-            floor_db=floor.decibels,
             verified_on=verified_on,
-            warnings=proof.warnings,
-            versions=versions(),
             sha256=hashlib.sha256(programs["forward"]).hexdigest(),
-            **measured(runtime, proof, claims[0].name, claims[0].samples[0], timing_seconds),
         )
 
 
-def _programs(traced, signature, described, vjp):
+def _described(traced, vjp):
+    """What each program takes and gives, in order."""
+    inputs, outputs = (
+        {name: Spec(specs[name].dtype.name, tuple(specs[name].shape.as_list())) for name in sorted(specs)}
+        for specs in (traced.structured_input_signature[1], traced.structured_outputs)
+    )
+    forward = {"forward": Signature(inputs, outputs)}
+    return forward | {"vjp": Signature(inputs | outputs, inputs)} if vjp else forward
+
+
+def _programs(traced, described):
     """The serialized programs by name."""
-    names = _names(traced)
+    names = list(described["forward"].inputs)
     forward = tf.function(lambda *x: traced(**dict(zip(names, x, strict=True))), jit_compile=True)
-    specs = [signature.inputs[name] for name in names]
-    programs = {"forward": _program(forward, specs)}
-    if vjp:
-        cotangents = [tf.TensorSpec(shape, dtype) for _, shape, dtype in described["outputs"]]
-        programs["vjp"] = _program(_vjp(forward, len(specs)), [*specs, *cotangents])
-    return programs
-
-
-def _order(name, described):
-    """The parameters and the results of a program."""
-    if name == "forward":
-        return described["inputs"], described["outputs"]
-    return described["inputs"] + described["outputs"], described["inputs"]
-
-
-def _names(traced):
-    """The inputs in the order of the program's parameters."""
-    return sorted(traced.structured_input_signature[1])
+    functions = {"forward": forward, "vjp": _vjp(forward, len(names))}
+    specs = {
+        name: [tf.TensorSpec(spec.shape, spec.dtype) for spec in signature.inputs.values()]
+        for name, signature in described.items()
+    }
+    return {name: _program(functions[name], specs[name]) for name in described}
 
 
 def _vjp(forward, input_count):
@@ -161,15 +153,6 @@ def _program(function, specs):
     return program
 
 
-def _described(specs, names):
-    return [(name, specs[name].shape.as_list(), specs[name].dtype.name) for name in names]
-
-
-def _outputs(traced):
-    outputs = traced.structured_outputs
-    return [(name, outputs[name].shape.as_list(), outputs[name].dtype.name) for name in sorted(outputs)]
-
-
 def _manifest(programs, described):
     """What a loader needs: each program's parameters and results in order, and how the files were made."""
     return {
@@ -178,7 +161,8 @@ def _manifest(programs, described):
             name: {
                 "file": f"{name}.stablehlo",
                 "sha256": hashlib.sha256(program).hexdigest(),
-                **dict(zip(("parameters", "results"), map(_rows, _order(name, described)), strict=True)),
+                "parameters": _rows(described[name].inputs),
+                "results": _rows(described[name].outputs),
             }
             for name, program in programs.items()
         },
@@ -186,5 +170,5 @@ def _manifest(programs, described):
     }
 
 
-def _rows(described):
-    return [dict(zip(("name", "shape", "dtype"), one, strict=True)) for one in described]
+def _rows(specs):
+    return [{"name": name, "shape": list(spec.shape), "dtype": spec.dtype} for name, spec in specs.items()]

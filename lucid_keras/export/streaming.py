@@ -13,12 +13,9 @@ from lucid_keras.export.convert import convert_traced
 from lucid_keras.export.extras import check_litert
 from lucid_keras.export.files import checked_destination, folder_atomically, write_atomically
 from lucid_keras.export.flatbuffer_edits import with_constants
-from lucid_keras.export.float64 import in_float64
 from lucid_keras.export.layer_accuracy import live_layer_accuracies
-from lucid_keras.export.live import described, first_step, live_claims, signals, stream_inputs
-from lucid_keras.export.measured import coverage_warnings, measured
-from lucid_keras.export.progress import progress_bar
-from lucid_keras.export.proof import Floor, prove
+from lucid_keras.export.live import described, first_step, live_claims, stream_inputs
+from lucid_keras.export.proof import Floor, proven
 from lucid_keras.export.recipes import RECIPES, recipe_named
 from lucid_keras.export.report import ExportReport
 from lucid_keras.export.samples import Data, read_given
@@ -31,8 +28,7 @@ from lucid_keras.export.streaming_signatures import (
     typical_inputs,
     with_states_in_variables,
 )
-from lucid_keras.export.tflite import check_calibration, if_possible
-from lucid_keras.export.versions import versions
+from lucid_keras.export.tflite import check_calibration
 from lucid_keras.ops import check_choice
 from lucid_keras.runtimes import LiteRT, SavedModel
 from lucid_keras.streaming.contract import Streaming
@@ -89,30 +85,27 @@ def streaming_to_saved_model(
 
     Source: as `StreamingModel`.
     """
-    chunks, batch = checked_chunks(chunk), checked_batch(batch)
-    destination = checked_destination(path, folder=True)
-    floor = Floor.of(floor_db, RECIPES["float32"].floor_db)
+    chunks, batch, recipe = checked_chunks(chunk), checked_batch(batch), RECIPES["float32"]
+    destination, floor = checked_destination(path, folder=True), Floor.of(floor_db, recipe)
     check_model(model)
-    some, verified_on = signals(model, chunks, batch, read_given(stream_inputs(model), verification_data))
-    claims = live_claims(model, chunks, some)
+    claims, verified_on = live_claims(model, chunks, batch, read_given(stream_inputs(model), verification_data))
     module = tf.Module()
     module.model = model  # tracks the variables
     with folder_atomically(destination) as folder:
         tf.saved_model.save(module, str(folder), signatures=stream_signatures(model, chunks, batch))
         runtime = SavedModel(folder)
-        step, inputs = first_step(runtime, model, chunks, some[0])
-        proof = prove(claims, runtime, floor, twin=functools.partial(in_float64, model))
-        return ExportReport(
+        return proven(
+            model,
+            claims,
+            runtime,
+            floor,
+            recipe,
+            seconds=timing_seconds,
+            timed=first_step(runtime, model, chunks, claims[0]),
             path=destination,
-            kind="saved_model",
-            quantization="float32",
             bytes=folder_bytes(folder),
-            floor_db=floor.decibels,
             verified_on=verified_on,
             stream=described(runtime.signatures),
-            warnings=proof.warnings,
-            versions=versions(),
-            **measured(runtime, proof, step, inputs, timing_seconds),
         )
 
 
@@ -183,42 +176,30 @@ def streaming_to_tflite(
             f"Received: quantization={quantization!r}, states='variables'"
         )
     chunks, batch = checked_chunks(chunk), checked_batch(batch)
-    destination = checked_destination(path)
-    floor = Floor.of(floor_db, recipe.floor_db)
+    destination, floor = checked_destination(path), Floor.of(floor_db, recipe)
     check_model(model, "float32")
-    given = read_given(
-        stream_inputs(model), verification_data, calibration_data, lambda raw: progress_bar(raw, "reading samples")
-    )
-    some, verified_on = signals(model, chunks, batch, given)
-    claims = live_claims(model, chunks, some)
+    given = read_given(stream_inputs(model), verification_data, calibration_data)
+    claims, verified_on = live_claims(model, chunks, batch, given)
     calibration = typical_inputs(model, chunks, given.calibration, batch) if recipe.calibrated else None
-    if states == "variables":
-        content = _with_variables(model, chunks, batch, recipe)
-    else:
-        content = _with_explicit_states(model, chunks, batch, recipe, calibration)
+    explicit = functools.partial(_with_explicit_states, model, chunks, batch, recipe, calibration)
+    content = _with_variables(model, chunks, batch, recipe) if states == "variables" else explicit()
     runtime = LiteRT(content)
-    step, inputs = first_step(runtime, model, chunks, some[0])
-
-    def layers():
-        seen = _with_explicit_states(model, chunks, batch, recipe, calibration, observed=True)
-        return live_layer_accuracies(model, LiteRT(seen), chunks, max(some, key=lambda signal: signal["x"].size))
-
-    proof = prove(
-        claims, runtime, floor, of=recipe.name, twin=functools.partial(in_float64, model), layers=if_possible(layers)
-    )
-    report = ExportReport(
+    report = proven(
+        model,
+        claims,
+        runtime,
+        floor,
+        recipe,
+        seconds=timing_seconds,
+        timed=first_step(runtime, model, chunks, claims[0]),
+        layers=lambda: live_layer_accuracies(model, LiteRT(explicit(observed=True)), chunks, claims[0]),
+        compare_layers=compare_layers,
+        warnings=given.warnings,
         path=destination,
-        kind="tflite",
-        quantization=recipe.name,
         bytes=len(content),
-        floor_db=floor.decibels,
         verified_on=verified_on,
         stream=described(runtime.signatures),
-        layers=tuple(layers()) if compare_layers else (),
-        warnings=(*given.warnings, *proof.warnings, *coverage_warnings(model, runtime)),
-        versions=versions("ai-edge-litert", "ai-edge-quantizer"),
         sha256=hashlib.sha256(content).hexdigest(),
-        **measured(runtime, proof, step, inputs, timing_seconds),
     )
     write_atomically(destination, content)
     return report
@@ -233,7 +214,7 @@ def _with_explicit_states(model, chunks, batch, recipe, calibration, observed=Fa
         signatures = stream_signatures(model, chunks, batch, observed)
     traced = {name: without_variables(concrete) for name, concrete in signatures.items()}
     late = {name: traced.pop(name) for name in ("initial_state",) if recipe.calibrated and name in traced}
-    content = convert_traced(model, traced, recipe, calibration, first="step", progress=progress_bar)
+    content = convert_traced(model, traced, recipe, calibration, first="step")
     return with_constants(content, convert_traced(model, late, RECIPES["float32"])) if late else content
 
 

@@ -8,20 +8,16 @@ from collections.abc import Sequence
 import keras
 
 from lucid_keras.export.accumulator import check_accumulators
-from lucid_keras.export.claims import computed, whole_claim
+from lucid_keras.export.claims import computed, whole_claims
 from lucid_keras.export.convert import convert
 from lucid_keras.export.extras import check_litert
 from lucid_keras.export.files import checked_destination, write_atomically
-from lucid_keras.export.float64 import in_float64
 from lucid_keras.export.layer_accuracy import layer_accuracies, observed_layers
-from lucid_keras.export.measured import coverage_warnings, measured
-from lucid_keras.export.progress import progress_bar
-from lucid_keras.export.proof import Floor, prove
+from lucid_keras.export.proof import Floor, proven
 from lucid_keras.export.recipes import Quantization, recipe_named
 from lucid_keras.export.report import ExportReport
-from lucid_keras.export.samples import Data, read_given, verification_samples, windows
+from lucid_keras.export.samples import Data, read_given, windows
 from lucid_keras.export.signatures import Length, check_model, model_inputs, signatures
-from lucid_keras.export.versions import versions
 from lucid_keras.runtimes import LiteRT
 
 
@@ -81,40 +77,32 @@ def to_tflite(
     """
     recipe = recipe_named(quantization)
     check_litert(recipe)
-    inputs = model_inputs(model)
-    made = signatures(model, length, batch=1)
-    destination = checked_destination(path)
-    floor = Floor.of(floor_db, recipe.floor_db)
+    inputs, made = model_inputs(model), signatures(model, length, batch=1)
+    destination, floor = checked_destination(path), Floor.of(floor_db, recipe)
     check_model(model, "float32")
     check_calibration(recipe, calibration_data)
     _check_arguments(recipe, made, integer_io)
-    given = read_given(inputs, verification_data, calibration_data, lambda raw: progress_bar(raw, "reading samples"))
-    samples, verified_on = verification_samples(made, inputs, given)
-    claims = [whole_claim(model, name, some) for name, some in samples.items()]
+    given = read_given(inputs, verification_data, calibration_data)
+    claims, verified_on = whole_claims(model, made, given)
     _check_not_empty(claims)
     calibration = {one.name: windows(given.calibration, one) for one in made} if recipe.calibrated else None
-    write = functools.partial(
-        convert, signatures=made, recipe=recipe, calibration=calibration, integer_io=integer_io, progress=progress_bar
-    )
+    write = functools.partial(convert, signatures=made, recipe=recipe, calibration=calibration, integer_io=integer_io)
     content = write(model)
     overflows = check_accumulators(content) if recipe.activations == "int16" else []
-    runtime = LiteRT(content)
-    layers = functools.partial(_layer_accuracies, model, write, claims[0])
-    proof = prove(
-        claims, runtime, floor, of=recipe.name, twin=functools.partial(in_float64, model), layers=if_possible(layers)
-    )
-    report = ExportReport(
+    report = proven(
+        model,
+        claims,
+        LiteRT(content),
+        floor,
+        recipe,
+        seconds=timing_seconds,
+        layers=functools.partial(_layer_accuracies, model, write, claims[0]),
+        compare_layers=compare_layers,
+        warnings=(*given.warnings, *overflows),
         path=destination,
-        kind="tflite",
-        quantization=recipe.name,
         bytes=len(content),
-        floor_db=floor.decibels,
         verified_on=verified_on,
-        layers=tuple(layers()) if compare_layers else (),
-        warnings=(*given.warnings, *overflows, *proof.warnings, *coverage_warnings(model, runtime)),
-        versions=versions("ai-edge-litert", "ai-edge-quantizer"),
         sha256=hashlib.sha256(content).hexdigest(),
-        **measured(runtime, proof, claims[0].name, claims[0].samples[0], timing_seconds),
     )
     write_atomically(destination, content)
     return report
@@ -157,15 +145,3 @@ def _layer_accuracies(model, write, claim):
     references = [computed(observed, sample) for sample in claim.samples]
     results = [runtime.run(claim.name, sample) for sample in claim.samples]
     return layer_accuracies(observed, claim.samples, references, results)
-
-
-def if_possible(layers):
-    """`layers` for an export that fails anyway: a layer that cannot be an output must not hide the reason."""
-
-    def found():
-        try:
-            return layers()
-        except ValueError:
-            return []
-
-    return found

@@ -1,6 +1,5 @@
 """Comparing an artefact that already lies on the disk with a Keras model, whatever the two call their inputs."""
 
-import functools
 import math
 import os
 import pathlib
@@ -10,8 +9,7 @@ import tensorflow as tf
 
 from lucid_keras.export.claims import vjp_claim, whole_claim
 from lucid_keras.export.flatbuffer import read
-from lucid_keras.export.float64 import in_float64
-from lucid_keras.export.live import chunks_of, live_claims, signals, stream_inputs, time_axis
+from lucid_keras.export.live import chunks_of, live_claims, stream_inputs, time_axis
 from lucid_keras.export.proof import Floor, Proof, prove
 from lucid_keras.export.samples import Data, read_given, verification_samples
 from lucid_keras.export.signatures import Signature, check_model, model_inputs, output_shapes
@@ -47,7 +45,7 @@ def verified(path: str | os.PathLike[str], model: keras.Model | Streaming, data:
     else:
         claims = _whole_claims(runtime, model, data)
     check_model(model)
-    return prove(claims, runtime, NO_FLOOR, twin=functools.partial(in_float64, model))
+    return prove(model, claims, runtime, NO_FLOOR)
 
 
 def _live_claims(runtime, streaming, data):
@@ -55,7 +53,7 @@ def _live_claims(runtime, streaming, data):
     _check_live(step, streaming)
     chunks = chunks_of(runtime, time_axis(streaming.data_format))
     given = read_given(stream_inputs(streaming), data)
-    return live_claims(streaming, chunks, signals(streaming, chunks, step.inputs["x"].shape[0], given)[0])
+    return live_claims(streaming, chunks, step.inputs["x"].shape[0], given)[0]
 
 
 def _check_live(step, streaming):

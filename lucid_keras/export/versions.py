@@ -5,11 +5,13 @@ import sys
 
 from lucid_keras.version import __version__
 
+PACKAGES = ("keras", "tensorflow", "numpy", "ai-edge-litert", "ai-edge-quantizer")
 
-def versions(*packages):
-    """Versions of Python, this package, Keras, TensorFlow, NumPy and `packages`, where installed."""
+
+def versions() -> dict[str, str]:
+    """Versions of Python, this package, and those of `PACKAGES` that are installed."""
     found = {"python": sys.version.split()[0], "lucid_keras": __version__}
-    for package in ("keras", "tensorflow", "numpy", *packages):
+    for package in PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

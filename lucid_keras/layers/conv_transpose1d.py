@@ -7,7 +7,7 @@ import keras
 
 from lucid_keras import ops
 from lucid_keras._geometry import ConvTranspose1dGeometry
-from lucid_keras._lowering.lowerings import LOWERINGS, Lowering
+from lucid_keras._lowering.choice import LOWERINGS, Lowering
 from lucid_keras.layers.device import existing_device, on_device
 
 

@@ -24,6 +24,7 @@ class LiteRT:
     """
 
     name = "LiteRT"
+    kind = "tflite"
 
     def __init__(self, artefact: bytes | str | os.PathLike, threads: int = 2):
         content = artefact if isinstance(artefact, bytes) else pathlib.Path(artefact).read_bytes()

@@ -21,6 +21,7 @@ class Pjrt:
     """
 
     name = "PJRT"
+    kind = "stablehlo"
 
     def __init__(self, artefact: str | os.PathLike):
         try:

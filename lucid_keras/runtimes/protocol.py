@@ -60,9 +60,10 @@ class Coverage:
 
 
 class Runtime(typing.Protocol):
-    """An artefact, opened. `name` and `version` are the runtime's own."""
+    """An artefact, opened. `name` and `version` are the runtime's own, `kind` is the artefact's."""
 
     name: str
+    kind: str
     version: str
 
     def __init__(self, artefact: str | os.PathLike[str]) -> None: ...

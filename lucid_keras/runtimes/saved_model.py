@@ -21,6 +21,7 @@ class SavedModel:
     """
 
     name = "TensorFlow"
+    kind = "saved_model"
     version = tf.__version__
 
     def __init__(self, artefact: str | os.PathLike):

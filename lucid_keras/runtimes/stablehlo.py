@@ -24,6 +24,7 @@ class StableHlo:
     """
 
     name = "XLA in TensorFlow"
+    kind = "stablehlo"
     version = tf.__version__
 
     def __init__(self, artefact: str | os.PathLike):

@@ -1,31 +1,15 @@
-"""What a report says of running an artefact: where its operators run, how fast, and what a person must know of it."""
+"""What a person must know of where a `.tflite` file's operators run."""
 
 import collections
 
 from lucid_keras.export.convert import layer_at
-from lucid_keras.runtimes.timing import milliseconds
-
-
-def measured(runtime, proof, signature, inputs, seconds):
-    """The fields of an `ExportReport` that the runtime gives; `signature` is timed on `inputs` for so many seconds."""
-    latency = milliseconds(runtime.prepared(signature, inputs), seconds)
-    coverage = runtime.coverage()
-    return {
-        "runtime": f"{runtime.name} {runtime.version}",
-        "signatures": {name: one.described() for name, one in runtime.signatures.items()},
-        "ops": coverage.ops,
-        "delegated": coverage.delegated,
-        "partitions": coverage.partitions,
-        "milliseconds": latency,
-        "outputs": proof.outputs,
-        "example": proof.example,
-    }
 
 
 def coverage_warnings(model, runtime):
-    """Of a `.tflite` file: the operators outside its delegate, each with its layer, and what open lengths cost."""
-    coverage = runtime.coverage()
-    warnings = []
+    """The operators outside a delegate, each with its layer, and what open lengths and further signatures cost."""
+    coverage, warnings = runtime.coverage(), []
+    if coverage.accelerator is None:
+        return warnings
     if coverage.outside:
         counts = collections.Counter(
             f"{name} in {layer_at(model, computed)}" if computed else name for name, computed in coverage.outside
