@@ -18,6 +18,7 @@ from benchmarks.targets import verdicts
 from cases import CASES
 from tolerances import relative_tolerance
 
+from lucid_keras._lowering.lowerings import LOWER
 from lucid_keras.bench import commands, judge, rounds, worker
 from lucid_keras.bench.measured import quartiles, ratio, times
 from lucid_keras.bench.memory import peak_mib
@@ -133,6 +134,12 @@ def test_why_a_subject_is_not_tried(monkeypatch):
     assert refusal("ours LiteRT", Workload(4, 2, 4, mode="train")) == "does not train"
     monkeypatch.setitem(SUBJECTS, "torch", SUBJECTS["torch"].__class__("in_torch", "layer", needs=("no_such_package",)))
     assert refusal("torch", SMALL) == "not installed: no_such_package"
+
+
+def test_every_lowering_is_a_subject():
+    """By name and not out of `LOWER`: a peer's process reads the subjects, and must not have TensorFlow."""
+    forced = {subject.options.get("lowering"): name for name, subject in SUBJECTS.items() if name.startswith("ours ")}
+    assert {lowering: forced.get(lowering) for lowering in LOWER} == {name: f"ours {name}" for name in LOWER}
 
 
 def test_peers_do_not_share_a_process_with_tensorflow():
