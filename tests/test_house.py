@@ -10,11 +10,14 @@ import re
 import subprocess
 import sys
 import zipfile
+from typing import get_args
 
 import pytest
 import tensorflow as tf
 
 import lucid_keras as lk
+from lucid_keras.export import recipes
+from lucid_keras.export.streaming import StreamingQuantization
 
 ROOT = pathlib.Path(__file__).parent.parent
 UNDOCUMENTED = ("__version__", "export", "interop")
@@ -137,3 +140,10 @@ def test_tensorflow_refuses_grouped_gradients_without_onednn():
         y = tf.nn.conv2d(x, kernel, 1, "VALID")
     with pytest.raises(tf.errors.OpError):
         tape.gradient(y, kernel).numpy()
+
+
+def test_type_checkers_know_the_recipes():
+    """What is a Literal for them is a dict for the exporters."""
+    streaming = [name for name, recipe in recipes.RECIPES.items() if recipe.streams]
+    assert list(get_args(recipes.Quantization)) == list(recipes.RECIPES)
+    assert list(get_args(StreamingQuantization)) == streaming

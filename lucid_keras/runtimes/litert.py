@@ -113,7 +113,10 @@ def _dequantized(array, detail):
 
 
 def coverage(loaded) -> Coverage:
-    """What XNNPACK took of an interpreter's graph: the operators between each delegate node's inputs and outputs."""
+    """What XNNPACK took of an interpreter's graph: the operators between each delegate node's inputs and outputs.
+
+    And those that give nothing, such as the writing of a variable, where their inputs never leave a delegate node.
+    """
     nodes = loaded._get_ops_details()  # the only way to the nodes from Python; covered by a test
     delegates = [node for node in nodes if node["op_name"] == DELEGATE]
     operators = [node for node in nodes if node["op_name"] != DELEGATE]
@@ -129,6 +132,11 @@ def coverage(loaded) -> Coverage:
                 continue
             taken.add(node["index"])
             pending.extend(node["inputs"])
+    given = {tensor for delegate in delegates for tensor in delegate["outputs"]}
+    for node in operators:
+        within = [tensor for tensor in node["inputs"] if tensor in producer and tensor not in given]
+        if any(producer[tensor]["index"] in taken for tensor in within):
+            taken.add(node["index"])
     names = {one["index"]: one["name"] for one in loaded.get_tensor_details()}
     computed = lambda node: next((names.get(int(tensor), "") for tensor in node["outputs"]), "")  # noqa: E731
     outside = tuple((node["op_name"], computed(node)) for node in operators if node["index"] not in taken)
