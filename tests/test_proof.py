@@ -13,7 +13,7 @@ from lucid_keras.export import tflite as tflite_module
 from lucid_keras.export import to_saved_model, to_stablehlo, to_tflite
 from lucid_keras.export.float64 import in_float64
 from lucid_keras.export.layer_accuracy import layer_accuracies, observed_layers
-from lucid_keras.runtimes import LiteRT
+from lucid_keras.runtimes import LiteRT, SavedModel
 
 PACKAGE = pathlib.Path(lk.__file__).parent
 EXPORTERS = {"to_tflite", "to_saved_model", "to_stablehlo", "streaming_to_tflite", "streaming_to_saved_model"}
@@ -189,8 +189,8 @@ def badly_conditioned(**arguments):
 def test_a_floor_that_float32_cannot_reach_yields_and_the_report_says_so(tmp_path):
     report = exported(to_tflite, badly_conditioned(), tmp_path)
     assert 30 < report.snr_db < 110
-    (told,) = (warning for warning in report.warnings if "beyond float32" in warning)
-    assert told.startswith("the floor of 110 dB is beyond float32 here: against float64 the output 'far'")
+    (told,) = (warning for warning in report.warnings if "own precision" in warning)
+    assert told.startswith("the floor of 110 dB is beyond the model's own precision: against float64 the output 'far'")
     assert told in str(report).replace("\n", "")
 
 
@@ -331,3 +331,14 @@ def test_an_error_that_is_amplified_is_not_the_amplifiers():
     assert own["first"] == pytest.approx(60, abs=0.1)
     assert own["steep"] > 120
     assert own["last"] > 120
+
+
+def test_a_float64_self_that_cannot_compute_is_none(tmp_path, monkeypatch):
+    """TensorFlow's CPU kernels convolve channels first in float32 alone."""
+    first = keras.layers.Conv1D(4, 3, data_format="channels_first", name="first")
+    model = keras.Sequential([keras.Input((4, 16)), first, lk.ConvTranspose1d(4, 2, 4, name="up")])
+    run = SavedModel.run
+    louder = lambda self, name, x: {key: 1.001 * y for key, y in run(self, name, x).items()}  # noqa: E731
+    monkeypatch.setattr(SavedModel, "run", louder)
+    with pytest.raises(ValueError, match=r"Received: 60.0 dB .*no float64 self that could excuse it \(.*NHWC"):
+        exported(to_saved_model, model, tmp_path)

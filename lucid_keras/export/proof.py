@@ -15,13 +15,14 @@ import numpy as np
 from lucid_keras.export.accuracy import QUIET_DB, LayerAccuracy, OutputAccuracy, accuracy, snr_db
 from lucid_keras.export.claims import Claim
 from lucid_keras.export.coverage import coverage_warnings
-from lucid_keras.export.float64 import in_float64
+from lucid_keras.export.float64 import exact_outputs
 from lucid_keras.export.recipes import Recipe
 from lucid_keras.export.report import ExportReport
 from lucid_keras.export.versions import versions
 from lucid_keras.runtimes.protocol import Runtime
 from lucid_keras.runtimes.timing import milliseconds
 
+SHOWN_DB = 6.0  # how much worse than the whole output a channel must be for that to hide it
 BLAMED_DB = 20.0  # how much less than the output a layer may lose and be told of: several may add up
 ROUNDING_DB = 3.0  # how much further from float64 than Keras itself an artefact may be where Keras misses the floor
 
@@ -137,14 +138,14 @@ def prove(
     below = [one for one in outputs if one.snr_db < floor.decibels]
     if below:
         refuse = functools.partial(_refuse, floor=floor, of=of, layers=layers)
-        warnings += _forgiven(below, zip(claims, results, strict=True), floor, model, refuse)
+        warnings += _forgiven(below, claims, results, floor, model, refuse)
     first = next(iter(claims[0].references[0]))
     return Proof(tuple(outputs), tuple(warnings), (claims[0].references[0][first], results[0][0][first]))
 
 
 def _hidden(one, floor):
-    """Whether a channel, to the nearest dB, is too far below the floor to be of any use."""
-    return one.channel is not None and one.channel_db < floor.decibels - QUIET_DB + 0.5
+    """Whether a channel, to the nearest dB, is too far below the floor to be of use, and the whole does not show it."""
+    return one.channel_db < min(floor.decibels - QUIET_DB + 0.5, one.snr_db - SHOWN_DB)
 
 
 def _quiet_channel(one, floor):
@@ -154,29 +155,26 @@ def _quiet_channel(one, floor):
     )
 
 
-def _forgiven(below, proven, floor, model, refuse):
+def _forgiven(below, claims, results, floor, model, refuse):
     """A warning for each output below the floor that float32 itself cannot lift above it; refuses for any other."""
     worst = min(below, key=lambda one: one.snr_db)
     if not floor.yields or worst.snr_db == -math.inf:
         refuse(worst)
     try:
-        exact = in_float64(model)
+        ideals = exact_outputs(model, claims)
     except ValueError as reason:
         refuse(worst, f"; the model has no float64 self that could excuse it ({reason})")
+    by_signature = {claim.name: (claim.references, *both) for claim, *both in zip(claims, results, ideals, strict=True)}
     warnings = []
-    for claim, results in proven:
-        missed = [one for one in below if one.signature == claim.name]
-        ideal = [claim.compute(exact, sample) for sample in claim.samples] if missed else []
-        for one in missed:
-            by_name = lambda outputs: [output[one.name] for output in outputs]  # noqa: B023, E731
-            in_keras = snr_db(by_name(ideal), by_name(claim.references))
-            in_file = snr_db(by_name(ideal), by_name(results))
-            if in_keras >= floor.decibels or in_file < in_keras - ROUNDING_DB:
-                refuse(one, f"; against float64 Keras has {in_keras:.1f} dB, this has {in_file:.1f}")
-            warnings.append(
-                f"the floor of {floor.decibels:g} dB is beyond float32 here: against float64 the output {one.name!r} "
-                f"of {one.signature!r} has {in_keras:.1f} dB in Keras and {in_file:.1f} dB in the artefact"
-            )
+    for one in below:
+        in_keras, in_file, ideal = ([arrays[one.name] for arrays in some] for some in by_signature[one.signature])
+        keras_db, file_db = snr_db(ideal, in_keras), snr_db(ideal, in_file)
+        if keras_db >= floor.decibels or file_db < keras_db - ROUNDING_DB:
+            refuse(one, f"; against float64 Keras has {keras_db:.1f} dB, this has {file_db:.1f}")
+        warnings.append(
+            f"the floor of {floor.decibels:g} dB is beyond the model's own precision: against float64 the output "
+            f"{one.name!r} of {one.signature!r} has {keras_db:.1f} dB in Keras and {file_db:.1f} dB in the artefact"
+        )
     return warnings
 
 
