@@ -6,7 +6,7 @@ import sys
 
 from lucid_keras.bench.commands import add_command as add_bench
 from lucid_keras.export.commands import add_commands, run_inspect
-from lucid_keras.version import __version__
+from lucid_keras.export.versions import versions
 
 
 def main(arguments=None):
@@ -68,11 +68,6 @@ def _inspect(parsed):
 
 
 def _version(parsed):
-    from importlib.metadata import PackageNotFoundError, version
-
-    print(f"lucid_keras {__version__}")
-    for package in ("tensorflow", "keras", "numpy", "ai-edge-litert", "ai-edge-quantizer"):
-        try:
-            print(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            print(f"{package} not installed")
+    found = versions("ai-edge-litert", "ai-edge-quantizer")
+    for package in ("lucid_keras", "tensorflow", "keras", "numpy", "ai-edge-litert", "ai-edge-quantizer"):
+        print(package, found.get(package, "not installed"))

@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-import importlib
+import functools
 import pathlib
 import time
 
@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from lucid_keras.export import snr_db, to_tflite
+from lucid_keras.export.extras import needed
 from lucid_keras.layers.istft import ISTFT
 from lucid_keras.runtimes import LiteRT
 from lucid_keras.runtimes.protocol import Coverage
@@ -33,11 +34,6 @@ class Result:
     wav: pathlib.Path
     picture: pathlib.Path
 
-    @property
-    def milliseconds_per_second(self):
-        """Milliseconds of computation for one second of audio."""
-        return self.milliseconds / self.seconds
-
 
 def run(audio=None, out=pathlib.Path("saved_models/demo"), console=None):
     """Reconstruct `audio` (a WAV or FLAC file; default the package's recording) and write the results to `out`.
@@ -47,19 +43,15 @@ def run(audio=None, out=pathlib.Path("saved_models/demo"), console=None):
         OSError, ValueError: the file cannot be read, or holds nothing that could be reconstructed.
     """
     audio, out = pathlib.Path(audio or RECORDING), pathlib.Path(out)
-    step = _steps(console)
+    console = console or demo_extra("rich.console").Console(quiet=True)
+    step = functools.partial(_step, console)
     with step(f"Reading {audio.name}"):
         recording, rate = read_audio(audio)
     with step("Short-time Fourier transform"):
         spectrum = stft(recording)
     with step("Inverse in Keras"):
-        frames = spectrum.shape[1]
-        model = keras.Sequential(
-            [
-                keras.Input((frames, spectrum.shape[2]), batch_size=1),
-                ISTFT(N_FFT, HOP, data_format="channels_last"),
-            ]
-        )
+        inverse = ISTFT(N_FFT, HOP, data_format="channels_last")
+        model = keras.Sequential([keras.Input(spectrum.shape[1:], batch_size=1), inverse])
         in_keras = model(spectrum).numpy()[0, : len(recording)]
     with step("Exporting to TFLite"):
         out.mkdir(parents=True, exist_ok=True)
@@ -74,7 +66,7 @@ def run(audio=None, out=pathlib.Path("saved_models/demo"), console=None):
         latency = milliseconds(runtime.prepared(name, inputs))
     with step("Writing the sound and the picture"):
         wav, picture = out / "reconstruction.wav", out / "reconstruction.png"
-        write_audio(wav, in_litert, rate)
+        demo_extra("soundfile").write(wav, in_litert, rate, subtype="FLOAT")
         draw(picture, recording, in_litert, rate)
     return Result(
         coverage=runtime.coverage(),
@@ -90,11 +82,10 @@ def run(audio=None, out=pathlib.Path("saved_models/demo"), console=None):
 
 def print_result(result, console):
     """The table of what was measured, and where the files are."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table(title="Inverse STFT as a transposed convolution, float32, under LiteRT")
-    table.add_column("what")
-    table.add_column("measured", justify="right")
+    title = "Inverse STFT as a transposed convolution, float32, under LiteRT"
+    table = Table("what", Column("measured", justify="right"), title=title)
     coverage = result.coverage
     table.add_row("operators in the file", ", ".join(f"{count} {name}" for name, count in coverage.counts().items()))
     table.add_row(
@@ -102,7 +93,7 @@ def print_result(result, console):
         f"{coverage.delegated} of {len(coverage.ops)}, in {coverage.partitions} partition"
         + ("s" if coverage.partitions != 1 else ""),
     )
-    table.add_row("milliseconds per second of audio", f"{result.milliseconds_per_second:.2f}")
+    table.add_row("milliseconds per second of audio", f"{result.milliseconds / result.seconds:.2f}")
     table.add_row("SNR against the recording", f"{result.snr_recording:.1f} dB")
     table.add_row("SNR against Keras", f"{result.snr_keras:.1f} dB")
     console.print(table)
@@ -127,36 +118,28 @@ def read_audio(path):
     return samples, rate
 
 
-def write_audio(path, samples, rate):
-    """Write float samples `[samples]` as a 32-bit float WAV."""
-    demo_extra("soundfile").write(path, samples, rate, subtype="FLOAT")
-
-
 def stft(samples):
     """`[1, frames, 2 * bins]` in float32: real parts, then imaginary parts, of centred Hann frames in float64."""
     frames = -(-len(samples) // HOP) + 1
-    padded = np.zeros((frames - 1) * HOP + N_FFT)
-    padded[N_FFT // 2 : N_FFT // 2 + len(samples)] = samples
+    padded = np.pad(samples, (N_FFT // 2, (frames - 1) * HOP + N_FFT // 2 - len(samples)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, N_FFT)[::HOP]
-    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(N_FFT) / N_FFT)
-    spectrum = np.fft.rfft(windows * hann)
+    spectrum = np.fft.rfft(windows * np.hanning(N_FFT + 1)[:-1])
     return np.concatenate([spectrum.real, spectrum.imag], 1)[np.newaxis].astype(np.float32)
 
 
 def draw(path, recording, reconstruction, rate):
     """A PNG: waveform and spectrogram of the recording, of the reconstruction, and of their difference."""
-    figure_module = demo_extra("matplotlib.figure")
-    figure = figure_module.Figure(figsize=(11, 8), layout="constrained")
+    figure = demo_extra("matplotlib.figure").Figure(figsize=(11, 8), layout="constrained")
     seconds = np.arange(len(recording)) / rate
-    rows = {"recording": recording, "reconstruction by LiteRT": reconstruction}
-    rows["difference"] = reconstruction - recording
+    difference = reconstruction - recording
+    rows = {"recording": recording, "reconstruction by LiteRT": reconstruction, "difference": difference}
     axes = figure.subplots(3, 2, sharex=True)
     for (title, samples), (wave, image) in zip(rows.items(), axes, strict=True):
         wave.plot(seconds, samples, linewidth=0.4)
         wave.set_title(title, loc="left")
         wave.set_ylabel("amplitude")
-        spectrum = stft(np.asarray(samples))[0]
-        power = np.square(spectrum[:, : N_FFT // 2 + 1]) + np.square(spectrum[:, N_FFT // 2 + 1 :])
+        real, imaginary = np.split(stft(samples)[0], 2, axis=1)
+        power = np.square(real) + np.square(imaginary)
         shown = image.imshow(
             10 * np.log10(power.T + 1e-20),
             origin="lower",
@@ -176,23 +159,13 @@ def draw(path, recording, reconstruction, rate):
 
 def demo_extra(module):
     """A module of the demo's extra; raises an error that names the extra where it is missing."""
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        raise ImportError(f"the demo needs {module.split('.')[0]}: pip install 'lucid_keras[demo]'") from None
+    return needed(module, f"the demo needs {module.split('.')[0]}", "demo")
 
 
-def _steps(console):
-    """A context manager per step that shows its name while it runs and its seconds afterwards."""
-
-    @contextlib.contextmanager
-    def step(title):
-        if console is None:
-            yield
-            return
-        start = time.perf_counter()
-        with console.status(f"{title} ..."):
-            yield
-        console.print(f"{title}: {time.perf_counter() - start:.1f} s", highlight=False)
-
-    return step
+@contextlib.contextmanager
+def _step(console, title):
+    """Shows its name while it runs and its seconds afterwards."""
+    start = time.perf_counter()
+    with console.status(f"{title} ..."):
+        yield
+    console.print(f"{title}: {time.perf_counter() - start:.1f} s", highlight=False)

@@ -10,6 +10,7 @@ import threading
 import numpy as np
 import pytest
 
+from lucid_keras.cli import main
 from lucid_keras.runtimes import SavedModel
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -41,15 +42,15 @@ def test_to_tflite_compares_recipes(recipe, tmp_path, capsys):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["decoder.dynamic_int8.tflite", "decoder.float32.tflite"]
 
 
-def test_to_saved_model_makes_the_folder_that_the_server_watches(recipe, tmp_path, capsys):
-    recipe("to_saved_model.py", GOLDEN / "decoder.keras", tmp_path, "--version", 3)
-    assert (tmp_path / "decoder" / "3" / "saved_model.pb").exists()
-    assert "saved_model" in capsys.readouterr().out
+def test_the_command_makes_the_folder_that_the_server_watches(tmp_path):
+    path = tmp_path / "served" / "vocoder" / "3"
+    assert main(["export", str(GOLDEN / "decoder.keras"), str(path)]) == 0
+    assert (path / "saved_model.pb").exists()
 
 
 def test_a_recipe_fails_in_one_line(recipe, tmp_path):
-    with pytest.raises(SystemExit, match="to_saved_model: The model's file must exist"):
-        recipe("to_saved_model.py", tmp_path / "nothing.keras", tmp_path)
+    with pytest.raises(SystemExit, match="to_tflite: The model's file must exist"):
+        recipe("to_tflite.py", tmp_path / "nothing.keras", tmp_path)
 
 
 def test_other_runtimes_that_are_missing_are_told(recipe, capsys, monkeypatch):
