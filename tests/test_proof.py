@@ -342,3 +342,13 @@ def test_a_float64_self_that_cannot_compute_is_none(tmp_path, monkeypatch):
     monkeypatch.setattr(SavedModel, "run", louder)
     with pytest.raises(ValueError, match=r"Received: 60.0 dB .*no float64 self that could excuse it \(.*NHWC"):
         exported(to_saved_model, model, tmp_path)
+
+
+def test_layers_of_several_inputs_are_compared_on_their_own(tmp_path):
+    """Inputs whose order by name is not the model's."""
+    z, a = keras.Input((4, 8), name="z"), keras.Input((4, 8), name="a")
+    up = [lk.ConvTranspose1d(4, 2, 4, name=name)(x) for name, x in (("first", z), ("second", a))]
+    report = exported(to_tflite, keras.Model([z, a], up[0] - 2 * up[1]), tmp_path, compare_layers=True)
+    assert [one.name for one in report.layers] == ["first", "second"]
+    assert min(one.snr_db for one in report.layers) > 110
+    assert min(one.own_snr_db for one in report.layers) > 110

@@ -1,6 +1,7 @@
 """What an artefact has to compute: samples, and the Keras model's answers, looked at before any work is done."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -54,12 +55,15 @@ def whole_claim(model, name, samples, run=None) -> Claim:
     """That the signature `name` gives what the model gives for whole inputs."""
     lengths = tuple(sorted({length for sample in samples for length in _lengths(model, sample)}))
     run = run or (lambda runtime, sample: runtime.run(name, sample))
-    return claim_of(model, name, samples, computed, run, lengths, _time_axes(model))
+    names = list(model_inputs(model))
+    compute = lambda other, sample: computed(other, [sample[name] for name in names])  # noqa: E731
+    return claim_of(model, name, samples, compute, run, lengths, _time_axes(model))
 
 
-def computed(model, sample) -> dict[str, np.ndarray]:
-    """The model's outputs by name, in inference mode."""
-    return {name: array.numpy() for name, array in call_by_name(model, sample).items()}
+def computed(model, arrays) -> dict[str, np.ndarray]:
+    """The model's outputs by name for its inputs in order: a model built again may have other names for them."""
+    inputs = dict(zip(model_inputs(model), arrays, strict=True))
+    return {name: array.numpy() for name, array in call_by_name(model, inputs).items()}
 
 
 def vjp_claim(model, samples, forward, run=None) -> Claim:
@@ -67,17 +71,19 @@ def vjp_claim(model, samples, forward, run=None) -> Claim:
     samples = [{**sample, **outputs} for sample, outputs in zip(samples, forward, strict=True)]
     lengths = tuple(sorted({length for sample in samples for length in _lengths(model, sample)}))
     run = run or (lambda runtime, sample: runtime.run("vjp", sample))
-    return claim_of(model, "vjp", samples, _gradients, run, lengths)
+    names = list(model_inputs(model))
+    return claim_of(model, "vjp", samples, functools.partial(_gradients, names), run, lengths)
 
 
-def _gradients(model, sample):
-    tensors = {name: tf.constant(sample[name]) for name in model_inputs(model)}
+def _gradients(names, model, sample):
+    """The gradients by the inputs, which are called `names`, in order."""
+    tensors = [tf.constant(sample[name]) for name in names]
     with tf.GradientTape() as tape:
         tape.watch(tensors)
-        outputs = call_by_name(model, tensors)
+        outputs = call_by_name(model, dict(zip(model_inputs(model), tensors, strict=True)))
     cotangents = {name: tf.cast(sample[name], output.dtype) for name, output in outputs.items()}
     gradients = tape.gradient(outputs, tensors, output_gradients=cotangents)
-    return {name: gradient.numpy() for name, gradient in gradients.items()}
+    return {name: gradient.numpy() for name, gradient in zip(names, gradients, strict=True)}
 
 
 def _check_telling(signature, name, arrays):

@@ -57,7 +57,7 @@ def live_layer_accuracies(streaming, runtime, chunks, claim):
             y = np.concatenate([step[seen_name(layer.name)] for step in steps], 1)[:, there.latency :]
             given[layer.name] = np.moveaxis(y, 1, -1) if there.data_format == "channels_first" else y
     sample = {identifier(observed.inputs[0].name): signal["x"]}
-    return layer_accuracies(observed, [sample], [computed(observed, sample)], [given])
+    return layer_accuracies(observed, [sample], [computed(observed, [signal["x"]])], [given])
 
 
 def _in_common(one, other):

@@ -142,6 +142,6 @@ def _layer_accuracies(model, write, claim):
     if observed is None:
         return []
     runtime = LiteRT(write(observed))
-    references = [computed(observed, sample) for sample in claim.samples]
+    references = [computed(observed, [sample[name] for name in model_inputs(observed)]) for sample in claim.samples]
     results = [runtime.run(claim.name, sample) for sample in claim.samples]
     return layer_accuracies(observed, claim.samples, references, results)
