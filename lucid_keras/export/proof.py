@@ -95,7 +95,7 @@ def proven(
         outputs=proof.outputs,
         floor_db=floor.decibels,
         layers=tuple(layers()) if compare_layers else (),
-        warnings=(*warnings, *proof.warnings, *coverage_warnings(model, runtime)),
+        warnings=(*warnings, *proof.warnings, *coverage_warnings(model, runtime, claims[0])),
         versions=versions(),
         example=proof.example,
         **facts,
