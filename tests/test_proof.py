@@ -2,6 +2,7 @@
 
 import ast
 import pathlib
+import re
 
 import keras
 import numpy as np
