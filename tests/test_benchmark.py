@@ -12,9 +12,9 @@ import reference
 import tensorflow as tf
 from arrays import normals
 from benchmarks import costs, pjrt, pjrt_write, report
+from benchmarks.goals import verdicts
 from benchmarks.named import NAMED
 from benchmarks.pjrt import NAMES
-from benchmarks.targets import verdicts
 from cases import CASES
 from tolerances import relative_tolerance
 

@@ -14,7 +14,7 @@ import sys
 
 import numpy as np
 
-from benchmarks.targets import Verdict
+from benchmarks.goals import Verdict
 from lucid_keras.bench.machine import machine
 from lucid_keras.bench.subjects import SUBJECTS
 from lucid_keras.bench.worker import measure

@@ -5,7 +5,7 @@ import pathlib
 import re
 import statistics
 
-from benchmarks.targets import verdicts
+from benchmarks.goals import verdicts
 from lucid_keras._lowering.lowerings import LOWER
 from lucid_keras.bench.measured import quartiles, ratio, times
 
