@@ -68,6 +68,6 @@ def _inspect(parsed):
 
 
 def _version(parsed):
-    found = versions("ai-edge-litert", "ai-edge-quantizer")
+    found = versions()
     for package in ("lucid_keras", "tensorflow", "keras", "numpy", "ai-edge-litert", "ai-edge-quantizer"):
         print(package, found.get(package, "not installed"))

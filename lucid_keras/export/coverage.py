@@ -9,7 +9,8 @@ from lucid_keras.export.convert import layer_at
 
 def coverage_warnings(model, runtime, claim):
     """The operators outside a delegate, each with its layer, and what open lengths and further signatures cost."""
-    coverage, warnings = runtime.coverage(), []
+    coverage = runtime.coverage()
+    warnings: list[str] = []
     if coverage.accelerator is None:
         return warnings
     if coverage.outside:

@@ -33,7 +33,7 @@ def what_is_drawn(signature, vocabularies):
 
 def vocabularies(inputs):
     """How many indices each integer input may take, by name, where an `Embedding` reads it; `inputs` by name."""
-    sizes = {}
+    sizes: dict[str, int] = {}
     for name, tensor in inputs.items():
         for operation in _readers(tensor):
             if isinstance(operation, keras.layers.Embedding):

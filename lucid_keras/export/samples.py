@@ -114,7 +114,7 @@ def read_given(inputs, verification_data, calibration_data=None):
         warnings = tuple(f"calibration: {warning}" for warning in check_varied(samples))
         held = held_out(samples)
         verified_on = f"{len(held[1])} samples held out of {len(samples)}" if len(samples) > 1 else "the one sample"
-        given = Given(*held, verified_on, warnings)
+        given = Given(held[0], held[1], verified_on, warnings)
     if verification_data is not None:
         samples = read_samples(verification_data, inputs)
         check_varied(samples)

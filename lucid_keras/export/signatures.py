@@ -38,7 +38,7 @@ def model_inputs(model):
             "The model must be built and know its inputs: give it a keras.Input, or wrap it as "
             f"keras.Model(x, model(x)). Received: model={model.name!r}, built={model.built}"
         )
-    named = {}
+    named: dict[str, keras.KerasTensor] = {}
     for tensor in model.inputs:
         other = named.setdefault(identifier(tensor.name), tensor)
         if other is not tensor:

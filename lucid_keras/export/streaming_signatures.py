@@ -50,7 +50,7 @@ def stream_signatures(model, chunks, batch, observed=False):
         return {name: tf.zeros(state.shape, state.dtype) for name, state in states.items()}
 
     def stepped(x, **given):
-        seen = {}
+        seen: dict[str, tf.Tensor] = {}
         y, following = model.step(x, given | empty) if not observed else model.observed_step(x, given | empty, seen)
         outputs = {"y": y} | {name: tf.identity(following[name]) for name in states}
         return outputs | {seen_name(path): tf.identity(value) for path, value in seen.items()}
@@ -113,7 +113,7 @@ def typical_inputs(model, chunks, samples, batch):
     Raises where a chunk is longer than every signal.
     """
     axis = time_axis(model.data_format)
-    found = {name: [] for name in (*_steps(chunks), *(["flush"] if model.flush_length else []))}
+    found: dict[str, list] = {name: [] for name in (*_steps(chunks), *(["flush"] if model.flush_length else []))}
     for (name, chunk), x in itertools.product(
         _steps(chunks).items(), as_batches([sample["x"] for sample in samples], batch, axis)
     ):
