@@ -18,6 +18,7 @@ from lucid_keras._lowering.choice import LOWERINGS
 from lucid_keras._lowering.lowerings import LOWER
 from lucid_keras._lowering.target import current_target, lowering_for
 
+HERE = pathlib.Path(__file__).parent
 SWEEP = 2000
 
 
@@ -210,21 +211,25 @@ def test_a_length_known_only_at_run_time_is_checked_then(lowering):
         run(tf.ones([1, 1, 0]))
 
 
-@pytest.mark.sweep
-@pytest.mark.parametrize("part", range(SWEEP // 100))
-def test_random_configurations(part):
-    """The whole legal space: every lowering, jitted and not, forward and gradients, exactly, none excluded."""
-    here = pathlib.Path(__file__).parent
-    search = os.pathsep.join([str(here.parent), str(here), os.environ.get("PYTHONPATH", "")])
+def in_a_process_of_its_own(*arguments):
+    """What Python prints for these arguments, with the tests and the package to import; for what may end a process."""
+    search = os.pathsep.join([str(HERE.parent), str(HERE), os.environ.get("PYTHONPATH", "")])
     result = subprocess.run(
-        [sys.executable, str(here / "sweep.py"), str(part)],
+        [sys.executable, *arguments],
         env={**os.environ, "PYTHONPATH": search},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert result.returncode == 0, result.stderr[-3000:]
-    assert "100 configurations agree" in result.stdout
+    assert result.returncode == 0, (result.returncode, result.stderr[-3000:])
+    return result.stdout
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("part", range(SWEEP // 100))
+def test_random_configurations(part):
+    """The whole legal space: every lowering, jitted and not, forward and gradients, exactly, none excluded."""
+    assert "100 configurations agree" in in_a_process_of_its_own(str(HERE / "sweep.py"), str(part))
 
 
 def test_random_configurations_eagerly():
@@ -243,3 +248,24 @@ def test_the_comparison_can_fail(rng):
     y, gradients = value_and_gradients(case, data, "polyphase")(*tensors_of(data))
     with pytest.raises(AssertionError):
         assert_exact(case, data, (y + 1, gradients))
+
+
+SHORT = """
+import numpy as np, reference
+from lucid_keras import conv_transpose1d
+
+for stride, taps, padding, output_padding in [(6, 6, 0, 5), (5, 5, 2, 4), (4, 4, 0, 3), (3, 3, 1, 2), (3, 6, 0, 2)]:
+    for length in (1, 2, 3, 4, 5):
+        x = np.arange(length, dtype="float32")[np.newaxis, np.newaxis] + 1
+        weight, bias = np.arange(2 * taps, dtype="float32").reshape(1, 2, taps), np.ones(2, "float32")
+        given = {"stride": stride, "padding": padding, "output_padding": output_padding}
+        for _ in range(2):
+            y = conv_transpose1d(x, weight, bias, **given)
+            np.testing.assert_array_equal(y, reference.conv_transpose1d(x, weight, bias, **given))
+print("all")
+"""
+
+
+def test_short_signals_with_more_zeros_after_than_before_do_not_end_the_process():
+    """Where TensorFlow fuses these zeros into a convolution, it does."""
+    assert in_a_process_of_its_own("-c", SHORT).split()[-1:] == ["all"]

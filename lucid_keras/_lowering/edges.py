@@ -50,8 +50,21 @@ def pad_or_crop(x, left, right, axis, target):
     if left > 0 or right > 0:
         paddings = [[0, 0]] * x.shape.rank
         paddings[axis] = [max(left, 0), max(right, 0)]
-        x = tf.pad(x, paddings)
+        x = _padded(x, paddings, axis, target)
     return crop(x, max(-left, 0), max(-right, 0), axis, target)
+
+
+def _padded(x, paddings, axis, target):
+    """`x` between zeros, by an operation that no convolution after it is fused with where that would end the process.
+
+    TensorFlow fuses a Pad, a convolution and its bias into one operation of oneDNN, which for a single signal of few
+    positions with more zeros after than before it writes where it must not (2.21). It leaves PadV2 alone.
+    """
+    left, right = paddings[axis]
+    length = x.shape[axis]
+    if target.name in ("tensorflow", "saved_model") and right > left and (length is None or length <= 4 * right):
+        return tf.raw_ops.PadV2(input=x, paddings=paddings, constant_values=tf.zeros([], x.dtype))
+    return tf.pad(x, paddings)
 
 
 def blocks_to_positions(blocks, stride):
