@@ -3,10 +3,13 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias
 
+import keras
 import tensorflow as tf
 
+from lucid_keras._lowering.edges import extents
 from lucid_keras._lowering.target import current_target
-from lucid_keras.streaming.states import checked_batch, checked_chunk, checked_state, reset_rows
+from lucid_keras.ops import DataFormat
+from lucid_keras.streaming.states import checked_count, checked_state, reset_rows, shown
 
 TensorLike: TypeAlias = tf.types.experimental.TensorLike
 State: TypeAlias = Mapping[str, TensorLike]
@@ -15,28 +18,32 @@ State: TypeAlias = Mapping[str, TensorLike]
 class Streaming:
     """Chunks and a state to samples and the next state: `concat(steps, flush)[latency:]` is the whole signal's output.
 
-    A state is all that a stream remembers; no argument is changed, and a state may be used again. Who streams says
-    `latency`, `flush_length`, `samples_per_position`, `data_format`, `output_data_format`, `_chunk_channels`,
-    `chunk_dtype` and `_state_specs`, and computes `_step` and `_flush` for a target, from tensors that are checked.
+    A state is all that a stream remembers; no argument is changed, and a state may be used again. Who streams sets the
+    attributes below, and computes `_step` and `_flush` for a target, from tensors that are checked.
     """
 
     latency: int
     flush_length: int
     samples_per_position: int
-    data_format: str
-    output_data_format: str
+    data_format: DataFormat
+    output_data_format: DataFormat
+    _input: keras.KerasTensor  # a whole signal
+    _output: keras.KerasTensor  # and what it becomes
     _state_specs: dict[str, tf.TensorSpec]
-    _chunk_channels: list[int]
-    chunk_dtype: str
     _takes_unbatched = False  # whether one stream may come without a batch
 
     def _step(self, x, state, target):
-        """Samples and the next state."""
+        """Samples and the next state, for a chunk of one position at least."""
         raise NotImplementedError
 
     def _flush(self, state, target):
-        """The samples that the end releases."""
+        """The samples that the end releases, None where there are none."""
         raise NotImplementedError
+
+    @property
+    def chunk_dtype(self) -> str:
+        """What chunks are cast to."""
+        return self._input.dtype
 
     @property
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -44,17 +51,34 @@ class Streaming:
         return {name: tuple(spec.shape) for name, spec in self._state_specs.items()}
 
     def chunk_shape(self, batch: int | None, positions: int | None) -> list[int | None]:
-        """The shape of a chunk in its data format."""
-        channels = self._chunk_channels
-        return [batch, *channels, positions] if self.data_format == "channels_first" else [batch, positions, *channels]
+        """The shape of a chunk in its data format.
+
+        Args:
+            batch: int, streams that advance together, or None for any number.
+            positions: int, positions of the chunk, or None for any number.
+
+        Returns:
+            `[batch, positions, channels]` or channels first `[batch, channels, positions]`; `[batch, positions]` for
+            the indices that an embedding takes.
+        """
+        return [batch, *sized(self._input, self.data_format, positions)]
 
     def initial_state(self, batch: int | None = 1) -> dict[str, tf.Tensor]:
-        """The state before the first chunk: a dict of tensors by name, `[batch, *state_shapes[name]]`.
+        """The state before the first chunk.
 
         Args:
             batch: int, streams that advance together. Default 1. A layer takes None too: one stream without a batch.
+
+        Returns:
+            A dict of tensors by name, `[batch, *state_shapes[name]]`.
+
+        Raises:
+            TypeError, ValueError: `batch` is no int, or negative.
         """
-        first = checked_batch(batch, self._takes_unbatched)
+        if batch is None and self._takes_unbatched:
+            first = []
+        else:
+            first = [batch if tf.is_tensor(batch) else checked_count("batch", batch, "streams")]
         return {name: tf.zeros([*first, *spec.shape], spec.dtype) for name, spec in self._state_specs.items()}
 
     def step(self, x: TensorLike, state: State) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
@@ -73,16 +97,31 @@ class Streaming:
             TypeError: a state that is no dict of tensors, or of another dtype.
         """
         target = current_target()
-        x, batch = self._checked(x)
-        return self._step(x, checked_state(state, self._state_specs, batch), target)
+        x, batch = self._checked_chunk(x)
+        tensors = checked_state(state, self._state_specs, batch)
+        if 0 in x.shape[len(batch) :]:
+            return self._no_samples(extents(x)[: len(batch)]), tensors
+        return self._step(x, tensors, target)
 
     def flush(self, state: State) -> tf.Tensor:
-        """The `flush_length` samples that the end of the streams releases, always; `[1, 0, channels]` without a state.
+        """The samples that the end of the streams releases.
 
-        Args, Raises: as for `step`.
+        Args:
+            state: as for `step`.
+
+        Returns:
+            `flush_length` samples, always, of one stream where there is no state to tell how many there are.
+
+        Raises:
+            ValueError, TypeError: as in `step`.
         """
         target = current_target()
-        return self._flush(checked_state(state, self._state_specs, unbatched=self._takes_unbatched), target)
+        tensors = checked_state(state, self._state_specs, unbatched=self._takes_unbatched)
+        tail = self._flush(tensors, target)
+        if tail is None:
+            batches = [extents(state)[: -len(self._state_specs[name].shape)] for name, state in tensors.items()]
+            tail = self._no_samples(batches[0] if batches else [1])
+        return tail
 
     def reset(self, state: State, rows: TensorLike) -> dict[str, tf.Tensor]:
         """The state with some streams of the batch begun anew and the others where they were.
@@ -90,6 +129,9 @@ class Streaming:
         Args:
             state: as for `step`, with a batch.
             rows: bool, `[batch]`, True where a stream begins anew, whose next `latency` samples are to be left out.
+
+        Returns:
+            A state, as `step` takes it.
 
         Raises:
             ValueError, TypeError: `rows` has not one entry for each stream or is not boolean; as in `step`.
@@ -119,7 +161,7 @@ class Streaming:
     def _pieces(self, chunks):
         state, to_leave_out, begun = None, self.latency, False
         for chunk in chunks:
-            x, batch = self._checked(chunk)
+            x, batch = self._checked_chunk(chunk)
             if state is None:
                 state = self.initial_state(*batch or [None])
             y, state = self.step(x, state)
@@ -136,6 +178,25 @@ class Streaming:
         after = [] if self.output_data_format == "channels_first" else [slice(None)]
         return (..., slice(start, stop), *after)
 
-    def _checked(self, x):
-        """A chunk as a tensor, and its batch in a list, which is empty for a stream without one."""
-        return checked_chunk(x, self.chunk_shape, self.chunk_dtype, unbatched=self._takes_unbatched)
+    def _checked_chunk(self, x):
+        """The chunk as a tensor, and its batch in a list, which is empty for a stream without one."""
+        x = tf.convert_to_tensor(x)
+        if not (x.dtype.is_floating or x.dtype.is_integer):
+            raise TypeError(f"A chunk must hold real numbers. Received: a chunk of dtype {x.dtype.name}")
+        shape = self.chunk_shape(None, None)
+        batched = not self._takes_unbatched or x.shape.rank == len(shape)
+        if x.shape.rank is None or not x.shape.is_compatible_with(shape if batched else shape[1:]):
+            named = ", ".join(map(str, self.chunk_shape("batch", "positions")))
+            raise ValueError(f"A chunk must have the shape [{named}]. Received: a chunk of shape {shown(x)}")
+        return tf.cast(x, self.chunk_dtype), [x.shape[0]] if batched else []
+
+    def _no_samples(self, batch):
+        """An output without positions; its shape begins with `batch`."""
+        return tf.zeros([*batch, *sized(self._output, self.output_data_format, 0)], self._output.dtype)
+
+
+def sized(whole, data_format, positions):
+    """The shape of so many positions of a whole signal, without the batch."""
+    sizes = list(whole.shape[1:])
+    sizes[1 if data_format == "channels_first" else 0] = positions
+    return sizes

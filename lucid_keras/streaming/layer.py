@@ -4,9 +4,10 @@ import keras
 import tensorflow as tf
 
 from lucid_keras.layers.conv_transpose1d import ConvTranspose1d
-from lucid_keras.streaming.contract import Streaming
-from lucid_keras.streaming.overlap import advance, release
-from lucid_keras.streaming.plan import StreamPlan
+from lucid_keras.streaming.contract import Streaming, sized
+from lucid_keras.streaming.overlap import Transposed
+from lucid_keras.streaming.stage import laid_out
+from lucid_keras.streaming.states import checked_count
 
 
 @keras.saving.register_keras_serializable(package="lucid_keras")
@@ -63,26 +64,24 @@ class StreamingConvTranspose1d(Streaming, keras.layers.Layer):
     def __init__(self, layer: ConvTranspose1d, trim: int = 0, *, name: str | None = None, **kwargs):
         if not isinstance(layer, ConvTranspose1d):
             raise TypeError(f"layer must be a ConvTranspose1d. Received: layer={layer!r}")
-        plan = StreamPlan(layer.geometry, trim)
+        trim = checked_count("trim", trim, "samples")
         kwargs.setdefault("dtype", layer.dtype_policy)
         super().__init__(name=name, **kwargs)
         self.layer = layer
-        self.plan = plan
+        self.trim = trim
+        self._stage = Transposed(layer, trim)
+        plan = self._stage.plan
+        self.latency, self.state_length, self.flush_length = plan.latency, plan.overlap_length, plan.flush_length
+        self.samples_per_position = layer.stride
+        self.data_format = self.output_data_format = layer.data_format
+        whole = (
+            (None, layer.in_channels, None) if self.data_format == "channels_first" else (None, None, layer.in_channels)
+        )
+        self._input = keras.KerasTensor(whole, self.compute_dtype)
+        self._output = keras.KerasTensor(layer.compute_output_shape(whole), self.compute_dtype)
+        overlap = sized(self._output, self.data_format, plan.overlap_length)
+        self._state_specs = {"overlap": tf.TensorSpec(overlap, self.compute_dtype)}
         self.built = True
-
-    trim = property(lambda self: self.plan.trim)
-    latency = property(lambda self: self.plan.latency)
-    state_length = property(lambda self: self.plan.overlap_length)
-    flush_length = property(lambda self: self.plan.flush_length)
-    samples_per_position = property(lambda self: self.layer.stride)
-    data_format = property(lambda self: self.layer.data_format)
-    output_data_format = property(lambda self: self.layer.data_format)
-    _chunk_channels = property(lambda self: [self.layer.in_channels])
-    chunk_dtype = property(lambda self: self.compute_dtype)
-
-    @property
-    def _state_specs(self):
-        return {"overlap": tf.TensorSpec(self.plan.overlap_shape(self.data_format), self.compute_dtype)}
 
     def whole(self, x: tf.types.experimental.TensorLike) -> tf.Tensor:
         """The output of a whole signal, which a stream of its chunks equals: the layer's, less `trim` at the end."""
@@ -95,12 +94,23 @@ class StreamingConvTranspose1d(Streaming, keras.layers.Layer):
         return y, state["overlap"]
 
     def _step(self, x, state, target):
-        layer, overlap = self.layer, state["overlap"]
-        y, overlap = advance(self.plan, x, layer.weight, layer.bias, overlap, self.data_format, layer.lowering, target)
-        return y, {"overlap": overlap}
+        overlap = self._to_stage(state["overlap"])
+        y, following = self._stage.step(self._to_stage(x), {"overlap": overlap}, target)
+        unbatched = x.shape.rank == 2
+        return self._from_stage(y, unbatched), {"overlap": self._from_stage(following["overlap"], unbatched)}
 
     def _flush(self, state, target):
-        return release(self.plan, state["overlap"], self.layer.bias, self.data_format, target)
+        overlap = state["overlap"]
+        tail = self._stage.flush(None, {"overlap": self._to_stage(overlap)}, target)
+        return None if tail is None else self._from_stage(tail, overlap.shape.rank == 2)
+
+    def _to_stage(self, x):
+        """`[batch, positions, channels]`, with a batch of one for a stream that has none."""
+        return laid_out(tf.expand_dims(x, 0) if x.shape.rank == 2 else x, self.data_format)
+
+    def _from_stage(self, y, unbatched):
+        y = laid_out(y, self.data_format)
+        return tf.squeeze(y, 0) if unbatched else y
 
     def get_config(self):
         return {

@@ -8,9 +8,9 @@ import tensorflow as tf
 
 from lucid_keras._lowering.target import current_target
 from lucid_keras._names import identifier
-from lucid_keras.ops import DATA_FORMATS, check_choice
+from lucid_keras.ops import DATA_FORMATS, DataFormat, check_choice
 from lucid_keras.streaming.contract import Streaming
-from lucid_keras.streaming.stage import CannotStreamError, Pointwise, Signal, turn
+from lucid_keras.streaming.stage import CannotStreamError, Pointwise, Signal, laid_out
 from lucid_keras.streaming.stages import stage_of
 
 
@@ -77,7 +77,7 @@ class StreamingModel(Streaming, keras.Model):
         decoder: keras.Model,
         pointwise: Sequence[type] = (),
         *,
-        data_format: str | None = None,
+        data_format: DataFormat | None = None,
         name: str | None = None,
     ):
         if not _is_graph(decoder):
@@ -95,17 +95,14 @@ class StreamingModel(Streaming, keras.Model):
         self.decoder = decoder
         self.pointwise = tuple(pointwise)
         self.data_format = data_format
+        self._input, self._output = decoder.inputs[0], decoder.outputs[0]
         self._stages: dict[str, Pointwise] = {}
         self.signals: dict[str, Signal] = {}
-        planner = _planner(self._stages, self.signals, self.pointwise)
-        signal = self._run(decoder, Signal(data_format=data_format), planner)
+        signal = self._run(decoder, Signal(data_format=data_format), self._planned)
         self.samples_per_position, self.latency, self.flush_length = signal.rate, signal.latency, signal.tail
         self.output_data_format = signal.data_format
         self._state_specs = _specs(self._stages)
         self.built = True
-
-    _chunk_channels = property(lambda self: _channels(self.decoder.inputs[0].shape, self.data_format))
-    chunk_dtype = property(lambda self: self.decoder.inputs[0].dtype)  # to which the decoder casts too
 
     def whole(self, x: tf.types.experimental.TensorLike) -> tf.Tensor:
         """The decode of a whole signal in inference mode, which a stream of its chunks equals."""
@@ -119,6 +116,17 @@ class StreamingModel(Streaming, keras.Model):
         """`step` for arguments that are known to fit; what each layer gives goes into the dict `seen`, by its path."""
         return self._step(x, state, current_target(), seen)
 
+    def _planned(self, path, layer, *inputs):
+        """The signal after the layer, whose stage is made, or which is refused by name, before any sample."""
+        try:
+            stage = stage_of(layer, self.pointwise, inputs[0].data_format)
+            if path in self._stages and (stage.state_shapes or stage.sees == "channels_first"):
+                raise CannotStreamError("it is used twice, and each use would need a state or a data format of its own")
+            self._stages[path], self.signals[path] = stage, stage.signal(*inputs)
+        except CannotStreamError as reason:
+            raise ValueError(_refusal(layer, reason)) from None
+        return self.signals[path]
+
     def _step(self, x, state, target, seen=None):
         following = {}
 
@@ -130,26 +138,19 @@ class StreamingModel(Streaming, keras.Model):
                 seen[path] = y
             return y
 
-        y = self._run(self.decoder, turn(x) if self.data_format == "channels_first" else x, through)
-        return self._in_output_format(y), following
+        y = self._run(self.decoder, laid_out(x, self.data_format), through)
+        return laid_out(y, self.output_data_format), following
 
     def _flush(self, state, target):
         def through(path, _, *inputs):
             return self._stages[path].flush(_one_or_all(inputs), self._own(path, state), target)
 
         tail = self._run(self.decoder, None, through)
-        if tail is None:
-            batch = tf.shape(next(iter(state.values())))[0] if state else 1
-            channels = _channels(self.decoder.outputs[0].shape, self.output_data_format)
-            tail = tf.zeros([batch, 0, *channels], self.decoder.outputs[0].dtype)
-        return self._in_output_format(tail)
+        return None if tail is None else laid_out(tail, self.output_data_format)
 
     def _own(self, path, state):
         """The states of the layer at a path, by what they are."""
         return {kind: state[_name(path, kind)] for kind in self._stages[path].state_shapes}
-
-    def _in_output_format(self, y):
-        return turn(y) if self.output_data_format == "channels_first" else y
 
     def _run(self, model, x, through, above=""):
         """`x` through the model's graph, each layer replaced by `through(path, layer, *inputs)`."""
@@ -196,28 +197,6 @@ def _is_graph(operation):
 def _data_format_of(shape):
     """The data format of an input by the one axis that it leaves open."""
     return "channels_first" if len(shape) == 3 and shape[1] is not None and shape[2] is None else "channels_last"
-
-
-def _channels(shape, data_format):
-    """The channels of a whole signal's shape, in a list; an empty one for the indices that an embedding takes."""
-    return list(shape[1:2] if data_format == "channels_first" else shape[2:])
-
-
-def _planner(stages, signals, pointwise):
-    """What follows the signal through a decoder before any sample does, makes the stages, and refuses by name."""
-
-    def through(path, layer, *inputs):
-        try:
-            stage = stage_of(layer, pointwise, inputs[0].data_format)
-            if path in stages and (stage.state_shapes or stage.turned):
-                raise CannotStreamError("it is used twice, and each use would need a state or a data format of its own")
-            stages[path] = stage
-            signals[path] = stage.signal(*inputs)
-            return signals[path]
-        except CannotStreamError as reason:
-            raise ValueError(_refusal(layer, reason)) from None
-
-    return through
 
 
 def _name(path, kind):

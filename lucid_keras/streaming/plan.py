@@ -9,7 +9,6 @@ ends here, at `u = n*stride + end`. What is both final and sure to be in the out
 """
 
 import dataclasses
-import operator
 
 from lucid_keras._geometry import ConvTranspose1dGeometry
 
@@ -20,16 +19,6 @@ class StreamPlan:
 
     geometry: ConvTranspose1dGeometry
     trim: int = 0
-
-    def __post_init__(self):
-        try:
-            if isinstance(self.trim, bool):
-                raise TypeError
-            object.__setattr__(self, "trim", operator.index(self.trim))
-        except TypeError:
-            raise TypeError(f"trim must be an int. Received: trim={self.trim!r}") from None
-        if self.trim < 0:
-            raise ValueError(f"trim must be at least 0 samples. Received: trim={self.trim}")
 
     @property
     def _end(self):
@@ -65,8 +54,3 @@ class StreamPlan:
     def fill(self):
         """Zeros before and after a chunk's uncropped output, to reach from the held samples to the overlap's end."""
         return self.held, self.overlap_length - self.held - (self.geometry.kernel_extent - self.geometry.stride)
-
-    def overlap_shape(self, data_format):
-        """`[C_out, overlap_length]` or, channels last, `[overlap_length, C_out]`."""
-        shape = [self.geometry.out_channels, self.overlap_length]
-        return shape[::-1] if data_format == "channels_last" else shape

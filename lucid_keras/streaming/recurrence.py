@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from lucid_keras._lowering.edges import crop
-from lucid_keras.streaming.stage import CannotStreamError, Pointwise, check_on_time
+from lucid_keras.streaming.stage import CannotStreamError, Pointwise, cast
 
 # The longest chunk whose recurrence is written out position by position, by target: LiteRT delegates no loop.
 UNROLLED = {"tensorflow": 16, "xla": 16, "saved_model": 16, "litert": 128}
@@ -32,19 +32,13 @@ class Recurrence(Pointwise):
         self.state_shapes = dict.fromkeys(["hidden", "cell"] if is_lstm else ["hidden"], (layer.units,))
         self.loop = keras.layers.RNN(layer.cell, return_sequences=True, return_state=True, name=f"{layer.name}_loop")
 
-    def signal(self, x):
-        check_on_time(x)
-        return x
-
     def step(self, x, states, target):
         chunk, units, x = x.shape[1], self.layer.units, tf.cast(x, self.layer.compute_dtype)
-        if chunk == 0:
-            return tf.zeros([tf.shape(x)[0], 0, units], x.dtype), states
         values = [states[name] for name in self.state_shapes]
         if chunk is None or chunk > UNROLLED[target.name]:
             y, *values = self.loop(x, initial_state=values)
             return y, dict(zip(self.state_shapes, values, strict=True))
-        weights = [tf.cast(tf.convert_to_tensor(weight), x.dtype) for weight in self.layer.cell.weights]
+        weights = [cast(weight, x.dtype) for weight in self.layer.cell.weights]
         driven = tf.matmul(tf.reshape(x, [-1, x.shape[2]]), weights[0])
         driven = tf.reshape(driven, [-1, chunk, driven.shape[1]])
         outputs = []

@@ -23,41 +23,42 @@ class CannotStreamError(Exception):
 class Pointwise:
     """A layer that sees one position at a time: no state; its tail is its output of the tail."""
 
-    turned = False  # whether the layer works along channels that lie first, and is to see [batch, channels, positions]
+    sees = "channels_last"  # the data format in which the layer sees its input
 
     def __init__(self, layer):
         self.layer = layer
         self.state_shapes = {}  # without the batch, by name
 
     def signal(self, *inputs):
-        """The signal after the layer; of several inputs all must arrive together."""
+        """The signal after the layer; of several inputs all must arrive together, and with a memory at once."""
+        first = inputs[0]
         if len(set(inputs)) > 1:
             raise CannotStreamError(f"its inputs arrive out of step: {', '.join(map(str, inputs))}")
+        if self.state_shapes and first.latency:
+            raise CannotStreamError(
+                f"it remembers, and hears {first.latency} samples that precede the signal: a transposed convolution "
+                "before it has a latency; use padding=0 there and Cropping1D((0, kernel_size - stride)) after it"
+            )
         factor = self.layer.size if isinstance(self.layer, keras.layers.UpSampling1D) else 1
-        first = inputs[0]
         return dataclasses.replace(
             first, rate=first.rate * factor, latency=first.latency * factor, tail=first.tail * factor
         )
 
     def step(self, x, states, target):
-        if not self.turned:
-            return self.layer(x), {}
-        return turn(self.layer([turn(one) for one in x] if isinstance(x, list) else turn(x))), {}
+        """What becomes of a chunk of one position at least, and the next states."""
+        seen = tf.nest.map_structure(lambda one: laid_out(one, self.sees), x)
+        return laid_out(self.layer(seen), self.sees), {}
 
     def flush(self, x, states, target):
         """The tail after the layer; `x` is the tail before it, None where that is empty."""
         return None if x is None else self.step(x, states, target)[0]
 
 
-def turn(x):
-    """`[batch, positions, channels]` to `[batch, channels, positions]`, and back."""
-    return tf.transpose(x, [0, 2, 1])
+def laid_out(x, data_format):
+    """`[batch, positions, channels]` in a data format, and back."""
+    return tf.transpose(x, [0, 2, 1]) if data_format == "channels_first" else x
 
 
-def check_on_time(x):
-    """Raise where a layer with a memory would hear what precedes the signal."""
-    if x.latency:
-        raise CannotStreamError(
-            f"it remembers, and hears {x.latency} samples that precede the signal: a transposed convolution before it "
-            "has a latency; use padding=0 there and Cropping1D((0, kernel_size - stride)) after it"
-        )
+def cast(variable, dtype):
+    """A layer's variable as a tensor of `dtype`; None where the layer has none."""
+    return None if variable is None else tf.cast(tf.convert_to_tensor(variable), dtype)

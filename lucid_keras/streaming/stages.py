@@ -8,10 +8,9 @@ import tensorflow as tf
 
 from lucid_keras._lowering.edges import crop
 from lucid_keras.layers.conv_transpose1d import ConvTranspose1d
-from lucid_keras.streaming.overlap import advance, cast, release
-from lucid_keras.streaming.plan import StreamPlan
+from lucid_keras.streaming.overlap import Transposed
 from lucid_keras.streaming.recurrence import Recurrence
-from lucid_keras.streaming.stage import CannotStreamError, Pointwise, check_on_time
+from lucid_keras.streaming.stage import CannotStreamError, Pointwise, cast
 
 # Layers that see one number at a time whatever their arguments, so that it does not matter how it lies.
 ELEMENTWISE = (
@@ -47,35 +46,6 @@ ALONG_CHANNELS = (
 CHANNEL_AXES = {"channels_last": (-1, 2), "channels_first": (-2, 1)}
 
 
-class Transposed(Pointwise):
-    """`ConvTranspose1d`: the overlap of what its taps have written ahead."""
-
-    def __init__(self, layer):
-        super().__init__(layer)
-        self.plan = StreamPlan(layer.geometry)
-        self.state_shapes = {"overlap": (self.plan.overlap_length, layer.out_channels)}
-
-    def signal(self, x):
-        check_on_time(x)
-        stride = self.plan.geometry.stride
-        tail = x.tail * stride + self.plan.flush_length
-        return dataclasses.replace(x, rate=x.rate * stride, latency=self.plan.latency, tail=tail)
-
-    def step(self, x, states, target):
-        layer, x, overlap = self.layer, tf.cast(x, self.layer.compute_dtype), states["overlap"]
-        y, overlap = advance(self.plan, x, layer.weight, layer.bias, overlap, "channels_last", layer.lowering, target)
-        return y, {"overlap": overlap}
-
-    def flush(self, x, states, target):
-        y = None
-        if x is not None:
-            y, states = self.step(x, states, target)
-        if not self.plan.flush_length:
-            return y
-        tail = release(self.plan, states["overlap"], self.layer.bias, "channels_last", target)
-        return tail if y is None else tf.concat([y, tail], axis=1)
-
-
 class CausalConvolution(Pointwise):
     """`Conv1D` with `padding="causal"`: the inputs that its taps still reach back to."""
 
@@ -88,15 +58,8 @@ class CausalConvolution(Pointwise):
             raise CannotStreamError(f'padding="{layer.padding}" looks ahead; use padding="causal"')
         self.state_shapes = {"history": (self.history, layer.kernel.shape[1] * layer.groups)} if self.history else {}
 
-    def signal(self, x):
-        if self.history:
-            check_on_time(x)
-        return x
-
     def step(self, x, states, target):
         layer, x = self.layer, tf.cast(x, self.layer.compute_dtype)
-        if x.shape[1] == 0:
-            return tf.zeros([tf.shape(x)[0], 0, layer.filters], x.dtype), states
         heard = tf.concat([states["history"], x], axis=1) if self.history else x
         y = keras.ops.conv(
             heard,
@@ -182,7 +145,7 @@ def stage_of(layer, pointwise, data_format):
     elif kind in (*ALONG_CHANNELS, keras.layers.PReLU) or isinstance(layer, tuple(pointwise)):
         _check_axis(layer, data_format)
         stage = Pointwise(layer)
-        stage.turned = data_format == "channels_first"
+        stage.sees = data_format
     else:
         raise CannotStreamError("it may look ahead; if it sees one position at a time, name its class in `pointwise`")
     if kind is keras.layers.Embedding and layer.mask_zero:
