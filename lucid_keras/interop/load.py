@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from lucid_keras.interop.layouts import BESIDE, slots_of
+from lucid_keras.interop.layouts import slots_of
 from lucid_keras.interop.misfit import misfit_message
 from lucid_keras.interop.naming import joined, named_layers
 from lucid_keras.interop.state_dict import as_array, read_state_dict
@@ -84,7 +84,7 @@ def load_state_dict(
     state = fold_weight_norm(_renamed({name: as_array(name, tensor) for name, tensor in state.items()}, rename))
     slots = _named_slots(target)
     expected = {joined(layer, entry): shape for layer, slot in slots for entry, shape in slot.shapes.items()}
-    permitted = expected.keys() | _entries_beside(target).keys()
+    permitted = expected.keys() | _batches_tracked(target).keys()
     missing = sorted(expected.keys() - state.keys())
     unexpected = sorted(state.keys() - permitted)
     wrong = sorted(name for name in expected.keys() & state.keys() if state[name].shape != tuple(expected[name]))
@@ -128,7 +128,7 @@ def to_state_dict(target: keras.Layer) -> dict[str, np.ndarray]:
             joined(layer, entry): np.ascontiguousarray(array).reshape(array.shape)
             for entry, array in zip(slot.shapes, arrays, strict=True)
         }
-    return state | _entries_beside(target)
+    return state | _batches_tracked(target)
 
 
 def _value(variable):
@@ -149,14 +149,12 @@ def _named_slots(target):
     return slots
 
 
-def _entries_beside(target):
-    """What PyTorch's layers write beside their variables, for the layers of the target."""
+def _batches_tracked(target):
+    """What PyTorch's batch normalization counts beside its statistics and Keras has no place for."""
     return {
-        joined(name, entry): value
+        joined(name, "num_batches_tracked"): np.zeros((), np.int64)
         for name, layer in named_layers(target)
-        for kind, entries in BESIDE.items()
-        if isinstance(layer, kind)
-        for entry, value in entries.items()
+        if isinstance(layer, keras.layers.BatchNormalization)
     }
 
 
