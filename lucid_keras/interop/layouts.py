@@ -5,6 +5,7 @@ in their own shape.
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Mapping
 
@@ -24,85 +25,65 @@ class Slot:
     to_torch: Callable  # the variable's value to a tuple of arrays, in the order of `shapes`
 
 
-def _identity(name, variable):
-    return Slot(variable, {name: tuple(variable.shape)}, lambda array: array, lambda value: (value,))
+def _slot(name, variable, axes=None, shape=None):
+    """A variable whose axes are those of PyTorch in the order `axes`, written there in another `shape` if one is given.
 
-
-def _transposed(name, variable, axes):
-    """A variable whose axes are those of PyTorch in the order `axes`."""
+    Without `axes` they are PyTorch's.
+    """
+    axes = range(variable.ndim) if axes is None else axes
     back = tuple(np.argsort(axes))
-    shape = tuple(variable.shape[axis] for axis in back)
-    return Slot(variable, {name: shape}, lambda array: array.transpose(axes), lambda value: (value.transpose(back),))
+    turned = tuple(variable.shape[axis] for axis in back)
+    shape = turned if shape is None else shape
+    return Slot(
+        variable,
+        {name: shape},
+        lambda array: array.reshape(turned).transpose(axes),
+        lambda value: (value.transpose(back).reshape(shape),),
+    )
 
 
-def _reshaped(name, variable, shape):
-    held = tuple(variable.shape)
-    return Slot(variable, {name: shape}, lambda array: array.reshape(held), lambda value: (value.reshape(shape),))
+def _named(**attributes):
+    """The layout of a layer whose variables lie in PyTorch as they are, each there only if the layer uses it."""
+
+    def slots(layer):
+        variables = {name: getattr(layer, attribute, None) for name, attribute in attributes.items()}
+        return [_slot(name, variable) for name, variable in variables.items() if variable is not None]
+
+    return slots
 
 
-def _bias(layer, variable="bias"):
-    variable = getattr(layer, variable, None)
-    return [] if variable is None else [_identity("bias", variable)]
+_bias = _named(bias="bias")
 
 
-def _convolution(layer):
-    """`[out, in/groups, *kernel]` in PyTorch, `[*kernel, in/groups, out]` in Keras."""
+def _kernel(layer):
+    """`[out, in/groups, *kernel]` in PyTorch, `[*kernel, in/groups, out]` in Keras.
+
+    A transposed convolution's is `[in, out, *kernel]` and `[*kernel, out, in]`, a Dense layer's one without `*kernel`.
+    """
     rank = layer.kernel.ndim - 2
-    return [_transposed("weight", layer.kernel, (*range(2, rank + 2), 1, 0)), *_bias(layer)]
-
-
-def _transposed_convolution(layer):
-    """`[in, out, *kernel]` in PyTorch, `[*kernel, out, in]` in Keras."""
-    return _convolution(layer)
+    return [_slot("weight", layer.kernel, (*range(2, rank + 2), 1, 0)), *_bias(layer)]
 
 
 def _depthwise_convolution(layer):
     """`[in*multiplier, 1, *kernel]` in PyTorch, with groups = in; `[*kernel, in, multiplier]` in Keras."""
     *kernel, channels, multiplier = layer.kernel.shape
-    rank = len(kernel)
-    last_first = (rank, rank + 1, *range(rank))
-    first_last = (*range(2, rank + 2), 0, 1)
-    weight = Slot(
-        layer.kernel,
-        {"weight": (channels * multiplier, 1, *kernel)},
-        lambda array: array.reshape(channels, multiplier, *kernel).transpose(first_last),
-        lambda value: (value.transpose(last_first).reshape(channels * multiplier, 1, *kernel),),
-    )
-    return [weight, *_bias(layer)]
-
-
-def _dense(layer):
-    return [_transposed("weight", layer.kernel, (1, 0)), *_bias(layer)]
-
-
-def _embedding(layer):
-    return [_identity("weight", layer.embeddings)]
-
-
-def _scale_and_shift(layer):
-    """`weight` and `bias` in PyTorch, gamma and beta in Keras, each there only if it is used."""
-    names = {"weight": getattr(layer, "gamma", None), "bias": getattr(layer, "beta", None)}
-    return [_identity(name, variable) for name, variable in names.items() if variable is not None]
-
-
-def _batch_normalization(layer):
-    statistics = {"running_mean": layer.moving_mean, "running_var": layer.moving_variance}
-    return _scale_and_shift(layer) + [_identity(name, variable) for name, variable in statistics.items()]
-
-
-def _rms_normalization(layer):
-    return [_identity("weight", layer.scale)]
+    axes = (*range(2, len(kernel) + 2), 0, 1)
+    return [_slot("weight", layer.kernel, axes, (channels * multiplier, 1, *kernel)), *_bias(layer)]
 
 
 def _prelu(layer):
-    return [_reshaped("weight", layer.alpha, (math.prod(layer.alpha.shape),))]
+    return [_slot("weight", layer.alpha, shape=(math.prod(layer.alpha.shape),))]
 
 
-def _recurrent(layer, gates, direction=""):
+def _recurrent(layer, direction="", *, gates):
     """PyTorch's `[gates*units, in]` matrices and two biases; `gates` gives its order of the gates in Keras's."""
     cell = layer.cell
-    units = cell.units
-    order = np.concatenate([np.arange(gate * units, (gate + 1) * units) for gate in gates])
+    if not getattr(cell, "reset_after", True):
+        raise ValueError(
+            f"a GRU must have reset_after=True: PyTorch has no other. Received: the layer {layer.name!r} with "
+            "reset_after=False"
+        )
+    order = np.concatenate([np.arange(gate * cell.units, (gate + 1) * cell.units) for gate in gates])
     back = np.argsort(order)
     slots = [
         Slot(
@@ -117,42 +98,20 @@ def _recurrent(layer, gates, direction=""):
         return slots
     shapes = {f"bias_ih_l0{direction}": (len(order),), f"bias_hh_l0{direction}": (len(order),)}
     if cell.bias.ndim == 2:  # the GRU keeps its two biases apart
-        two = Slot(
-            cell.bias,
-            shapes,
-            lambda of_input, of_state: np.stack([of_input[order], of_state[order]]),
-            lambda value: (value[0][back], value[1][back]),
-        )
-        return [*slots, two]
-    summed = Slot(
-        cell.bias,
-        shapes,
-        lambda of_input, of_state: (of_input + of_state)[order],
-        lambda value: (value[back], np.zeros_like(value)),
-    )
-    return [*slots, summed]
+        return [
+            *slots,
+            Slot(cell.bias, shapes, lambda *two: np.stack(two)[:, order], lambda value: tuple(value[:, back])),
+        ]
+
+    def summed(of_input, of_state):
+        return (of_input + of_state)[order]
+
+    return [*slots, Slot(cell.bias, shapes, summed, lambda value: (value[back], np.zeros_like(value)))]
 
 
-def _lstm(layer, direction=""):
-    """PyTorch's gates are input, forget, cell, output, as Keras's are."""
-    return _recurrent(layer, (0, 1, 2, 3), direction)
-
-
-def _gru(layer, direction=""):
-    """PyTorch's gates are reset, update, new; Keras's update, reset, new."""
-    if not layer.cell.reset_after:
-        raise ValueError(
-            f"a GRU must have reset_after=True: PyTorch has no other. Received: the layer {layer.name!r} with "
-            "reset_after=False"
-        )
-    return _recurrent(layer, (1, 0, 2), direction)
-
-
-def _rnn(layer, direction=""):
-    return _recurrent(layer, (0,), direction)
-
-
-RECURRENT = {keras.layers.LSTM: _lstm, keras.layers.GRU: _gru, keras.layers.SimpleRNN: _rnn}
+# The order of PyTorch's gates in Keras's: of a GRU, PyTorch's are reset, update, new, and Keras's update, reset, new.
+GATES = {keras.layers.LSTM: (0, 1, 2, 3), keras.layers.GRU: (1, 0, 2), keras.layers.SimpleRNN: (0,)}
+RECURRENT = {kind: functools.partial(_recurrent, gates=gates) for kind, gates in GATES.items()}
 
 
 def _bidirectional(layer):
@@ -165,26 +124,23 @@ def _bidirectional(layer):
 
 
 LAYOUTS = {
-    **dict.fromkeys((keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D), _convolution),
+    **dict.fromkeys((keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D, keras.layers.Dense), _kernel),
     **dict.fromkeys(
-        (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose),
-        _transposed_convolution,
+        (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose), _kernel
     ),
     **dict.fromkeys((keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D), _depthwise_convolution),
-    keras.layers.Dense: _dense,
-    keras.layers.Embedding: _embedding,
-    keras.layers.LayerNormalization: _scale_and_shift,
-    keras.layers.GroupNormalization: _scale_and_shift,
-    keras.layers.RMSNormalization: _rms_normalization,
-    keras.layers.BatchNormalization: _batch_normalization,
+    keras.layers.Embedding: _named(weight="embeddings"),
+    keras.layers.LayerNormalization: _named(weight="gamma", bias="beta"),
+    keras.layers.GroupNormalization: _named(weight="gamma", bias="beta"),
+    keras.layers.RMSNormalization: _named(weight="scale"),
+    keras.layers.BatchNormalization: _named(
+        weight="gamma", bias="beta", running_mean="moving_mean", running_var="moving_variance"
+    ),
     keras.layers.PReLU: _prelu,
     **RECURRENT,
     keras.layers.Bidirectional: _bidirectional,
-    ISTFT: lambda layer: [],  # its weights follow from its window
+    ISTFT: _named(),  # its weights follow from its window
 }
-
-# Entries that PyTorch writes beside a layer's and that Keras has no place for.
-BESIDE = {keras.layers.BatchNormalization: {"num_batches_tracked": np.zeros((), np.int64)}}
 
 
 def layout_of(layer):
@@ -198,4 +154,4 @@ def slots_of(layer):
     if layout is not None:
         return layout(layer)
     own = (*layer._trainable_variables, *layer._non_trainable_variables)  # Keras names only those of all sublayers
-    return [_identity(variable.name, variable) for variable in own]
+    return [_slot(variable.name, variable) for variable in own]

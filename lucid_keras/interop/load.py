@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from lucid_keras.interop.layouts import BESIDE, slots_of
+from lucid_keras.interop.layouts import slots_of
 from lucid_keras.interop.misfit import misfit_message
 from lucid_keras.interop.naming import joined, named_layers
 from lucid_keras.interop.state_dict import as_array, read_state_dict
@@ -83,23 +83,21 @@ def load_state_dict(
     state = source if isinstance(source, Mapping) else read_state_dict(source)
     state = fold_weight_norm(_renamed({name: as_array(name, tensor) for name, tensor in state.items()}, rename))
     slots = _named_slots(target)
-    expected = {joined(layer, entry): shape for layer, slot in slots for entry, shape in slot.shapes.items()}
-    permitted = expected.keys() | _entries_beside(target).keys()
-    missing = sorted(expected.keys() - state.keys())
-    unexpected = sorted(state.keys() - permitted)
-    wrong = sorted(name for name in expected.keys() & state.keys() if state[name].shape != tuple(expected[name]))
-    if wrong or (strict and (missing or unexpected)):
-        raise ValueError(misfit_message(expected, state, missing, unexpected, wrong, strict))
-    assignments = []
-    for layer, slot in slots:
-        names = [joined(layer, entry) for entry in slot.shapes]
-        if all(name in state for name in names):
-            _check_numbers(names, state, slot.variable)
-            assignments.append((names, slot.variable, slot.from_torch(*(state[name] for name in names))))
-    for _, variable, value in assignments:
-        variable.assign(value)
-    loaded = tuple(name for names, _, _ in assignments for name in names)
-    return LoadReport(loaded, tuple(missing), tuple(unexpected))
+    expected = {name: shape for slot in slots for name, shape in slot.shapes.items()}
+    found = {name: array.shape for name, array in state.items()}
+    missing = sorted(expected.keys() - found.keys())
+    unexpected = sorted(found.keys() - expected.keys() - _batches_tracked(target).keys())
+    one_sided = (missing, unexpected) if strict else ([], [])
+    wrong = sorted(name for name in expected.keys() & found.keys() if found[name] != expected[name])
+    if wrong or any(one_sided):
+        raise ValueError(misfit_message(expected, found, *one_sided, wrong))
+    whole = [slot for slot in slots if slot.shapes.keys() <= state.keys()]
+    for slot in whole:
+        _check_numbers(slot, state)
+    values = [slot.from_torch(*(state[name] for name in slot.shapes)) for slot in whole]
+    for slot, value in zip(whole, values, strict=True):
+        slot.variable.assign(value)
+    return LoadReport(tuple(name for slot in whole for name in slot.shapes), tuple(missing), tuple(unexpected))
 
 
 def to_state_dict(target: keras.Layer) -> dict[str, np.ndarray]:
@@ -122,13 +120,10 @@ def to_state_dict(target: keras.Layer) -> dict[str, np.ndarray]:
     {'weight': (4, 2, 3), 'bias': (2,)}
     """
     state: dict[str, np.ndarray] = {}
-    for layer, slot in _named_slots(target):
+    for slot in _named_slots(target):
         arrays = slot.to_torch(_value(slot.variable))
-        state |= {
-            joined(layer, entry): np.ascontiguousarray(array).reshape(array.shape)
-            for entry, array in zip(slot.shapes, arrays, strict=True)
-        }
-    return state | _entries_beside(target)
+        state |= {name: np.array(array, order="C") for name, array in zip(slot.shapes, arrays, strict=True)}
+    return state | _batches_tracked(target)
 
 
 def _value(variable):
@@ -139,44 +134,45 @@ def _value(variable):
 def _named_slots(target):
     if not isinstance(target, keras.Layer):
         raise TypeError(f"target must be a keras.Layer or keras.Model. Received: {type(target).__name__}")
-    slots = [(name, slot) for name, layer in named_layers(target) for slot in slots_of(layer)]
+    slots = [
+        dataclasses.replace(slot, shapes={joined(name, entry): shape for entry, shape in slot.shapes.items()})
+        for name, layer in named_layers(target)
+        for slot in slots_of(layer)
+    ]
     if not slots:
         raise ValueError(f"target must be built and have variables. Received: {target.name!r}, which has none")
-    names = [joined(layer, entry) for layer, slot in slots for entry in slot.shapes]
+    names = [name for slot in slots for name in slot.shapes]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"each variable of the target must have a name of its own. Received: {', '.join(twice)} twice")
     return slots
 
 
-def _entries_beside(target):
-    """What PyTorch's layers write beside their variables, for the layers of the target."""
+def _batches_tracked(target):
+    """What PyTorch's batch normalization counts beside its statistics and Keras has no place for."""
     return {
-        joined(name, entry): value
+        joined(name, "num_batches_tracked"): np.zeros((), np.int64)
         for name, layer in named_layers(target)
-        for kind, entries in BESIDE.items()
-        if isinstance(layer, kind)
-        for entry, value in entries.items()
+        if isinstance(layer, keras.layers.BatchNormalization)
     }
 
 
-def _check_numbers(names, state, variable):
-    floating = keras.backend.is_float_dtype(variable.dtype)
-    for name in names:
-        if (state[name].dtype.kind == "f") != floating or state[name].dtype.kind not in "fiub":
+def _check_numbers(slot, state):
+    kinds = "f" if keras.backend.is_float_dtype(slot.variable.dtype) else "iub"
+    for name in slot.shapes:
+        if state[name].dtype.kind not in kinds:
             raise TypeError(
                 f"an array's kind of number must be its variable's. Received: {name} of dtype {state[name].dtype} "
-                f"for a variable of dtype {variable.dtype}"
+                f"for a variable of dtype {slot.variable.dtype}"
             )
 
 
 def _renamed(state, rename):
     if rename is None:
         return state
-    new_name = rename if callable(rename) else _by_expressions(rename)
     renamed = {}
     for name, array in state.items():
-        new = new_name(name)
+        new = rename(name) if callable(rename) else _by_expressions(rename, name)
         if new in renamed:
             raise ValueError(f"rename must give different names. Received: {new!r} for {name!r} and for another")
         if new is not None:
@@ -184,17 +180,11 @@ def _renamed(state, rename):
     return renamed
 
 
-def _by_expressions(expressions):
-    """The function of a name that applies regular expressions in order; one whose replacement is None drops it."""
-    compiled = [(re.compile(pattern), replacement) for pattern, replacement in expressions.items()]
-
-    def new_name(name):
-        for pattern, replacement in compiled:
-            if replacement is None:
-                if pattern.search(name):
-                    return None
-            else:
-                name = pattern.sub(replacement, name)
-        return name
-
-    return new_name
+def _by_expressions(expressions, name):
+    """The name after all regular expressions in order; None where one matches whose replacement is None."""
+    for pattern, replacement in expressions.items():
+        if replacement is not None:
+            name = re.sub(pattern, replacement, name)
+        elif re.search(pattern, name):
+            return None
+    return name

@@ -42,15 +42,13 @@ def _children(layer):
         return [("", layer.layer)]
     if isinstance(layer, keras.Sequential) or hasattr(layer, "operations"):  # which only a functional model has
         return [(child.name, child) for child in layer.layers]
-    own = {name: value for name, value in vars(layer).items() if not name.startswith(KERAS_OWN)}
-    return [found for name, value in own.items() for found in _layers_in(name, value)]
+    return _layers_in("", {name: value for name, value in vars(layer).items() if not name.startswith(KERAS_OWN)})
 
 
 def _layers_in(name, value):
     if isinstance(value, keras.Layer):
         return [(name, value)]
     if isinstance(value, (list, tuple)):
-        return [found for index, entry in enumerate(value) for found in _layers_in(f"{name}.{index}", entry)]
-    if isinstance(value, dict):
-        return [found for key, entry in value.items() for found in _layers_in(f"{name}.{key}", entry)]
-    return []
+        value = dict(enumerate(value))
+    entries = value.items() if isinstance(value, dict) else ()
+    return [found for key, entry in entries for found in _layers_in(joined(name, str(key)), entry)]
