@@ -1,14 +1,15 @@
 """The command `lucid-keras bench`: a configuration in, a table of who takes how long out."""
 
-import contextlib
 import json
 import os
 import pathlib
 
+from lucid_keras.bench.machine import machine
 from lucid_keras.bench.measured import quartiles, ratio, times
 from lucid_keras.bench.rounds import Contest
 from lucid_keras.bench.subjects import SUBJECTS, named, option
 from lucid_keras.bench.workload import MODES, Workload
+from lucid_keras.export.extras import needed
 
 OURS = {"our graph": "ours graph", "our file": "ours LiteRT"}  # whom the ratios are taken to
 LITERT_TORCH_HELP = "LUCID_KERAS_LITERT_TORCH=/path/to/python names an interpreter that has litert-torch."
@@ -49,11 +50,18 @@ def run(parsed):
         raise FileNotFoundError(f"The folder of --json must exist. Received: {parsed.json}")
     names = list(dict.fromkeys(map(named, parsed.subjects or SUBJECTS)))
     workload = Workload(**{name: getattr(parsed, name) for name in Workload.__dataclass_fields__})
-    console = _console()
-    with Contest(names, parsed.threads) as contest, _bar(contest.steps(parsed.rounds)) as advance:
+    needed("rich", "the benchmark's table needs rich")
+    from rich.console import Console
+    from rich.progress import Progress
+
+    bar = Progress(console=Console(stderr=True), transient=True)
+    with Contest(names, parsed.threads) as contest, bar:
+        task = bar.add_task("starting", total=contest.steps(parsed.rounds))
+        advance = lambda text: bar.update(task, description=text, advance=1)  # noqa: E731
         results = contest.run(workload, parsed.rounds, parsed.seconds, advance)
     if parsed.json is not None:
         parsed.json.write_text(json.dumps(_record(workload, parsed, results), indent=1) + "\n")
+    console = Console()
     skipped = {name: result["skipped"] for name, result in results.items() if "skipped" in result}
     if len(skipped) < len(results):
         console.print(_table(workload, results))
@@ -74,33 +82,9 @@ def _split(results):
 
 
 def _record(workload, parsed, results):
-    from lucid_keras.bench.machine import machine
-
     described = workload.layer_arguments | {"length": workload.length}
     one = {"case": described, "batch": workload.batch, "mode": workload.mode, "subjects": results}
     return {"machine": machine(parsed.threads), "rounds": parsed.rounds, "seconds": parsed.seconds, "runs": [one]}
-
-
-def _console(**options):
-    try:
-        from rich.console import Console
-    except ImportError:
-        raise ImportError("the benchmark's table needs rich: pip install 'lucid_keras[export]'") from None
-    return Console(**options)
-
-
-@contextlib.contextmanager
-def _bar(steps):
-    """A function that shows a text and moves the progress bar, on standard error, one step on."""
-    from rich.progress import Progress
-
-    with Progress(console=_console(stderr=True), transient=True) as progress:
-        task = progress.add_task("starting", total=steps)
-
-        def advance(text):
-            progress.update(task, description=text, advance=1)
-
-        yield advance
 
 
 def _table(workload, results):

@@ -1,5 +1,6 @@
 """Subjects in LiteRT: the files that this package exports, litert-torch's, and a FULLY_CONNECTED of as much work."""
 
+import json
 import os
 import pathlib
 import subprocess
@@ -34,10 +35,10 @@ def litert_torch(workload, arrays, threads):
     """PyTorch's layer converted by litert-torch, which needs packages of its own and so an interpreter of its own."""
     with tempfile.TemporaryDirectory() as folder:
         given, made = pathlib.Path(folder) / "layer.npz", pathlib.Path(folder) / "layer.tflite"
-        numbers = {"x": arrays.x, "weight": arrays.weight, "bias": arrays.bias}
-        np.savez(given, **numbers, **workload.parameters)
+        np.savez(given, x=arrays.x, weight=arrays.weight, bias=arrays.bias)
+        script, described = litert_torch_conversion.__file__, json.dumps(workload.layer_arguments)
         done = subprocess.run(
-            [os.environ[LITERT_TORCH], "-I", litert_torch_conversion.__file__, str(given), str(made)],
+            [os.environ[LITERT_TORCH], "-I", script, described, str(given), str(made)],
             capture_output=True,
             text=True,
             errors="replace",

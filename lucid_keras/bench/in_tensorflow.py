@@ -11,20 +11,7 @@ from lucid_keras.bench.prepared import Prepared, channels_last, held_bytes
 def ours(workload, arrays, threads, *, graph=True, jit_compile=None, **options):
     """Our layer with `options`, called eagerly, or in a `tf.function`, which `jit_compile` has XLA compile."""
     layer = lk.ConvTranspose1d(**workload.layer_arguments, **options)
-    layer.weight.assign(arrays.weight)
-    layer.bias.assign(arrays.bias)
-    to_layout = channels_last if layer.data_format == "channels_last" else np.asarray
-    train = workload.mode == "train"
-    function = _step(layer, [layer.weight, layer.bias], to_layout(arrays.dy)) if train else layer
-    if graph:
-        function = tf.function(function, jit_compile=jit_compile, autograph=False)
-    x = tf.constant(to_layout(arrays.x))
-
-    def results():
-        first, *rest = [tensor.numpy() for tensor in tf.nest.flatten(function(x))]
-        return [to_layout(first), *rest]
-
-    return Prepared(_ending(function, x), results, held_bytes(workload, arrays))
+    return _prepared(workload, arrays, layer, layer.weight, np.asarray, graph, jit_compile)
 
 
 def keras_layer(workload, arrays, threads, *, jit_compile=False):
@@ -38,18 +25,7 @@ def keras_layer(workload, arrays, threads, *, jit_compile=False):
         dilation_rate=workload.dilation,
     )
     layer.build((None, workload.length, workload.in_channels))
-    layer.kernel.assign(np.transpose(arrays.weight, [2, 1, 0]))
-    layer.bias.assign(arrays.bias)
-    train = workload.mode == "train"
-    function = _step(layer, [layer.kernel, layer.bias], channels_last(arrays.dy)) if train else layer
-    function = tf.function(function, jit_compile=jit_compile, autograph=False)
-    x = tf.constant(channels_last(arrays.x))
-
-    def results():
-        first, *rest = [tensor.numpy() for tensor in tf.nest.flatten(function(x))]
-        return [channels_last(first)] + [np.transpose(one, [2, 1, 0]) if one.ndim == 3 else one for one in rest]
-
-    return Prepared(_ending(function, x), results, held_bytes(workload, arrays))
+    return _prepared(workload, arrays, layer, layer.kernel, np.transpose, True, jit_compile)
 
 
 def product(workload, arrays, threads):
@@ -64,17 +40,28 @@ def product(workload, arrays, threads):
     return Prepared(_ending(function, a), None, 4 * (rows * inner + inner * columns))
 
 
-def _step(layer, variables, dy):
-    """The gradients of input, weight and bias for a given gradient of the output."""
-    dy = tf.constant(dy)
+def _prepared(workload, arrays, layer, weight, weight_in_layout, graph, jit_compile):
+    """The layer, or in training the gradients of input, weight and bias; each change of layout is its own inverse."""
+    in_layout = channels_last if layer.data_format == "channels_last" else np.asarray
+    weight.assign(weight_in_layout(arrays.weight))
+    layer.bias.assign(arrays.bias)
+    x, dy = tf.constant(in_layout(arrays.x)), tf.constant(in_layout(arrays.dy))
 
     def train(x):
         with tf.GradientTape() as tape:
             tape.watch(x)
             y = layer(x)
-        return tape.gradient(y, [x, *(variable.value for variable in variables)], output_gradients=dy)
+        return tape.gradient(y, [x, weight.value, layer.bias.value], output_gradients=dy)
 
-    return train
+    function = train if workload.mode == "train" else layer
+    if graph:
+        function = tf.function(function, jit_compile=jit_compile, autograph=False)
+
+    def results():
+        first, *rest = [tensor.numpy() for tensor in tf.nest.flatten(function(x))]
+        return [in_layout(first), *map(weight_in_layout, rest)]
+
+    return Prepared(_ending(function, x), results, held_bytes(workload, arrays))
 
 
 def _ending(function, x):

@@ -9,9 +9,7 @@ def layer(workload, arrays, threads, *, compiled=False):
     """PyTorch's layer in inference mode, or its gradients by autograd."""
     torch.set_num_threads(threads)
     module = torch.nn.ConvTranspose1d(**workload.layer_arguments)
-    with torch.no_grad():
-        module.weight.copy_(torch.from_numpy(arrays.weight))
-        module.bias.copy_(torch.from_numpy(arrays.bias))
+    module.load_state_dict({name: torch.from_numpy(getattr(arrays, name)) for name in ("weight", "bias")})
     forward = torch.compile(module) if compiled else module
     train = workload.mode == "train"
     x, dy = torch.tensor(arrays.x, requires_grad=train), torch.from_numpy(arrays.dy)

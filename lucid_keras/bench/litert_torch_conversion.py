@@ -1,27 +1,22 @@
-"""Run by the interpreter that has litert-torch: `litert_torch_conversion.py LAYER.npz LAYER.tflite`.
+"""Run by the interpreter that has litert-torch: `litert_torch_conversion.py ARGUMENTS ARRAYS.npz LAYER.tflite`.
 
-Imports nothing of this package, which that interpreter does not have.
+The layer's arguments are JSON. Imports nothing of this package, which that interpreter does not have.
 """
 
+import json
 import sys
 
-PARAMETERS = ("stride", "padding", "output_padding", "groups", "dilation")
 
-
-def main(given, made):
-    """Convert PyTorch's layer with the weights and parameters in `given` for inputs like `x` to a file at `made`."""
+def main(arguments, arrays, made):
+    """Convert PyTorch's layer of these arguments with the weights in `arrays` for inputs like `x` to a file `made`."""
     import litert_torch
     import numpy as np
     import torch
 
-    layer = np.load(given)
-    in_channels, group_out, kernel_size = layer["weight"].shape
-    parameters = {name: int(layer[name]) for name in PARAMETERS}
-    module = torch.nn.ConvTranspose1d(in_channels, group_out * parameters["groups"], kernel_size, **parameters)
-    with torch.no_grad():
-        module.weight.copy_(torch.from_numpy(layer["weight"]))
-        module.bias.copy_(torch.from_numpy(layer["bias"]))
-    litert_torch.convert(module.eval(), (torch.from_numpy(layer["x"]),)).export(made)
+    tensors = {name: torch.from_numpy(array) for name, array in np.load(arrays).items()}
+    module = torch.nn.ConvTranspose1d(**json.loads(arguments))
+    module.load_state_dict({name: tensors[name] for name in ("weight", "bias")})
+    litert_torch.convert(module.eval(), (tensors["x"],)).export(made)
 
 
 if __name__ == "__main__":

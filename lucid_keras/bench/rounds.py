@@ -15,7 +15,6 @@ import numpy as np
 from lucid_keras.bench import judge, subjects, worker
 from lucid_keras.bench.subjects import SUBJECTS, refusal
 
-RESULTS = "results.npz"
 # With oneDNN TensorFlow keeps a pool of memory, out of which nothing can be seen of a call. Without it calls are
 # slower, so the processes that are timed have it.
 UNPOOLED = {"TF_ONEDNN_USE_SYSTEM_ALLOCATOR": "1"}
@@ -29,9 +28,8 @@ class Worker:
         self.name, self.threads, self.variables, self.registry = name, threads, dict(variables), registry
         self.process = None
 
-    def ask(self, limit=None, **request):
+    def ask(self, limit=LIMIT, **request):
         """The answer to one request; of a process that ends, or takes longer than `limit` seconds, that it did."""
-        limit = LIMIT if limit is None else limit
         if self.process is None:
             self.process = self._start()
         timer = threading.Timer(limit, self.process.kill)
@@ -74,17 +72,20 @@ class Contest:
     def __init__(self, names, threads):
         self.threads = threads
         self.workers = {name: Worker(name, threads) for name in names}
-        self.remembering = self.workers | {
+        self.unpooled = {
             name: Worker(name, threads, UNPOOLED) for name in names if SUBJECTS[name].module == "in_tensorflow"
         }
         self.random = random.Random(0)
+        self.folder = tempfile.TemporaryDirectory()
+        self.results = f"{self.folder.name}/results.npz"
 
     def __enter__(self):
         return self
 
     def __exit__(self, *error):
-        for one in (*self.workers.values(), *self.remembering.values()):
+        for one in (*self.workers.values(), *self.unpooled.values()):
             one.close()
+        self.folder.cleanup()
 
     def run(self, workload, rounds, seconds, advance=lambda text: None):
         """What was measured of each subject on a workload, by name.
@@ -105,12 +106,15 @@ class Contest:
         for name in self.workers:
             advance(f"preparing {name}")
             found[name] = self._prepared(name, workload, expected)
-        timed = [name for name, result in found.items() if "skipped" not in result]
         for number in range(rounds):
             advance(f"round {number + 1}")
+            timed = [name for name, result in found.items() if "skipped" not in result]
             for name in self.random.sample(timed, len(timed)):
-                if "skipped" not in found[name]:
-                    self._measure(name, found[name], seconds)
+                answer = self.workers[name].ask(measure=seconds)
+                if "skipped" in answer:
+                    found[name] |= answer
+                else:
+                    found[name]["milliseconds"].append(answer["milliseconds"])
         for name in self.workers:
             advance(f"memory of {name}")
             if "skipped" not in found[name]:
@@ -125,34 +129,25 @@ class Contest:
         refused = refusal(name, workload)
         if refused:
             return {"skipped": refused}
-        with tempfile.TemporaryDirectory() as folder:
-            answer = self._prepare(self.workers[name], workload, folder)
-            if "skipped" in answer:
-                return answer
-            if not answer.pop("judged"):
-                return {"error": None, "milliseconds": []} | answer
-            with np.load(f"{folder}/{RESULTS}") as results:
-                allowed = SUBJECTS[name].allowed(workload.mode)
-                return _judged([results[key] for key in results.files], expected, allowed) | answer
-
-    def _prepare(self, one, workload, folder):
-        what = {"workload": dataclasses.asdict(workload), "threads": self.threads}
-        return one.ask(prepare=what, results=f"{folder}/{RESULTS}")
-
-    def _measure(self, name, result, seconds):
-        answer = self.workers[name].ask(measure=seconds)
+        answer = self._prepare(self.workers[name], workload)
         if "skipped" in answer:
-            result |= answer
-        else:
-            result["milliseconds"].append(answer["milliseconds"])
+            return answer
+        if not answer.pop("judged"):
+            return {"error": None, "milliseconds": []} | answer
+        with np.load(self.results) as results:
+            return _judged(list(results.values()), expected, SUBJECTS[name].allowed(workload.mode)) | answer
+
+    def _prepare(self, one, workload):
+        what = {"workload": dataclasses.asdict(workload), "threads": self.threads}
+        return one.ask(prepare=what, results=self.results)
 
     def _remember(self, name, workload):
         """The peak memory; for TensorFlow by a second process, which prepares the workload once more."""
-        if self.remembering[name] is not self.workers[name]:
-            with tempfile.TemporaryDirectory() as folder:
-                self._prepare(self.remembering[name], workload, folder)
-        answer = self.remembering[name].ask(remember=True)
-        return {"peak_mib": answer.get("peak_mib")}
+        one = self.workers[name]
+        if name in self.unpooled:
+            one = self.unpooled[name]
+            self._prepare(one, workload)
+        return {"peak_mib": one.ask(remember=True).get("peak_mib")}
 
 
 def wanted(workload, arrays):
