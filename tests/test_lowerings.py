@@ -258,7 +258,7 @@ for stride, taps, padding, output_padding in [(6, 6, 0, 5), (5, 5, 2, 4), (4, 4,
     for length in (1, 2, 3, 4, 5):
         x = np.arange(length, dtype="float32")[np.newaxis, np.newaxis] + 1
         weight, bias = np.arange(2 * taps, dtype="float32").reshape(1, 2, taps), np.ones(2, "float32")
-        given = {"stride": stride, "padding": padding, "output_padding": output_padding}
+        given = {"stride": stride, "padding": padding, "output_padding": output_padding, "groups": 1, "dilation": 1}
         for _ in range(2):
             y = conv_transpose1d(x, weight, bias, **given)
             np.testing.assert_array_equal(y, reference.conv_transpose1d(x, weight, bias, **given))
