@@ -64,4 +64,4 @@ def compile_for_ethos_u(path, accelerator, *, vela="vela"):
 
 
 def _count(where, output):
-    return int(re.search(rf"^{where} operators = (\d+)", output, re.MULTILINE)[1])
+    return int(re.findall(rf"^{where} operators = (\d+)", output, re.MULTILINE)[0])

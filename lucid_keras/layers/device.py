@@ -28,5 +28,5 @@ def on_device(device):
 
 
 def _full_name(device):
-    kind, index = _DEVICE.fullmatch(device).groups()
+    kind, index = re.findall(_DEVICE, device)[0]
     return f"/device:{kind.upper()}:{int(index or 0)}"
