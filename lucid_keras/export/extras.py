@@ -1,15 +1,8 @@
-"""Packages that come with an extra, asked for by name before the work that needs them."""
+"""What the exporters need of an extra, asked for by name before the work that needs it."""
 
-import importlib
 import types
 
-
-def needed(module: str, what: str, extra: str = "export") -> types.ModuleType:
-    """The module, imported; raises an error that says what needs it and which extra brings it."""
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        raise ImportError(f"{what}: pip install 'lucid_keras[{extra}]'") from None
+from lucid_keras._extras import needed
 
 
 def check_litert(recipe=None) -> None:

@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import pathlib
 
-from lucid_keras.export.extras import needed
+from lucid_keras._extras import needed
 from lucid_keras.runtimes.protocol import Signature, Spec
 
 IDENTIFIER = b"TFL3"

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from lucid_keras._extras import needed
 from lucid_keras.export.drawn_samples import drawn_samples, vocabularies, what_is_drawn
-from lucid_keras.export.extras import needed
 from lucid_keras.export.progress import progress_bar
 
 Data = np.ndarray | Mapping[str, np.ndarray] | Iterable[np.ndarray | Mapping[str, np.ndarray]] | str | os.PathLike[str]

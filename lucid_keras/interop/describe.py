@@ -64,16 +64,11 @@ def describe(path: str | os.PathLike[str], key: str | None = None) -> Descriptio
     for name, array in folded.items():
         module, _, entry = name.rpartition(".")
         shapes.setdefault(module, {})[entry] = array.shape
-    layers = {module: _layer(entries) for module, entries in shapes.items()}
-    return Description(
-        tuple(
-            Entry(name, array.shape, array.dtype.name, layers.get(_module(name), "")) for name, array in state.items()
-        )
-    )
-
-
-def _module(name):
-    return name.partition(".parametrizations.")[0] if ".parametrizations." in name else name.rpartition(".")[0]
+    entries = []
+    for name, array in state.items():
+        module = name.rpartition(".")[0].partition(".parametrizations.")[0]
+        entries.append(Entry(name, array.shape, array.dtype.name, _layer(shapes.get(module, {}))))
+    return Description(tuple(entries))
 
 
 def _layer(entries):
@@ -81,7 +76,7 @@ def _layer(entries):
     if "running_mean" in entries:
         return "BatchNormalization"
     if "weight_ih_l0" in entries:
-        return _recurrent(entries["weight_ih_l0"], entries["weight_hh_l0"]) if "weight_hh_l0" in entries else ""
+        return _recurrent(entries["weight_ih_l0"], entries.get("weight_hh_l0", ()))
     weight, bias = entries.get("weight"), entries.get("bias")
     if weight is None:
         return ""
@@ -108,6 +103,7 @@ def _convolution(weight, bias):
 
 
 def _recurrent(of_input, of_state):
-    gates, remainder = divmod(of_state[0], of_state[1]) if len(of_state) == 2 and of_state[1] else (0, 1)
-    kinds = {1: "SimpleRNN", 3: "GRU", 4: "LSTM"}
-    return f"{kinds[gates]}({of_state[1]})" if gates in kinds and not remainder and len(of_input) == 2 else ""
+    for gates, kind in ((1, "SimpleRNN"), (3, "GRU"), (4, "LSTM")):
+        if len(of_input) == len(of_state) == 2 and of_state[0] == gates * of_state[1] > 0:
+            return f"{kind}({of_state[1]})"
+    return ""

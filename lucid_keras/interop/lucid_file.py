@@ -12,7 +12,6 @@ import json
 import pathlib
 import pickle
 import pickletools
-from typing import Any
 
 from lucid_keras.interop.raw_tensor import array_of
 
@@ -34,8 +33,7 @@ OPERATIONS = frozenset(
     )
 )
 FILLING = frozenset(("APPEND", "APPENDS", "SETITEM", "SETITEMS", "BUILD"))  # put into what is there, make nothing new
-MEMO_WRITES = frozenset(("MEMOIZE", "BINPUT", "LONG_BINPUT"))
-MEMO_READS = frozenset(("BINGET", "LONG_BINGET"))
+SHAREABLE = ("UNICODE", "BYTES", "GLOBAL")  # in the names of the operations that make text, bytes and classes
 MARK = object()
 
 # All that the standard unpickler and the checks below are known to raise for a stream that is not what it should be.
@@ -46,10 +44,7 @@ UNREADABLE = (
 
 
 def read_lucid(path):
-    """The object in a `.lucid` file, or the merged state dict of a sharded checkpoint's directory."""
-    path = pathlib.Path(path)
-    if path.is_dir():
-        return _read_sharded(path)
+    """The object in a `.lucid` file."""
     return loads(path.read_bytes(), path)
 
 
@@ -75,48 +70,43 @@ def check_operations(content):
     `MAX_DEPTH`; and only text, bytes and classes may be taken from the memo again, so that the result is a tree: no
     cycle, and nothing whose size or hash grows exponentially.
     """
-    memo: dict[Any, str | None] = {}
-    stack, previous = [], None
-    for count, (operation, argument, position) in enumerate(pickletools.genops(io.BytesIO(content))):
-        name = operation.name
-        if name not in OPERATIONS:
-            raise ValueError(f"the operation {name} at byte {position} has no place in a state dict")
+    memo: dict[object, str] = {}
+    stack: list[object] = []
+    made = ""  # the operation that made the object on top of the stack
+    for count, (operation, argument, position) in enumerate(pickletools.genops(content)):
+        if operation.name not in OPERATIONS:
+            raise ValueError(f"the operation {operation.name} at byte {position} has no place in a state dict")
         if count >= MAX_OPERATIONS:
             raise ValueError(f"a state dict needs at most {MAX_OPERATIONS} operations")
-        if name in MEMO_WRITES:
-            place: Any = len(memo) if name == "MEMOIZE" else argument
-            if place > count:
-                raise ValueError(f"the memo's place {place} at byte {position} is beyond the operations so far")
-            memo[place] = previous
-        elif name in MEMO_READS:
-            if argument not in memo or not _may_be_shared(memo[argument]):
-                raise ValueError(f"the object taken from the memo at byte {position} may not be shared")
-            stack.append(0)
-        else:
-            _apply(operation, stack, position)
-        previous = memo[argument] if name in MEMO_READS else previous if name in MEMO_WRITES else name
-
-
-def _may_be_shared(operation):
-    return operation is not None and ("UNICODE" in operation or "BYTES" in operation or "GLOBAL" in operation)
+        match operation.name:
+            case "MEMOIZE" | "BINPUT" | "LONG_BINPUT":
+                place = len(memo) if argument is None else argument
+                if place > count:
+                    raise ValueError(f"the memo's place {place} at byte {position} is beyond the operations so far")
+                memo[place] = made
+            case "BINGET" | "LONG_BINGET":
+                made = memo.get(argument, "")
+                if not any(kind in made for kind in SHAREABLE):
+                    raise ValueError(f"the object taken from the memo at byte {position} may not be shared")
+                stack.append(0)
+            case _:
+                _apply(operation, stack, position)
+                made = operation.name
 
 
 def _apply(operation, stack, position):
     """Move `stack`, which holds the nesting depth of each object, as the operation would move the objects."""
-    before = operation.stack_before
-    taken = []
+    before, taken = operation.stack_before, []
     try:
         if pickletools.markobject in before:
-            while stack[-1] is not MARK:
-                taken.append(stack.pop())
-            stack.pop()
+            while (depth := stack.pop()) is not MARK:
+                taken.append(depth)
             before = before[: before.index(pickletools.markobject)]
-        for _ in before:
-            if stack[-1] is MARK:
-                raise IndexError
-            taken.append(stack.pop())
+        taken += [stack.pop() for _ in before]
     except IndexError:
-        raise ValueError(f"{operation.name} at byte {position} finds too little on the stack") from None
+        taken = [MARK]
+    if MARK in taken:
+        raise ValueError(f"{operation.name} at byte {position} finds too little on the stack")
     if operation.name in FILLING:
         *contents, container = taken
         stack.append(max([container, *(1 + depth for depth in contents)]))
@@ -158,7 +148,8 @@ class _Unpickler(pickle.Unpickler):
         return array_of(raw, shape, dtype_name)
 
 
-def _read_sharded(directory):
+def read_sharded(directory):
+    """The merged state dict of a sharded checkpoint's directory."""
     index_path = directory / "index.json"
     if not index_path.is_file():
         raise ValueError(f"a sharded checkpoint must have an index.json. Received: the directory {directory}")

@@ -10,8 +10,9 @@ import zlib
 
 import numpy as np
 
-from lucid_keras.interop.lucid_file import read_lucid
-from lucid_keras.interop.raw_tensor import array_of
+from lucid_keras._extras import needed
+from lucid_keras.interop.lucid_file import read_lucid, read_sharded
+from lucid_keras.interop.raw_tensor import DTYPES, array_of
 
 TORCH_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin")
 ZIP_MAGIC = b"PK\x03\x04"
@@ -20,15 +21,8 @@ ZIP_MAGIC = b"PK\x03\x04"
 MAX_EXPANSION = 16
 SMALL = 64 << 20
 
-SAFETENSORS_DTYPES = {"BF16": "bfloat16", "BOOL": "bool", "C64": "complex64"}
-SAFETENSORS_DTYPES |= {
-    f"{kind}{bits}": f"{name}{bits}"
-    for kind, name, sizes in (
-        ("F", "float", (16, 32, 64)),
-        ("I", "int", (8, 16, 32, 64)),
-        ("U", "uint", (8, 16, 32, 64)),
-    )
-    for bits in sizes
+SAFETENSORS_DTYPES = {"BF16": "bfloat16", "BOOL": "bool", "C64": "complex64"} | {
+    f"{dtype.kind.upper()}{8 * dtype.itemsize}": name for name, dtype in DTYPES.items() if dtype.kind in "fiu"
 }
 
 
@@ -77,10 +71,7 @@ def read_state_dict(path: str | os.PathLike[str], key: str | None = None) -> dic
 
 
 def _read_safetensors(path):
-    try:
-        import safetensors
-    except ImportError:
-        raise ImportError("reading .safetensors needs safetensors: pip install 'lucid_keras[interop]'") from None
+    safetensors = needed("safetensors", "reading .safetensors needs safetensors", "interop")
     try:
         tensors = safetensors.deserialize(path.read_bytes())
     except safetensors.SafetensorError as error:
@@ -181,46 +172,39 @@ READERS = {
     ".npz": _read_npz,
     **dict.fromkeys(TORCH_SUFFIXES, _read_torch),
     ".lucid": read_lucid,
-    "": read_lucid,
+    "": read_sharded,
 }
 
 
 def _state_dict_in(content, key, path):
     """The tensors by name within what a file holds: under `key`, at the top, or under the one key that holds any."""
     where = str(path)
-    for part in _steps(content, key):
-        if not isinstance(content, dict) or part not in content:
+    parts = () if key is None else key.split(".")
+    if key in _named(content):  # as the file has it, dots and all
+        parts = (key,)
+    for part in parts:
+        if part not in _named(content):
             raise ValueError(
                 f"key must lead to a state dict. Received: key={key!r}, and {where} holds {_held(content)}"
             )
         content, where = content[part], f"{where}[{part!r}]"
-    tensors = _tensors(content)
-    if not tensors and isinstance(content, dict):
-        inner = {name: _tensors(value) for name, value in content.items() if isinstance(name, str)}
-        inner = {name: found for name, found in inner.items() if found}
-        if "state_dict" in inner:
-            return inner["state_dict"]
-        if len(inner) > 1:
-            raise ValueError(
-                f"key must say which state dict is meant. Received: key=None, {where} holds {_held(inner)}"
-            )
-        tensors = next(iter(inner.values()), {})
+    inner = {name: found for name, value in _named(content).items() if (found := _tensors(value))}
+    tensors = _tensors(content) or inner.get("state_dict")
+    if not tensors and len(inner) > 1:
+        raise ValueError(f"key must say which state dict is meant. Received: key=None, {where} holds {_held(inner)}")
+    tensors = tensors or next(iter(inner.values()), None)
     if not tensors:
         raise ValueError(f"a checkpoint must hold tensors by name. Received: {where}, which holds {_held(content)}")
     return tensors
 
 
-def _steps(content, key):
-    """`key` as it is where the file has it so, else split at its dots."""
-    if key is None:
-        return ()
-    return (key,) if isinstance(content, dict) and key in content else key.split(".")
+def _named(content):
+    entries = content.items() if isinstance(content, dict) else ()
+    return {name: value for name, value in entries if isinstance(name, str)}
 
 
 def _tensors(content):
-    if not isinstance(content, dict):
-        return {}
-    return {name: value for name, value in content.items() if isinstance(name, str) and _is_tensor(value)}
+    return {name: value for name, value in _named(content).items() if _is_tensor(value)}
 
 
 def _is_tensor(value):

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-PARAMETRIZED = re.compile(r"(?P<module>.*?)parametrizations\.(?P<name>\w+)\.(?P<part>.+)")
-WEIGHT_NORM_PARTS = ("original0", "original1")  # the magnitude g, the direction v
+PARAMETRIZED = re.compile(r"(?P<module>.*?)parametrizations\.(?P<name>\w+)\..+")
 
 
 def fold_weight_norm(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -39,53 +38,55 @@ def fold_weight_norm(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """
     folded = {}
     for name, array in state.items():
-        weight, magnitude_name, direction_name = _pair(name, state)
-        if weight is None:
+        weight, *pair = _pair(name, state)
+        if not pair:
             folded[name] = array
         elif weight not in folded:
-            for needed in (magnitude_name, direction_name):
+            for needed in pair:
                 if needed not in state:
                     raise ValueError(f"weight norm needs a magnitude and a direction. Received: {name} but no {needed}")
             if weight in state:
-                raise ValueError(f"a weight is stored once. Received: {weight} beside {magnitude_name}")
-            folded[weight] = _weight(magnitude_name, state[magnitude_name], direction_name, state[direction_name])
+                raise ValueError(f"a weight is stored once. Received: {weight} beside {pair[0]}")
+            folded[weight] = _weight(state, *pair)
     return folded
 
 
 def _pair(name, state):
-    """The weight that `name` is half of, and the names of its magnitude and direction; None where it is none."""
+    """The weight that `name` is half of, its magnitude's name and its direction's; `name` alone where it is no half."""
     match = PARAMETRIZED.fullmatch(name)
     if match:
-        if match["part"] not in WEIGHT_NORM_PARTS:
+        stem = f"{match['module']}parametrizations.{match['name']}"
+        pair = (f"{stem}.original0", f"{stem}.original1")  # the magnitude g, the direction v
+        if name not in pair:
             raise ValueError(
                 "the only parametrization that can be folded is weight_norm; undo spectral_norm and others with "
                 f"torch.nn.utils.parametrize.remove_parametrizations and save again. Received: {name}"
             )
-        stem = f"{match['module']}parametrizations.{match['name']}."
-        return f"{match['module']}{match['name']}", f"{stem}original0", f"{stem}original1"
-    stem, ending = name[:-2], name[-2:]
+        return f"{match['module']}{match['name']}", *pair
     if name.endswith("_orig") and f"{name.removesuffix('_orig')}_u" in state:
         raise ValueError(
             "spectral_norm cannot be folded; undo it with torch.nn.utils.remove_spectral_norm and save again. "
             f"Received: {name}"
         )
-    if ending in ("_g", "_v") and stem.rpartition(".")[2].startswith("weight") and f"{stem}_orig" not in state:
+    stem = name[:-2]
+    if name.endswith(("_g", "_v")) and stem.rpartition(".")[2].startswith("weight") and f"{stem}_orig" not in state:
         return stem, f"{stem}_g", f"{stem}_v"
-    return None, None, None
+    return (name,)
 
 
-def _weight(magnitude_name, magnitude, direction_name, direction):
-    fits = magnitude.ndim == 0 or (
-        magnitude.ndim == direction.ndim
-        and all(extent in (1, of) for extent, of in zip(magnitude.shape, direction.shape, strict=True))
-    )
-    if not fits:
+def _weight(state, magnitude_name, direction_name):
+    magnitude, direction = state[magnitude_name], state[direction_name]
+    if magnitude.ndim == 0:  # the norm over all axes
+        magnitude = magnitude.reshape((1,) * direction.ndim)
+    if magnitude.ndim != direction.ndim or any(
+        extent not in (1, of) for extent, of in zip(magnitude.shape, direction.shape, strict=True)
+    ):
         raise ValueError(
             "a weight norm's magnitude must have the direction's shape, with extent 1 on the axes of the norm. "
             f"Received: {magnitude_name} of shape {list(magnitude.shape)}, "
             f"{direction_name} of shape {list(direction.shape)}"
         )
-    axes = tuple(axis for axis in range(direction.ndim) if magnitude.ndim == 0 or magnitude.shape[axis] == 1)
+    axes = tuple(axis for axis, extent in enumerate(magnitude.shape) if extent == 1)
     exact = direction.astype(np.float64)
     norm = np.sqrt(np.sum(exact**2, axis=axes, keepdims=True))
     if not norm.all():
