@@ -6,7 +6,7 @@ explicit output shape. The kernel can write at most `stride - 1` positions past 
 
 import tensorflow as tf
 
-from lucid_keras._lowering.edges import crop, pad_or_crop
+from lucid_keras._lowering.edges import crop, extents, pad_or_crop
 
 
 def conv2d_transpose(geometry, x, weight, bias, target):
@@ -40,15 +40,7 @@ def _kernel(weight, dilation):
 
 
 def _one_group(geometry, x, kernel, extension):
-    batch, _, length, _ = x.shape
-    shape = tf.shape(x)
-    natural = lambda positions: (positions - 1) * geometry.stride + geometry.kernel_extent  # noqa: E731
-    output_shape = [
-        shape[0] if batch is None else batch,
-        1,
-        natural(shape[2] if length is None else length) + extension,
-        kernel.shape[2],
-    ]
-    if batch is None or length is None:
-        output_shape = tf.stack(output_shape)
+    batch, _, length, _ = extents(x)
+    natural = (length - 1) * geometry.stride + geometry.kernel_extent
+    output_shape = [batch, 1, natural + extension, kernel.shape[2]]
     return tf.nn.conv2d_transpose(x, kernel, output_shape, strides=[1, 1, geometry.stride, 1], padding="VALID")

@@ -1,5 +1,6 @@
 """`ConvTranspose1d`: PyTorch's transposed convolution as a Keras layer."""
 
+import dataclasses
 import math
 import warnings
 
@@ -129,7 +130,9 @@ class ConvTranspose1d(keras.layers.Layer):
         self.bias_regularizer = keras.regularizers.get(bias_regularizer)
         self.weight_constraint = keras.constraints.get(weight_constraint)
         self.bias_constraint = keras.constraints.get(bias_constraint)
-        self._add_weights()
+        with on_device(device):
+            self.weight = self._kaiming_weight("weight", geometry.weight_shape)
+            self.bias = self._kaiming_weight("bias", (geometry.out_channels,)) if bias else None
         self.built = True
 
     in_channels = property(lambda self: self.geometry.in_channels)
@@ -141,25 +144,16 @@ class ConvTranspose1d(keras.layers.Layer):
     groups = property(lambda self: self.geometry.groups)
     dilation = property(lambda self: self.geometry.dilation)
 
-    def _add_weights(self):
+    def _kaiming_weight(self, name, shape):
+        """The variable by that name with its regularizer and constraint, and PyTorch's initial values by default."""
         bound = 1 / math.sqrt(self.geometry.fan_in)
-        with on_device(self.device):
-            self.weight = self.add_weight(
-                name="weight",
-                shape=self.geometry.weight_shape,
-                initializer=self.weight_initializer or keras.initializers.RandomUniform(-bound, bound),
-                regularizer=self.weight_regularizer,
-                constraint=self.weight_constraint,
-            )
-            self.bias = None
-            if self.use_bias:
-                self.bias = self.add_weight(
-                    name="bias",
-                    shape=(self.geometry.out_channels,),
-                    initializer=self.bias_initializer or keras.initializers.RandomUniform(-bound, bound),
-                    regularizer=self.bias_regularizer,
-                    constraint=self.bias_constraint,
-                )
+        return self.add_weight(
+            name=name,
+            shape=shape,
+            initializer=getattr(self, f"{name}_initializer") or keras.initializers.RandomUniform(-bound, bound),
+            regularizer=getattr(self, f"{name}_regularizer"),
+            constraint=getattr(self, f"{name}_constraint"),
+        )
 
     def call(self, x, output_size: int | tuple[int, ...] | None = None):
         """`x` to the output; `output_size` (int, 1-tuple or the whole shape) takes output_padding's place."""
@@ -185,18 +179,10 @@ class ConvTranspose1d(keras.layers.Layer):
         return keras.KerasTensor(self.compute_output_shape(x.shape, output_size), dtype=self.compute_dtype)
 
     def get_config(self):
-        geometry = self.geometry
         return {
             **super().get_config(),
-            "in_channels": geometry.in_channels,
-            "out_channels": geometry.out_channels,
-            "kernel_size": geometry.kernel_size,
-            "stride": geometry.stride,
-            "padding": geometry.padding,
-            "output_padding": geometry.output_padding,
-            "groups": geometry.groups,
+            **dataclasses.asdict(self.geometry),
             "bias": self.use_bias,
-            "dilation": geometry.dilation,
             "device": self.device,
             "data_format": self.data_format,
             "lowering": self.lowering,
@@ -221,14 +207,11 @@ class ConvTranspose1d(keras.layers.Layer):
 
     def extra_repr(self) -> str:
         """The arguments as PyTorch and Lucid print them: those that differ from the default after the first five."""
-        g = self.geometry
-        later: dict[str, tuple[object, object]]
-        later = {"output_padding": (g.output_padding, 0), "groups": (g.groups, 1), "bias": (self.use_bias, True)}
-        later |= {"dilation": (g.dilation, 1), "data_format": (self.data_format, "channels_first")}
-        shown: dict[str, object] = {"kernel_size": g.kernel_size, "stride": g.stride, "padding": g.padding}
-        shown |= {name: value for name, (value, default) in later.items() if value != default}
-        named = ", ".join(f"{name}={value!r}" for name, value in shown.items())
-        return f"{g.in_channels}, {g.out_channels}, {named}"
+        own = {**dataclasses.asdict(self.geometry), "bias": self.use_bias, "data_format": self.data_format}
+        later = {"output_padding": 0, "groups": 1, "bias": True, "dilation": 1, "data_format": "channels_first"}
+        shown = ["kernel_size", "stride", "padding", *(name for name in later if own[name] != later[name])]
+        named = ", ".join(f"{name}={own[name]!r}" for name in shown)
+        return f"{self.in_channels}, {self.out_channels}, {named}"
 
     def __repr__(self):
         return f"ConvTranspose1d({self.extra_repr()})"

@@ -117,9 +117,6 @@ class ISTFT(keras.layers.Layer):
             shape[-2:] = shape[:-3:-1]
         return self.synthesis.compute_output_shape(shape)[:-1]
 
-    def compute_output_spec(self, spectrum):
-        return keras.KerasTensor(self.compute_output_shape(spectrum.shape), dtype=self.compute_dtype)
-
     def get_config(self):
         return {
             **super().get_config(),
@@ -170,8 +167,9 @@ def _inverse_basis(window):
     n_fft = len(window)
     bins = np.arange(n_fft // 2 + 1)
     turn = 2 * np.pi * (np.outer(bins, np.arange(n_fft)) % n_fft) / n_fft
-    share = np.where((bins == 0) | (2 * bins == n_fft), 1, 2) / n_fft  # the other bins stand for their mirror too
-    sine = np.where(((bins == 0) | (2 * bins == n_fft))[:, np.newaxis], 0, np.sin(turn))
+    real = (bins == 0) | (2 * bins == n_fft)
+    share = np.where(real, 1, 2) / n_fft  # the other bins stand for their mirror too
+    sine = np.where(real[:, np.newaxis], 0, np.sin(turn))
     return np.concatenate([share[:, np.newaxis] * np.cos(turn), -share[:, np.newaxis] * sine]) * window
 
 

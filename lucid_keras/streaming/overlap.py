@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from lucid_keras import ops
 from lucid_keras._lowering.edges import crop, pad_or_crop
-from lucid_keras.streaming.plan import StreamPlan
+from lucid_keras.streaming.plan import stream_plan
 from lucid_keras.streaming.stage import Pointwise, cast
 
 
@@ -19,7 +19,7 @@ class Transposed(Pointwise):
 
     def __init__(self, layer, trim=0):
         super().__init__(layer)
-        self.plan = StreamPlan(layer.geometry, trim)
+        self.plan = stream_plan(layer.geometry, trim)
         self.state_shapes = {"overlap": (self.plan.overlap_length, layer.out_channels)}
 
     def signal(self, x):

@@ -10,47 +10,25 @@ ends here, at `u = n*stride + end`. What is both final and sure to be in the out
 
 import dataclasses
 
-from lucid_keras._geometry import ConvTranspose1dGeometry
-
 
 @dataclasses.dataclass(frozen=True)
 class StreamPlan:
-    """A geometry cut into chunks; `trim` output positions at the signal's end are left out (EnCodec's `K - s`)."""
+    """A geometry cut into chunks."""
 
-    geometry: ConvTranspose1dGeometry
-    trim: int = 0
+    latency: int  # samples by which the output lags: after n inputs max(n*stride - latency, 0) have been given out
+    overlap_length: int  # samples of state
+    flush_length: int  # samples that the end of the signal releases
+    fill: tuple[int, int]  # zeros before and after a chunk's uncropped output, from held samples to overlap's end
 
-    @property
-    def _end(self):
-        """Where the signal's output ends, relative to `n*stride`."""
-        g = self.geometry
-        return g.kernel_extent - g.stride - g.padding + g.output_padding - self.trim
 
-    @property
-    def held(self):
-        """Final samples held back after each chunk, because the signal's own output would end before them."""
-        return max(-self._end, 0)
-
-    @property
-    def overlap_length(self):
-        """Samples of state: `max(kernel_extent - stride, padding + trim - output_padding, 0)`.
-
-        The first is what the last taps wrote ahead; the second reaches back over the `held` samples.
-        """
-        g = self.geometry
-        return max(g.kernel_extent - g.stride, g.padding + self.trim - g.output_padding, 0)
-
-    @property
-    def latency(self):
-        """Samples by which the output lags: after `n` inputs, `max(n*stride - latency, 0)` have been given out."""
-        return self.geometry.padding + self.held
-
-    @property
-    def flush_length(self):
-        """Samples that the end of the signal releases."""
-        return max(self._end, 0)
-
-    @property
-    def fill(self):
-        """Zeros before and after a chunk's uncropped output, to reach from the held samples to the overlap's end."""
-        return self.held, self.overlap_length - self.held - (self.geometry.kernel_extent - self.geometry.stride)
+def stream_plan(geometry, trim=0):
+    """The `StreamPlan` of a geometry; `trim` output positions at the signal's end are left out (EnCodec's `K - s`)."""
+    ahead = geometry.kernel_extent - geometry.stride  # where the last taps' writing ends, relative to n*stride
+    end = ahead - geometry.padding + geometry.output_padding - trim
+    held = max(-end, 0)  # final samples held back, because the signal's own output would end before them
+    return StreamPlan(
+        latency=geometry.padding + held,
+        overlap_length=max(ahead + held, 0),
+        flush_length=max(end, 0),
+        fill=(held, max(-ahead - held, 0)),
+    )

@@ -1,4 +1,8 @@
-"""`LSTM` and `GRU` from chunk to chunk: their cell's states, one position after the other."""
+"""`LSTM` and `GRU` from chunk to chunk.
+
+A short chunk is written out position by position, of operations that LiteRT delegates; the product with the input is
+one matrix product for the whole chunk.
+"""
 
 import keras
 import tensorflow as tf
@@ -11,11 +15,7 @@ UNROLLED = {"tensorflow": 16, "xla": 16, "saved_model": 16, "litert": 128}
 
 
 class Recurrence(Pointwise):
-    """`LSTM` and `GRU`: their cell's states.
-
-    A short chunk is written out position by position, of operations that LiteRT delegates; the product with the input
-    is one matrix product for the whole chunk.
-    """
+    """`LSTM` and `GRU`: their cell's states."""
 
     def __init__(self, layer):
         super().__init__(layer)
