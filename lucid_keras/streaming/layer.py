@@ -84,7 +84,14 @@ class StreamingConvTranspose1d(Streaming, keras.layers.Layer):
         self.built = True
 
     def whole(self, x: tf.types.experimental.TensorLike) -> tf.Tensor:
-        """The output of a whole signal, which a stream of its chunks equals: the layer's, less `trim` at the end."""
+        """The output of a whole signal, which a stream of its chunks equals.
+
+        Args:
+            x: the signal, as the layer takes it.
+
+        Returns:
+            The layer's output, less `trim` samples at the end.
+        """
         y = self.layer(x)
         return y[self._span(None, -self.trim)] if self.trim else y
 

@@ -105,7 +105,14 @@ class StreamingModel(Streaming, keras.Model):
         self.built = True
 
     def whole(self, x: tf.types.experimental.TensorLike) -> tf.Tensor:
-        """The decode of a whole signal in inference mode, which a stream of its chunks equals."""
+        """The decode of a whole signal in inference mode, which a stream of its chunks equals.
+
+        Args:
+            x: the signal, of shape `chunk_shape(batch, positions)`.
+
+        Returns:
+            The decoder's output, in `output_data_format`.
+        """
         return self.decoder(x, training=False)
 
     def call(self, x, state):
@@ -113,7 +120,15 @@ class StreamingModel(Streaming, keras.Model):
         return self.step(x, state)
 
     def observed_step(self, x, state, seen):
-        """`step` for arguments that are known to fit; what each layer gives goes into the dict `seen`, by its path."""
+        """`step` for arguments that are known to fit, which shows what each layer gives.
+
+        Args:
+            x, state: as for `step`, as tensors of the right dtypes.
+            seen: a dict that takes each layer's samples by the layer's path, channels last.
+
+        Returns:
+            As `step`.
+        """
         return self._step(x, state, current_target(), seen)
 
     def _planned(self, path, layer, *inputs):
@@ -200,7 +215,6 @@ def _data_format_of(shape):
 
 
 def _name(path, kind):
-    """The name of a layer's state."""
     return identifier(f"{path}_{kind}")
 
 

@@ -1,4 +1,4 @@
-"""What is known of a stream at one place in a decoder before any sample, and the stage that remembers nothing."""
+"""What every stage is given and gives: the signal before any sample, and the stage that remembers nothing."""
 
 import dataclasses
 
