@@ -28,7 +28,6 @@ from lucid_keras.runtimes import LiteRT
 GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "saved_models" / "golden"
 SEED = 20260
 LENGTH = 24
-COMMAND = "python export/build_saved_models.py --write"
 CHUNKS = (1, 3)
 LIVE = {
     "explicit": {},
@@ -128,18 +127,13 @@ def streamed(path, codes, latency):
 FOLDERS = {"whole": write_whole, "live": write_live}
 
 
-def planned():
-    """The folders that are to be written."""
-    return [name for name in FOLDERS if not (GOLDEN / name).exists()]
-
-
 def write(name):
     """Write one folder with its manifest, whole or not at all; returns its size in bytes."""
     with folder_atomically(GOLDEN / name) as folder:
         FOLDERS[name](folder)
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         manifest = {
-            "command": COMMAND,
+            "command": "python export/build_saved_models.py --write",
             "seed": SEED,
             "versions": versions(),
             "sha256": {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
@@ -153,7 +147,9 @@ def main():
     parser.add_argument("--write", action="store_true", help="write; without it, say what would be written")
     arguments = parser.parse_args()
     GOLDEN.mkdir(parents=True, exist_ok=True)
-    for name in planned():
+    for name in FOLDERS:
+        if (GOLDEN / name).exists():
+            continue
         print(f"{GOLDEN / name}: {write(name):,} bytes" if arguments.write else f"would write {GOLDEN / name}")
 
 

@@ -9,13 +9,13 @@ import tempfile
 import keras
 import numpy as np
 
-import lucid_keras as lk
 from lucid_keras.bench import litert_torch_conversion
 from lucid_keras.bench.prepared import Prepared, channels_last
 from lucid_keras.bench.subjects import LITERT_TORCH
 from lucid_keras.export.convert import convert
 from lucid_keras.export.recipes import recipe_named
 from lucid_keras.export.signatures import signatures
+from lucid_keras.layers.conv_transpose1d import ConvTranspose1d
 from lucid_keras.runtimes import LiteRT
 
 CONVERSION_LIMIT = 240.0  # seconds, less than a worker has to answer
@@ -23,8 +23,7 @@ CONVERSION_LIMIT = 240.0  # seconds, less than a worker has to answer
 
 def ours(workload, arrays, threads, *, lowering="auto", recipe="float32"):
     """A file of the layer, channels last as a phone has it; int8 is calibrated on its own input."""
-    arguments = workload.layer_arguments
-    layer = lk.ConvTranspose1d(**arguments, lowering=lowering, data_format="channels_last")
+    layer = ConvTranspose1d(**workload.layer_arguments, lowering=lowering, data_format="channels_last")
     layer.weight.assign(arrays.weight)
     layer.bias.assign(arrays.bias)
     x = channels_last(arrays.x)

@@ -4,13 +4,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-import lucid_keras as lk
 from lucid_keras.bench.prepared import Prepared, channels_last, held_bytes
+from lucid_keras.layers.conv_transpose1d import ConvTranspose1d
 
 
 def ours(workload, arrays, threads, *, graph=True, jit_compile=None, **options):
     """Our layer with `options`, called eagerly, or in a `tf.function`, which `jit_compile` has XLA compile."""
-    layer = lk.ConvTranspose1d(**workload.layer_arguments, **options)
+    layer = ConvTranspose1d(**workload.layer_arguments, **options)
     return _prepared(workload, arrays, layer, layer.weight, np.asarray, graph, jit_compile)
 
 

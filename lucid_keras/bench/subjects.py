@@ -6,10 +6,10 @@ import importlib.util
 import os
 from typing import Any
 
-from lucid_keras._lowering.choice import LOWERINGS
 from lucid_keras.bench.workload import MODES, Workload
 
 LITERT_TORCH = "LUCID_KERAS_LITERT_TORCH"  # the path of a Python that has litert-torch
+LOWERINGS = ("conv2d_transpose", "overlap_add", "polyphase")  # what `_lowering` has, without its TensorFlow
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +46,7 @@ SUBJECTS = {
     "ours XLA": Subject("in_tensorflow", "ours", {"jit_compile": True}),
     "ours channels last": Subject("in_tensorflow", "ours", {"data_format": "channels_last"}),
     "ours XLA channels last": Subject("in_tensorflow", "ours", {"data_format": "channels_last", "jit_compile": True}),
-    **{f"ours {name}": Subject("in_tensorflow", "ours", {"lowering": name}) for name in LOWERINGS if name != "auto"},
+    **{f"ours {name}": Subject("in_tensorflow", "ours", {"lowering": name}) for name in LOWERINGS},
     "Keras": Subject("in_tensorflow", "keras_layer"),
     "Keras XLA": Subject("in_tensorflow", "keras_layer", {"jit_compile": True}),
     "torch": Subject("in_torch", "layer", needs=("torch",)),
@@ -67,11 +67,6 @@ def prepared(name, workload, threads):
     """What a worker times: the subject's `Prepared` for a workload as a dict."""
     workload = Workload(**workload)
     return SUBJECTS[name].prepare(workload, workload.arrays(), threads)
-
-
-def with_tensorflow(name):
-    """Whether a worker may import TensorFlow for the subject."""
-    return SUBJECTS[name].module in ("in_tensorflow", "in_litert")
 
 
 def option(name):

@@ -1,19 +1,19 @@
 """One subject in a process of its own, started by path: prepares workloads, times calls, measures their memory.
 
 The registry is a module that knows the subject: `prepared(name, ...)` gives a `Prepared`, `made(name, ...)` makes what
-another process prepares and gives facts of it, `with_tensorflow(name)` whether it may have TensorFlow.
+another process prepares and gives facts of it.
 
 Speaks lines of JSON: `{"make": what}`, or `{"prepare": what, "results": path}`, then `{"measure": seconds}` as often
 as wanted and `{"remember": true}`. The results go to `path` for the asking process to judge.
 """
 
 import importlib
-import importlib.util
 import json
 import pathlib
 import re
 import sys
 import time
+import types
 
 PACKAGE = "lucid_keras"
 LEAST = 3  # calls of a measurement
@@ -22,7 +22,7 @@ LEAST = 3  # calls of a measurement
 def main(registry, name):
     """Answer requests on standard input until it ends; only answers go to standard output."""
     answers, sys.stdout = sys.stdout, sys.stderr
-    registry = _import_what_it_needs(registry, name)
+    registry = _imported(registry)
     prepared = None
     for line in sys.stdin:
         request = json.loads(line)
@@ -42,19 +42,16 @@ def main(registry, name):
         print(json.dumps(answer), file=answers, flush=True)
 
 
-def _import_what_it_needs(registry, name):
-    """The registry; this package whole for a subject made of it, for others only its modules without TensorFlow.
+def _imported(registry):
+    """The registry; this package's own without `lucid_keras/__init__.py`, which imports TensorFlow.
 
-    Two frameworks' threads in one process slow each other down, and `lucid_keras/__init__.py` imports TensorFlow. A
-    package whose own file is not executed still lets the modules inside it be imported.
+    Two frameworks' threads in one process slow each other down. A package whose own file is not executed still lets
+    the modules inside it be imported, and those that need TensorFlow import it.
     """
-    initial = pathlib.Path(__file__).parents[1] / "__init__.py"
-    spec = importlib.util.spec_from_file_location(PACKAGE, initial, submodule_search_locations=[str(initial.parent)])
-    sys.modules[PACKAGE] = importlib.util.module_from_spec(spec)
-    registry = importlib.import_module(registry)
-    if registry.with_tensorflow(name):
-        spec.loader.exec_module(sys.modules[PACKAGE])
-    return registry
+    if registry.startswith(f"{PACKAGE}."):
+        package = sys.modules[PACKAGE] = types.ModuleType(PACKAGE)
+        package.__path__ = [str(pathlib.Path(__file__).parents[1])]
+    return importlib.import_module(registry)
 
 
 def ready(prepared, path):

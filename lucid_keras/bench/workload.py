@@ -47,7 +47,7 @@ class Workload:
 
     @property
     def geometry(self):
-        return ConvTranspose1dGeometry(self.in_channels, self.out_channels, self.kernel_size, **self.parameters)
+        return ConvTranspose1dGeometry(**self.layer_arguments)
 
     @property
     def parameters(self):
@@ -58,17 +58,11 @@ class Workload:
     @property
     def layer_arguments(self):
         """The arguments of `ConvTranspose1d`, its channels and kernel size first."""
-        names = ("in_channels", "out_channels", "kernel_size")
-        return {name: getattr(self, name) for name in names} | self.parameters
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(ConvTranspose1dGeometry)}
 
     @property
     def output_length(self):
         return self.geometry.output_length(self.length)
-
-    @property
-    def multiply_adds(self):
-        """Multiply-adds of the forward pass, by the definition."""
-        return self.batch * self.length * self.kernel_size * self.in_channels * self.out_channels // self.groups
 
     @property
     def product_shape(self):

@@ -8,10 +8,10 @@ from lucid_keras.version import __version__
 PACKAGES = ("keras", "tensorflow", "numpy", "ai-edge-litert", "ai-edge-quantizer")
 
 
-def versions() -> dict[str, str]:
-    """Versions of Python, this package, and those of `PACKAGES` that are installed."""
+def versions(*further: str) -> dict[str, str]:
+    """Versions of Python, this package, and those of `PACKAGES` and `further` ones that are installed."""
     found = {"python": sys.version.split()[0], "lucid_keras": __version__}
-    for package in PACKAGES:
+    for package in (*PACKAGES, *further):
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

@@ -189,8 +189,3 @@ def prepared(name, model, folder):
     compute = SUBJECTS[name][2](DECODERS[model](), folder)
     results = lambda: [np.stack([compute(x[np.newaxis]).ravel() for x in held_out])]  # noqa: E731
     return Prepared(call=lambda: compute(held_out[:1]), results=results, held=None)
-
-
-def with_tensorflow(name):
-    """Every subject may: the examples, which hold the originals too, import it."""
-    return True
