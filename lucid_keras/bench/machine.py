@@ -6,7 +6,7 @@ import platform
 
 from lucid_keras.export.versions import versions
 
-PACKAGES = ("ai-edge-litert", "torch", "onnxruntime")
+PACKAGES = ("torch", "onnxruntime")
 CPUINFO = pathlib.Path("/proc/cpuinfo")
 
 
