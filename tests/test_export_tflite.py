@@ -1,9 +1,8 @@
-"""The contract of `to_tflite`: what it takes, what it refuses, what its report says, and that files are whole."""
+"""The contract of `to_tflite`: what it takes, what it refuses and what its report says."""
 
 import html.parser
 import json
 import os
-import signal
 import sys
 
 import keras
@@ -15,7 +14,6 @@ import tensorflow as tf
 import lucid_keras as lk
 from lucid_keras.export import to_saved_model, to_tflite
 from lucid_keras.export.drawn_samples import OPEN_LENGTHS
-from lucid_keras.export.files import write_atomically
 from lucid_keras.export.flatbuffer import read
 from lucid_keras.export.progress import progress_bar
 from lucid_keras.runtimes.litert import LiteRT, interpreter
@@ -344,44 +342,6 @@ def test_sums_that_overflow_in_the_calibrated_range_are_refused(tmp_path, rng):
     ):
         to_tflite(summing(), tmp_path / "s.tflite", quantization="int16x8", calibration_data=data)
     assert not list(tmp_path.iterdir())
-
-
-# ---- files are whole -----------------------------------------------------------------------------------------------
-
-
-def test_a_failure_at_any_point_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
-    target = tmp_path / "old.tflite"
-    target.write_bytes(b"old")
-    for step in ("fsync", "chmod", "replace"):
-        with monkeypatch.context() as context:
-            context.setattr(os, step, lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-            with pytest.raises(OSError, match="No space left"):
-                write_atomically(target, b"new")
-        assert target.read_bytes() == b"old"
-        assert os.listdir(tmp_path) == ["old.tflite"]
-    write_atomically(target, b"new")
-    assert target.read_bytes() == b"new"
-
-
-def test_a_kill_before_the_rename_leaves_the_old_file(tmp_path):
-    target = tmp_path / "old.tflite"
-    target.write_bytes(b"old")
-    child = os.fork()
-    if child == 0:
-        os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-        write_atomically(target, b"new")
-    _, status = os.waitpid(child, 0)
-    assert os.WTERMSIG(status) == signal.SIGKILL
-    assert target.read_bytes() == b"old"
-
-
-def test_the_file_is_readable_as_the_umask_says(tmp_path):
-    before = os.umask(0o022)
-    try:
-        write_atomically(tmp_path / "x", b"")
-    finally:
-        os.umask(before)
-    assert os.stat(tmp_path / "x").st_mode & 0o777 == 0o644
 
 
 # ---- the report ----------------------------------------------------------------------------------------------------
