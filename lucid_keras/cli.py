@@ -1,8 +1,10 @@
 """The command line, `lucid-keras`: arguments in, one line for an error, the work in the modules it calls."""
 
 import argparse
+import logging
 import pathlib
 import sys
+import warnings
 
 from lucid_keras.bench.commands import add_command as add_bench
 from lucid_keras.export.commands import add_commands, run_inspect
@@ -12,6 +14,7 @@ from lucid_keras.export.versions import versions
 def main(arguments=None):
     """Run a command; returns the exit status."""
     parsed = _parser().parse_args(arguments)
+    _quieten()
     try:
         parsed.handler(parsed)
     except (ImportError, OSError, TypeError, ValueError) as error:
@@ -21,6 +24,13 @@ def main(arguments=None):
         print("lucid-keras: interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def _quieten():
+    """Without the frameworks' own notes, which would hide the results. Here alone: a library's process is its user's."""
+    for name in ("absl", "tensorflow"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="ai_edge|keras|tensorflow")
 
 
 def _parser():

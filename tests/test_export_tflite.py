@@ -110,7 +110,11 @@ def test_each_input_may_have_a_length_of_its_own(tmp_path):
 
 def test_the_progress_bar_hands_on_every_sample(monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    assert list(progress_bar([1, 2, 3], "calibrating")) == [1, 2, 3]
+    streams = sys.stdout, sys.stderr
+    for expected, sample in enumerate(progress_bar([1, 2, 3], "calibrating"), 1):
+        assert sample == expected
+        assert (sys.stdout, sys.stderr) == streams
+    assert expected == 3
     assert "calibrating" in capsys.readouterr().err
 
 

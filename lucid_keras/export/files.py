@@ -94,10 +94,14 @@ def _remove_if_left(place):
 
 
 def _remove(place, lock):
-    """The lock goes last: without it nobody would know that what is there was left."""
+    """The content first: without the lock nobody would know that it was left. The lock while it is held, or its next
+    holder would lose what it has begun; but Windows removes nothing that is open."""
     shutil.rmtree(place / CONTENT, ignore_errors=True)
-    lock.close()
     shutil.rmtree(place, ignore_errors=True)
+    lock.close()
+    with contextlib.suppress(OSError):
+        os.unlink(place / LOCK)
+        os.rmdir(place)
 
 
 def _locked(file):

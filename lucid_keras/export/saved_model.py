@@ -13,6 +13,7 @@ from lucid_keras.export.proof import Floor, proven
 from lucid_keras.export.recipes import RECIPES
 from lucid_keras.export.report import ExportReport
 from lucid_keras.export.samples import Data, read_given
+from lucid_keras.export.save import save
 from lucid_keras.export.signatures import Length, check_model, frozen, model_inputs, signatures
 from lucid_keras.runtimes import SavedModel
 
@@ -62,7 +63,7 @@ def to_saved_model(
     claims, verified_on = whole_claims(model, made, read_given(inputs, verification_data))
     with folder_atomically(destination) as folder:
         traced = {signature.name: frozen(model, signature, "saved_model", fold=True) for signature in made}
-        tf.saved_model.save(tf.Module(), str(folder), signatures=traced)
+        save(tf.Module(), folder, traced)
         return proven(
             model,
             claims,

@@ -92,7 +92,7 @@ def streaming_to_saved_model(
     module = tf.Module()
     module.model = model  # tracks the variables
     with folder_atomically(destination) as folder:
-        tf.saved_model.save(module, str(folder), signatures=stream_signatures(model, chunks, batch))
+        save(module, folder, stream_signatures(model, chunks, batch))
         runtime = SavedModel(folder)
         return proven(
             model,
