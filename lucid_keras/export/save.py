@@ -8,4 +8,4 @@ def save(module, folder, signatures):
     try:
         tf.saved_model.save(module, str(folder), signatures=signatures)
     except tf.errors.OpError as error:  # a full disk, say: graphs run nothing while they are saved
-        raise OSError(f"The SavedModel must fit where it is written. Received: {str(error).splitlines()[0]}") from None
+        raise OSError(f"Every file of the SavedModel must be written. Received: {str(error).splitlines()[0]}") from None

@@ -19,6 +19,7 @@ from lucid_keras.export.proof import Floor, proven
 from lucid_keras.export.recipes import RECIPES, recipe_named
 from lucid_keras.export.report import ExportReport
 from lucid_keras.export.samples import Data, read_given
+from lucid_keras.export.save import save
 from lucid_keras.export.saved_model import folder_bytes
 from lucid_keras.export.signatures import check_model, without_variables
 from lucid_keras.export.streaming_signatures import (
