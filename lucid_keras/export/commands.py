@@ -162,7 +162,7 @@ def load_model(path):
 
     import lucid_keras  # noqa: F401  (registers the layers)
 
-    if not path.exists():
+    if not path.is_file():
         raise FileNotFoundError(f"The model's file must exist. Received: {path}")
     if path.suffix != ".keras":
         raise ValueError(f"The model must be a .keras file. Received: {path}")
