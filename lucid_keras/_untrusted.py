@@ -26,7 +26,10 @@ MAX_EXPANSION = 16
 SMALL = 64 << 20
 
 # All that zipfile and NumPy's reader of headers are known to raise for what is not what it should be.
-DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, MemoryError, SyntaxError, tokenize.TokenError)
+DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError),
+    *(MemoryError, SyntaxError, tokenize.TokenError),
+)
 
 
 def content_of(path: str | os.PathLike[str]) -> bytes:

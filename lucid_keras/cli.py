@@ -27,7 +27,7 @@ def main(arguments=None):
 
 
 def _quieten():
-    """Without the frameworks' own notes, which would hide the results. Here alone: a library's process is its user's."""
+    """Silence the frameworks' own notes, which would hide the results: this process is ours, a library's is not."""
     for name in ("absl", "tensorflow"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="ai_edge|keras|tensorflow")

@@ -44,7 +44,7 @@ def model():
     ids=["saved_model", "streaming_saved_model", "stablehlo", "tflite"],
 )
 def test_a_full_disk_is_an_os_error_and_nothing_is_left(disk, export):
-    with pytest.raises(OSError, match="must be written|No space left"):
+    with pytest.raises(OSError, match=r"must be written|No space left"):
         export(disk / "made")
     assert not os.listdir(disk)
 

@@ -457,7 +457,9 @@ def test_what_does_not_fit_into_memory_is_refused_before_it_is_read(tmp_path):
     path = tmp_path / "huge.pt"
     with open(path, "wb") as file:
         file.truncate(1 << 43)  # all of it a hole
-    with pytest.raises(ValueError, match=r"must fit into memory, \d+ bytes\. Received: .*huge\.pt' of 8796093022208 bytes"):
+    with pytest.raises(
+        ValueError, match=r"must fit into memory, \d+ bytes\. Received: .*huge\.pt' of 8796093022208 bytes"
+    ):
         read_state_dict(path)
 
 

@@ -14,8 +14,8 @@ import keras
 import tensorflow as tf
 from tensorflow.lite.python.convert import ConverterError
 
-from lucid_keras.export.flatbuffer_edits import with_64_bit_depthwise_biases, with_first, without_unused_constants
 from lucid_keras.export.files import workplace
+from lucid_keras.export.flatbuffer_edits import with_64_bit_depthwise_biases, with_first, without_unused_constants
 from lucid_keras.export.progress import progress_bar
 from lucid_keras.export.save import save
 from lucid_keras.export.signatures import frozen
