@@ -1,10 +1,12 @@
 """The process belongs to its user: what exports leave alone, and that they may run in many threads at once."""
 
+import ast
 import collections
 import concurrent.futures
 import itertools
 import logging
 import os
+import pathlib
 import sys
 import tempfile
 import time
@@ -42,6 +44,23 @@ def test_an_export_writes_nothing_to_standard_output_and_changes_nothing(tmp_pat
     to_tflite(model, tmp_path / "d.tflite", quantization="dynamic_int8", floor_db=0, timing_seconds=0)
     assert process() == before
     assert capsys.readouterr().out == ""
+
+
+OF_THE_PROCESS = {
+    *("umask", "chdir", "putenv", "redirect_stdout", "redirect_stderr", "disable", "captureWarnings"),
+    *("catch_warnings", "simplefilter", "filterwarnings", "setLevel", "set_verbosity", "set_random_seed", "set_floatx"),
+}
+
+
+def test_only_the_command_line_changes_what_belongs_to_the_process():
+    package = pathlib.Path(lk.__file__).parent
+    changing = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in OF_THE_PROCESS
+    }
+    assert changing == {"cli.py"}
 
 
 def jobs():
