@@ -49,6 +49,21 @@ def test_what_is_being_written_is_not_cleaned_away(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["quick", "slow"]
 
 
+def test_a_workplace_that_is_cleaned_away_before_it_is_held_is_made_anew(tmp_path, monkeypatch):
+    locked, cleaned = files._locked, []
+
+    def late(lock):
+        if not cleaned:  # another writer was between the making of the lock and its holding
+            cleaned.append(pathlib.Path(lock.name).parent)
+            files._remove_if_left(cleaned[0])
+        return locked(lock)
+
+    monkeypatch.setattr(files, "_locked", late)
+    write_atomically(tmp_path / "new", b"new")
+    assert cleaned[0].name.startswith(files.WORKPLACE)
+    assert os.listdir(tmp_path) == ["new"]
+
+
 def test_where_the_file_system_has_no_locks_nothing_is_cleaned_away(tmp_path, monkeypatch):
     (tmp_path / f"{files.WORKPLACE}left").mkdir()
     (tmp_path / f"{files.WORKPLACE}left" / files.LOCK).touch()

@@ -109,6 +109,7 @@ def _locked(file):
 
     Threads exclude each other too; the system releases a lock when its process ends.
     """
+    busy = PermissionError if sys.platform == "win32" else BlockingIOError
     try:
         if sys.platform == "win32":
             import msvcrt
@@ -118,7 +119,7 @@ def _locked(file):
             import fcntl
 
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
+    except busy:
         return False
     except OSError:
         return None
