@@ -121,7 +121,7 @@ def _read_torch(path):
 def _check_sums(archive):
     """Raise where a member's bytes are not those that its checksum was made of, which torch itself never asks."""
     if damaged := archive.testzip():
-        raise ValueError(f"its member {damaged!r:.200} is damaged")
+        raise ValueError(f"its member {damaged!r:.200} does not match its checksum")
 
 
 def as_array(name, tensor):
