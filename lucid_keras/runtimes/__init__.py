@@ -1,4 +1,4 @@
-"""What runs artefacts, each behind one protocol. Nothing else of this package is imported here."""
+"""What runs artefacts, each behind one protocol. Of this package `_extras` alone is imported here."""
 
 import pathlib
 

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 
+import numpy as np
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
@@ -37,7 +38,9 @@ class StableHlo:
 
     def run(self, signature, inputs):
         outputs = self.prepared(signature, inputs)()
-        return {name: array.numpy() for name, array in zip(self.signatures[signature].outputs, outputs, strict=True)}
+        return {
+            name: np.asarray(array) for name, array in zip(self.signatures[signature].outputs, outputs, strict=True)
+        }
 
     def prepared(self, signature, inputs):
         parameters, results = self.signatures[signature].inputs, self.signatures[signature].outputs
