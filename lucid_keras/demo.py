@@ -9,12 +9,12 @@ import time
 import keras
 import numpy as np
 
+from lucid_keras._timing import milliseconds
 from lucid_keras.export import snr_db, to_tflite
 from lucid_keras.export.extras import needed
 from lucid_keras.layers.istft import ISTFT
 from lucid_keras.runtimes import LiteRT
 from lucid_keras.runtimes.protocol import Coverage
-from lucid_keras.runtimes.timing import milliseconds
 
 RECORDING = pathlib.Path(__file__).parent / "recording" / "guitar_slide.flac"
 N_FFT = 1024

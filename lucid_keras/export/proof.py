@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import numpy as np
 
+from lucid_keras._timing import milliseconds
 from lucid_keras.export.accuracy import QUIET_DB, LayerAccuracy, OutputAccuracy, accuracy, snr_db
 from lucid_keras.export.claims import Claim
 from lucid_keras.export.coverage import coverage_warnings
@@ -20,7 +21,6 @@ from lucid_keras.export.recipes import Recipe
 from lucid_keras.export.report import ExportReport
 from lucid_keras.export.versions import versions
 from lucid_keras.runtimes.protocol import Runtime
-from lucid_keras.runtimes.timing import milliseconds
 
 SHOWN_DB = 6.0  # how much worse than the whole output a channel must be for that to hide it
 BLAMED_DB = 20.0  # how much less than the output a layer may lose and be told of: several may add up
