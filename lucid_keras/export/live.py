@@ -86,10 +86,12 @@ def seen_name(path):
     return f"seen_{identifier(path)}"
 
 
-def first_step(runtime, streaming, chunks, claim):
-    """What is timed of a live artefact: the signature `step`, and the first chunk of a signal with its states."""
-    axis = time_axis(streaming.data_format)
-    return LiveArtefact(runtime).next(_first(claim.samples[0]["x"], chunks[0], axis))
+def first_call(runtime, claim):
+    """What is timed: a signature and its inputs; of a live artefact `step`, on a first chunk and its states."""
+    sample = claim.samples[0]
+    if "step" not in runtime.signatures:
+        return claim.name, sample
+    return LiveArtefact(runtime).next(sample["x"][tuple(map(slice, runtime.signatures["step"].inputs["x"].shape))])
 
 
 def time_axis(data_format):

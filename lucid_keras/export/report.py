@@ -65,12 +65,12 @@ class ExportReport:
     outputs: tuple[OutputAccuracy, ...]
     floor_db: float
     verified_on: str
-    stream: str = ""
-    layers: tuple[LayerAccuracy, ...] = ()
-    warnings: tuple[str, ...] = ()
-    versions: dict[str, str] = dataclasses.field(default_factory=dict)
+    stream: str
+    layers: tuple[LayerAccuracy, ...]
+    warnings: tuple[str, ...]
+    versions: dict[str, str]
+    example: tuple[np.ndarray, np.ndarray] = dataclasses.field(repr=False, compare=False)
     sha256: str = ""
-    example: tuple[np.ndarray, np.ndarray] | None = dataclasses.field(default=None, repr=False, compare=False)
 
     @property
     def total(self) -> int:
@@ -135,7 +135,7 @@ class ExportReport:
         from lucid_keras.export.pictures import error_per_layer, spectrograms, waveforms
 
         pictures = []
-        if self.example is not None and self.example[0].size:
+        if self.example[0].size:
             pictures += [waveforms(*self.example), spectrograms(*self.example)]
         if self.layers:
             pictures.append(error_per_layer(self.layers))

@@ -55,9 +55,9 @@ def to_saved_model(
     >>> report.snr_db > 110
     True
     """
-    inputs, recipe = model_inputs(model), RECIPES["float32"]
+    inputs = model_inputs(model)
     made = signatures(model, _opened(inputs, length), batch=None)
-    destination, floor = checked_destination(path, folder=True), Floor.of(floor_db, recipe)
+    destination, floor = checked_destination(path, folder=True), Floor.of(floor_db, RECIPES["float32"])
     check_model(model)
     claims, verified_on = whole_claims(model, made, read_given(inputs, verification_data))
     with folder_atomically(destination) as folder:
@@ -68,7 +68,6 @@ def to_saved_model(
             claims,
             SavedModel(folder),
             floor,
-            recipe,
             seconds=timing_seconds,
             path=destination,
             bytes=folder_bytes(folder),

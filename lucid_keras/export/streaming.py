@@ -14,7 +14,7 @@ from lucid_keras.export.extras import check_litert
 from lucid_keras.export.files import checked_destination, folder_atomically, write_atomically
 from lucid_keras.export.flatbuffer_edits import with_constants
 from lucid_keras.export.layer_accuracy import live_layer_accuracies
-from lucid_keras.export.live import described, first_step, live_claims, stream_inputs
+from lucid_keras.export.live import live_claims, stream_inputs
 from lucid_keras.export.proof import Floor, proven
 from lucid_keras.export.recipes import RECIPES, recipe_named
 from lucid_keras.export.report import ExportReport
@@ -85,27 +85,23 @@ def streaming_to_saved_model(
 
     Source: as `StreamingModel`.
     """
-    chunks, batch, recipe = checked_chunks(chunk), checked_batch(batch), RECIPES["float32"]
-    destination, floor = checked_destination(path, folder=True), Floor.of(floor_db, recipe)
+    chunks, batch = checked_chunks(chunk), checked_batch(batch)
+    destination, floor = checked_destination(path, folder=True), Floor.of(floor_db, RECIPES["float32"])
     check_model(model)
     claims, verified_on = live_claims(model, chunks, batch, read_given(stream_inputs(model), verification_data))
     module = tf.Module()
     module.model = model  # tracks the variables
     with folder_atomically(destination) as folder:
         tf.saved_model.save(module, str(folder), signatures=stream_signatures(model, chunks, batch))
-        runtime = SavedModel(folder)
         return proven(
             model,
             claims,
-            runtime,
+            SavedModel(folder),
             floor,
-            recipe,
             seconds=timing_seconds,
-            timed=first_step(runtime, model, chunks, claims[0]),
             path=destination,
             bytes=folder_bytes(folder),
             verified_on=verified_on,
-            stream=described(runtime.signatures),
         )
 
 
@@ -183,22 +179,18 @@ def streaming_to_tflite(
     calibration = typical_inputs(model, chunks, given.calibration, batch) if recipe.calibrated else None
     explicit = functools.partial(_with_explicit_states, model, chunks, batch, recipe, calibration)
     content = _with_variables(model, chunks, batch, recipe) if states == "variables" else explicit()
-    runtime = LiteRT(content)
     report = proven(
         model,
         claims,
-        runtime,
+        LiteRT(content),
         floor,
-        recipe,
         seconds=timing_seconds,
-        timed=first_step(runtime, model, chunks, claims[0]),
         layers=lambda: live_layer_accuracies(model, LiteRT(explicit(observed=True)), chunks, claims[0]),
         compare_layers=compare_layers,
         warnings=given.warnings,
         path=destination,
         bytes=len(content),
         verified_on=verified_on,
-        stream=described(runtime.signatures),
         sha256=hashlib.sha256(content).hexdigest(),
     )
     write_atomically(destination, content)

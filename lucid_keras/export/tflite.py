@@ -94,7 +94,6 @@ def to_tflite(
         claims,
         LiteRT(content),
         floor,
-        recipe,
         seconds=timing_seconds,
         layers=functools.partial(_layer_accuracies, model, write, claims[0]),
         compare_layers=compare_layers,
