@@ -11,7 +11,7 @@ from lucid_keras.export.recipes import RECIPES
 def add_commands(subparsers):
     """Add the commands to argparse's sub-parsers; each sets `handler`, which takes the parsed arguments.
 
-    A handler raises `ValueError`, `ImportError` or `OSError` with one clear message.
+    A handler raises `ValueError`, `TypeError`, `ImportError` or `OSError` with one clear message.
     """
     _add_export(subparsers)
     _add_inspect(subparsers)
@@ -35,7 +35,7 @@ def _add_export(subparsers):
     parser.add_argument("--batch", type=int, help="streams that advance together; --stream. Default: 1")
     parser.add_argument("--states", choices=("explicit", "variables"), help="in and out, or kept inside; --stream")
     parser.add_argument("--report", type=pathlib.Path, help="also save the report: NAME.html or NAME.json")
-    parser.set_defaults(handler=_in_one_line(run_export))
+    parser.set_defaults(handler=run_export)
 
 
 def _add_inspect(subparsers):
@@ -54,19 +54,7 @@ def _add_verify(subparsers):
     parser.add_argument("model", type=pathlib.Path, help="the .keras file")
     parser.add_argument("--data", type=pathlib.Path, help=".npz, .npy, or a folder; default: standard normal samples")
     parser.add_argument("--floor", type=float, help=f"in dB; default: {RECIPES['int8'].floor_db:g}")
-    parser.set_defaults(handler=_in_one_line(run_verify))
-
-
-def _in_one_line(handler):
-    """`handler`, for which data of a wrong dtype are a wrong value too: on the command line nothing is a type."""
-
-    def handle(arguments):
-        try:
-            return handler(arguments)
-        except TypeError as error:
-            raise ValueError(str(error)) from error
-
-    return handle
+    parser.set_defaults(handler=run_verify)
 
 
 def _lengths(text):
@@ -116,6 +104,7 @@ def _check_report(path):
 def _exporter(arguments):
     """The export that the path's ending and `--stream` ask for; an option that it does not take is refused."""
     from lucid_keras import export
+    from lucid_keras.export.live import streaming_of
 
     kind = {".tflite": "a .tflite file", ".stablehlo": "StableHLO"}.get(arguments.path.suffix, "a SavedModel")
     names = {"a .tflite file": "to_tflite", "a SavedModel": "to_saved_model", "StableHLO": "to_stablehlo"}
@@ -124,13 +113,13 @@ def _exporter(arguments):
         raise ValueError(f"--stream makes a .tflite file or a SavedModel. Received: path={arguments.path}")
     options = {
         "quantization": arguments.quantization,
-        "calibration_data": _text(arguments.calibration),
+        "calibration_data": arguments.calibration,
         "integer_io": arguments.integer_io or None,
         "length": arguments.length,
         "chunk": arguments.chunk,
         "batch": arguments.batch,
         "states": arguments.states,
-        "verification_data": _text(arguments.verification),
+        "verification_data": arguments.verification,
         "floor_db": arguments.floor,
     }
     given = {name: value for name, value in options.items() if value is not None}  # the rest has defaults
@@ -141,19 +130,7 @@ def _exporter(arguments):
         raise ValueError(f"--{option} does not go with {live}{kind.removeprefix('a ')}. Received: {given[name]}")
     if "compare_layers" in taken:
         given["compare_layers"] = arguments.report is not None
-    return lambda model: to(_streaming(model) if arguments.stream else model, arguments.path, **given)
-
-
-def _streaming(model):
-    """What streams a model of a `.keras` file: itself, or its decoder chunk by chunk."""
-    from lucid_keras.streaming.contract import Streaming
-    from lucid_keras.streaming.model import StreamingModel
-
-    return model if isinstance(model, Streaming) else StreamingModel(model)
-
-
-def _text(path):
-    return None if path is None else str(path)
+    return lambda model: to(streaming_of(model) if arguments.stream else model, arguments.path, **given)
 
 
 def load_model(path):
@@ -250,7 +227,7 @@ def run_verify(arguments):
     from lucid_keras.export.verify import verified
 
     floor = Floor.of(arguments.floor, RECIPES["int8"]).decibels
-    proof = verified(arguments.artefact, load_model(arguments.model), _text(arguments.data))
+    proof = verified(arguments.artefact, load_model(arguments.model), arguments.data)
     _print(output_table(proof.outputs))
     worst = min(proof.outputs, key=lambda one: one.snr_db)
     if worst.snr_db < floor:

@@ -1,6 +1,5 @@
 """What the proof asks of a runtime: to open an artefact, list its signatures, run one, and say what it took of it."""
 
-import collections
 import dataclasses
 import os
 import pathlib
@@ -53,10 +52,6 @@ class Coverage:
     def delegated(self) -> int | None:
         """How many operators the accelerator runs; None where there is none."""
         return None if self.accelerator is None else len(self.ops) - len(self.outside)
-
-    def counts(self) -> dict[str, int]:
-        """How often each operator occurs."""
-        return dict(collections.Counter(self.ops))
 
 
 class Runtime(typing.Protocol):
