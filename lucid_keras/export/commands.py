@@ -91,8 +91,8 @@ def run_export(arguments):
 
 def _check_report(path):
     """Raise before the export where its report could not be written afterwards."""
-    from lucid_keras.export.extras import check_pictures
     from lucid_keras.export.files import checked_destination
+    from lucid_keras.export.pictures import check_pictures
 
     if path.suffix not in (".html", ".json"):
         raise ValueError(f"--report must end in .html or .json. Received: {path}")
