@@ -11,6 +11,7 @@ import numpy as np
 
 from lucid_keras._extras import needed
 from lucid_keras.export import ExportReport, snr_db, to_tflite
+from lucid_keras.export.report import rich_table
 from lucid_keras.layers.istft import ISTFT
 
 RECORDING = pathlib.Path(__file__).parent / "recording" / "guitar_slide.flac"
@@ -58,17 +59,18 @@ def run(audio=None, out=pathlib.Path("saved_models/demo"), console=None):
 
 def print_result(result, console):
     """The table of what was measured, and where the files are."""
-    from rich.table import Column, Table
+    from rich.table import Column
 
-    title = "Inverse STFT as a transposed convolution, float32, under LiteRT"
-    table = Table("what", Column("measured", justify="right"), title=title)
     report = result.report
-    table.add_row("operators in the file", ", ".join(f"{count} {name}" for name, count in report.counts().items()))
-    table.add_row("by the XNNPACK delegate", f"{report.delegated} of {report.total}, partitions: {report.partitions}")
-    table.add_row("milliseconds per second of audio", f"{report.milliseconds / result.seconds:.2f}")
-    table.add_row("SNR against the recording", f"{result.snr_recording:.1f} dB")
-    table.add_row("SNR against Keras", f"{report.snr_db:.1f} dB")
-    console.print(table)
+    rows = {
+        "operators in the file": ", ".join(f"{count} {name}" for name, count in report.counts().items()),
+        "run by the XNNPACK delegate": f"{report.delegated} of {report.total}, partitions: {report.partitions}",
+        "milliseconds per second of audio": f"{report.milliseconds / result.seconds:.2f}",
+        "SNR against the recording": f"{result.snr_recording:.1f} dB",
+        "SNR against Keras": f"{report.snr_db:.1f} dB",
+    }
+    title = "Inverse STFT as a transposed convolution, float32, under LiteRT"
+    console.print(rich_table(("what", Column("measured", justify="right")), rows.items(), title=title))
     for path in (report.path, result.wav, result.picture):
         console.print(f"wrote {path} ({path.stat().st_size / 1024:.0f} KiB)", highlight=False, soft_wrap=True)
 

@@ -170,40 +170,27 @@ def run_inspect(arguments):
         return
     if found["stream"]:
         print(f"live: {found['stream']}")
-    for table in _inspection(contents, refused):
-        _print(table)
-    if arguments.benchmark:
-        _print(_benchmark_table(found["benchmark"]))
+    _print(*_inspection(contents, found))
 
 
-def _benchmark_table(result):
-    from rich.table import Table
+def _inspection(contents, found):
+    """The tables of what was found."""
+    from rich.table import Column
 
-    table = Table("litert-benchmark", "measured", title=f"CPU, {result['num_threads']} threads")
-    table.add_row("fully accelerated", "yes" if result["fully_accelerated"] else "no")
-    for label, key in (("median", "median_ms"), ("95th percentile", "p95_ms"), ("initialisation", "init_ms")):
-        table.add_row(label, f"{result['latency'][key]:.2f} ms")
-    return table
+    from lucid_keras.export.report import rich_table, signature_rows
 
-
-def _inspection(contents, refused):
-    from rich.table import Column, Table
-
-    signatures = Table("signature", "", "tensor", title=f"{contents.bytes:,} bytes")
-    for name, signature in contents.signatures.items():
-        for kind, specs in signature.described().items():
-            for text in specs:
-                signatures.add_row(name, kind, text)
-    operators = Table("operator", "count")
-    for name, count in contents.counts().items():
-        operators.add_row(name, str(count))
-    tensors = Table(Column("tensor", overflow="fold"), "dtype", "shape", "quantization")
-    for one in contents.tensors:
-        tensors.add_row(one.name, one.dtype, str(list(one.shape)), _quantization(one))
-    devices = Table("device", "would refuse")
-    for name, sentences in refused.items():
-        devices.add_row(name, "; ".join(sentences) or "nothing")
-    return signatures, operators, tensors, devices
+    described = signature_rows(contents.as_dict()["signatures"])
+    yield rich_table(("signature", "", "tensor"), described, title=f"{contents.bytes:,} bytes")
+    yield rich_table(("operator", "count"), contents.counts().items())
+    tensors = [(one.name, one.dtype, list(one.shape), _quantization(one)) for one in contents.tensors]
+    yield rich_table((Column("tensor", overflow="fold"), "dtype", "shape", "quantization"), tensors)
+    devices = [(name, "; ".join(sentences) or "nothing") for name, sentences in found["refusals"].items()]
+    yield rich_table(("device", "would refuse"), devices)
+    if result := found.get("benchmark"):
+        keys = {"median": "median_ms", "95th percentile": "p95_ms", "initialisation": "init_ms"}
+        times = [(label, f"{result['latency'][key]:.2f} ms") for label, key in keys.items()]
+        rows = [("fully accelerated", "yes" if result["fully_accelerated"] else "no"), *times]
+        yield rich_table(("litert-benchmark", "measured"), rows, title=f"CPU, {result['num_threads']} threads")
 
 
 def _quantization(tensor):
@@ -214,10 +201,10 @@ def _quantization(tensor):
     return f"scale {tensor.scale:.3g}, zero point {tensor.zero_point}"
 
 
-def _print(table):
+def _print(*tables):
     from rich.console import Console
 
-    Console().print(table)
+    Console().print(*tables)
 
 
 def run_verify(arguments):
