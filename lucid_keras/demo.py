@@ -47,7 +47,6 @@ def run(audio=None, out=pathlib.Path("saved_models/demo"), console=None):
     with step("Exporting the inverse to TFLite and running the file beside Keras"):
         inverse = ISTFT(N_FFT, HOP, data_format="channels_last")
         model = keras.Sequential([keras.Input(spectrum.shape[1:], batch_size=1), inverse])
-        out.mkdir(parents=True, exist_ok=True)
         report = to_tflite(model, out / "istft.tflite", verification_data=spectrum)
         in_litert = report.example[1][0, : len(recording)]
     with step("Writing the sound and the picture"):
@@ -87,8 +86,8 @@ def read_audio(path):
             f"audio must be a readable WAV or FLAC file. Received: audio={str(path)!r} ({error})"
         ) from None
     samples = samples.mean(1)
-    if not len(samples) or not np.isfinite(samples).all():
-        raise ValueError(f"audio must hold finite samples. Received: audio={str(path)!r} with {len(samples)} samples")
+    if not samples.any() or not np.isfinite(samples).all():
+        raise ValueError(f"audio must hold finite samples, not silence. Received: audio={str(path)!r}")
     return samples, rate
 
 

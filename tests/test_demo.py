@@ -44,8 +44,9 @@ def test_the_demo_takes_any_recording(tmp_path):
         (b"not a sound", "audio must be a readable WAV or FLAC file"),
         (np.zeros(0), "audio must hold finite samples"),
         (np.full(9, np.nan), "audio must hold finite samples"),
+        (np.zeros(9), "audio must hold finite samples, not silence"),
     ],
-    ids=["missing", "foreign", "empty", "nan"],
+    ids=["missing", "foreign", "empty", "nan", "silent"],
 )
 def test_a_wrong_recording_is_one_line(content, message, tmp_path, capsys):
     path = tmp_path / "in.wav"

@@ -77,8 +77,6 @@ def streaming_to_saved_model(
     >>> report = streaming_to_saved_model(streaming, tempfile.mkdtemp() + "/live")
     >>> sorted(report.signatures), report.snr_db > 110
     (['flush', 'initial_state', 'step'], True)
-
-    Source: as `StreamingModel`.
     """
     chunks, batch = checked_chunks(chunk), checked_batch(batch)
     destination, floor = checked_destination(path, folder=True), Floor.of(floor_db, RECIPES["float32"])
@@ -142,8 +140,6 @@ def streaming_to_tflite(
     >>> following = live.get_signature_runner("step")(x=np.zeros((1, 4, 1), "float32"), **states)
     >>> following.pop("y").shape, sorted(following), report.snr_db > 110
     ((1, 2, 2), ['overlap'], True)
-
-    Source: as `StreamingModel`.
     """
     recipe = recipe_named(quantization, streams=True)
     check_choice("states", states, get_args(States))
