@@ -52,14 +52,15 @@ def to_saved_model(
     >>> report.snr_db > 110
     True
     """
-    inputs = model_inputs(model)
+    inputs, recipe = model_inputs(model), RECIPES["float32"]
     made = signatures(model, _opened(inputs, length), batch=None)
-    destination, floor = checked_destination(path, folder=True), Floor.of(floor_db, RECIPES["float32"])
+    destination, floor = checked_destination(path, folder=True), Floor.of(floor_db, recipe)
     check_model(model)
     claims, verified_on = whole_claims(model, made, read_given(inputs, verification_data))
     traced = {signature.name: frozen(model, signature, "saved_model", fold=True) for signature in made}
-    how = {"seconds": timing_seconds, "verified_on": verified_on}
-    return proven_saved_model(model, destination, tf.Module(), traced, claims, floor, **how)
+    return proven_saved_model(
+        model, destination, tf.Module(), traced, claims, floor, seconds=timing_seconds, verified_on=verified_on
+    )
 
 
 def proven_saved_model(model, destination, module, traced, claims, floor, **how) -> ExportReport:

@@ -70,8 +70,8 @@ def to_stablehlo(
         raise ValueError(f"length must be an int or a dict for StableHLO. Received: length={length!r}")
     if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
         raise ValueError(f"batch must be an int of at least 1. Received: batch={batch!r}")
-    made = signatures(model, length, batch, default="forward")
-    destination, floor = checked_destination(path, folder=True), Floor.of(floor_db, RECIPES["float32"])
+    made, recipe = signatures(model, length, batch, default="forward"), RECIPES["float32"]
+    destination, floor = checked_destination(path, folder=True), Floor.of(floor_db, recipe)
     check_model(model)
     claims, verified_on = whole_claims(model, made, read_given(inputs, verification_data))
     if vjp:

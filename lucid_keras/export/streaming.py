@@ -78,15 +78,16 @@ def streaming_to_saved_model(
     >>> sorted(report.signatures), report.snr_db > 110
     (['flush', 'initial_state', 'step'], True)
     """
-    chunks, batch = checked_chunks(chunk), checked_batch(batch)
-    destination, floor = checked_destination(path, folder=True), Floor.of(floor_db, RECIPES["float32"])
+    chunks, batch, recipe = checked_chunks(chunk), checked_batch(batch), RECIPES["float32"]
+    destination, floor = checked_destination(path, folder=True), Floor.of(floor_db, recipe)
     check_model(model)
     claims, verified_on = live_claims(model, chunks, batch, read_given(stream_inputs(model), verification_data))
     module = tf.Module()
     module.model = model  # tracks the variables
     traced = stream_signatures(model, chunks, batch)
-    how = {"seconds": timing_seconds, "verified_on": verified_on}
-    return proven_saved_model(model, destination, module, traced, claims, floor, **how)
+    return proven_saved_model(
+        model, destination, module, traced, claims, floor, seconds=timing_seconds, verified_on=verified_on
+    )
 
 
 def streaming_to_tflite(
