@@ -70,14 +70,18 @@ def address():
     server.server_close()
 
 
-def test_a_request_fails_in_one_line(recipe, tmp_path):
-    with pytest.raises(SystemExit, match=r"rest_request: .*nothing.npy"):
-        recipe("serving/rest_request.py", tmp_path / "nothing.npy", tmp_path / "wave.npy")
+def test_a_request_fails_in_one_line(recipe, tmp_path, monkeypatch):
+    with pytest.raises(SystemExit, match=r"request: .*nothing.npy"):
+        recipe("serving/request.py", tmp_path / "nothing.npy", tmp_path / "wave.npy")
+    np.save(tmp_path / "mel.npy", np.zeros(3))
+    monkeypatch.setitem(sys.modules, "tensorflow_serving", None)
+    with pytest.raises(SystemExit, match=r"request: .*tensorflow_serving"):
+        recipe("serving/request.py", tmp_path / "mel.npy", tmp_path / "wave.npy", "--grpc")
 
 
 def test_the_rest_request_speaks_the_servers_language(recipe, address, tmp_path):
     outputs = np.load(GOLDEN / "outputs.npz")
     np.save(tmp_path / "mel.npy", outputs["mel"])
     arguments = (tmp_path / "mel.npy", tmp_path / "wave.npy", "--model", "golden", "--server", address)
-    recipe("serving/rest_request.py", *arguments)
+    recipe("serving/request.py", *arguments)
     np.testing.assert_allclose(np.load(tmp_path / "wave.npy"), outputs["keras"], atol=1e-5)
