@@ -33,11 +33,6 @@ class LiteRT:
         self.version = importlib.metadata.version("ai-edge-litert")
         self._names = _names(self.interpreter)
 
-    @staticmethod
-    def opens(path: pathlib.Path) -> bool:
-        """Whether the path is a file, which no other runtime reads."""
-        return path.is_file()
-
     @property
     def signatures(self) -> dict[str, Signature]:
         specs = lambda details: {name: _spec(one) for name, one in details.items()}  # noqa: E731

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import pathlib
 import typing
 from collections.abc import Callable, Mapping
 
@@ -62,10 +61,6 @@ class Runtime(typing.Protocol):
     version: str
 
     def __init__(self, artefact: str | os.PathLike[str]) -> None: ...
-
-    @staticmethod
-    def opens(path: pathlib.Path) -> bool:
-        """Whether an artefact at this path is of the kind that the runtime reads."""
 
     @property
     def signatures(self) -> dict[str, Signature]:

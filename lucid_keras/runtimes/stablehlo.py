@@ -31,11 +31,6 @@ class StableHlo:
     def __init__(self, artefact: str | os.PathLike):
         self.programs, self.signatures = programs(artefact)
 
-    @staticmethod
-    def opens(path: pathlib.Path) -> bool:
-        """Whether the path is a folder with a manifest of programs."""
-        return (path / MANIFEST).is_file()
-
     def run(self, signature, inputs):
         outputs = self.prepared(signature, inputs)()
         return {
