@@ -4,12 +4,12 @@ import json
 import os
 import pathlib
 
+from lucid_keras._extras import needed
 from lucid_keras.bench.machine import machine
 from lucid_keras.bench.measured import quartiles, ratio, times
 from lucid_keras.bench.rounds import Contest
 from lucid_keras.bench.subjects import SUBJECTS, named, option
 from lucid_keras.bench.workload import MODES, Workload
-from lucid_keras.export.extras import needed
 
 OURS = {"our graph": "ours graph", "our file": "ours LiteRT"}  # whom the ratios are taken to
 LITERT_TORCH_HELP = "LUCID_KERAS_LITERT_TORCH=/path/to/python names an interpreter that has litert-torch."
