@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from lucid_keras._geometry import ConvTranspose1dGeometry
 from lucid_keras._lowering.choice import LOWERINGS, Lowering, choose_lowering
-from lucid_keras._lowering.gradient import with_bias_gradient
 from lucid_keras._lowering.lowerings import LOWER
+from lucid_keras._lowering.narrow import is_narrow, with_bias_gradient
 from lucid_keras._lowering.target import current_target
 
 DataFormat = Literal["channels_first", "channels_last"]
@@ -133,8 +133,7 @@ def _compute(geometry, data_format, lowering, output_length, target, x, weight, 
         x = tf.transpose(x, [0, 2, 1])
     if x.shape[1] is None:
         x = _checked_at_run_time(x, geometry, output_length)
-    narrow = x.dtype.size < tf.float32.size
-    if bias is not None and narrow and (target.name == "tensorflow" or target.trained_on_cpu):
+    if bias is not None and is_narrow(x) and (target.name == "tensorflow" or target.trained_on_cpu):
         y = with_bias_gradient(LOWER[lowering](geometry, x, weight, tf.stop_gradient(bias), target), bias)
     else:
         y = LOWER[lowering](geometry, x, weight, bias, target)

@@ -26,6 +26,12 @@ def normals(case, rng, dtype="float32"):
     return _arrays(case, lambda shape: rng.standard_normal(shape).astype(dtype))
 
 
+def ones(case, dtype, scale):
+    """The same number everywhere but in weight and bias, which are 1."""
+    data = _arrays(case, lambda shape: np.ones(shape, dtype))
+    return dataclasses.replace(data, x=data.x * data.x.dtype.type(scale), dy=data.dy * data.dy.dtype.type(scale))
+
+
 def _arrays(case, draw):
     return Arrays(
         x=draw((case.batch, case.in_channels, case.length)),

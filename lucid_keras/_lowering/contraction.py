@@ -10,6 +10,7 @@ import tensorflow as tf
 from lucid_keras._lowering.convolution import convolve, differentiable
 from lucid_keras._lowering.depthwise import depthwise, multiply_add
 from lucid_keras._lowering.edges import extents, met_by_taps, shortfall
+from lucid_keras._lowering.narrow import through_float32
 
 
 def contract(form, x, folded, bias, spacing, target):
@@ -51,7 +52,7 @@ def depthwise_convolution(x, folded, bias, spacing, target):
     """One `tf.nn.depthwise_conv2d` over the input repeated once per phase; for one input channel a group."""
     groups, _, multiplier, taps, phases = folded.shape
     kernel = tf.reshape(tf.transpose(folded, [3, 4, 0, 1, 2]), [1, taps, phases * groups, multiplier])
-    z = depthwise(_repeated(x, phases, axis=3), kernel, spacing, target)
+    z = through_float32(lambda *pair: depthwise(*pair, spacing, target), _repeated(x, phases, axis=3), kernel, target)
     return z if bias is None else tf.nn.bias_add(z, _repeated(bias, phases, axis=0))
 
 
@@ -76,7 +77,7 @@ def elementwise(x, folded, bias, spacing, target):
     """A product a tap and no convolution: for one input channel a group, where an output is a handful of products."""
     groups, _, multiplier, taps, phases = folded.shape
     kernel = tf.reshape(tf.transpose(folded, [3, 4, 0, 1, 2]), [taps, phases, groups, multiplier])
-    z = multiply_add(x, kernel, spacing, target)
+    z = through_float32(lambda *pair: multiply_add(*pair, spacing, target), x, kernel, target)
     batch, count, *_ = extents(z)
     z = z if bias is None else z + tf.reshape(bias, [groups, multiplier])
     return tf.reshape(z, [batch, 1, count, phases * groups * multiplier])

@@ -7,8 +7,6 @@ and XLA's CPU kernels do that one number at a time; what is here works on all ch
 Throughout `x` is `[N, 1, L, C]`, the last tap of a kernel meets the oldest input, and `M = L - (taps - 1)*spacing`.
 """
 
-import functools
-
 import tensorflow as tf
 
 from lucid_keras._lowering.convolution import MANY_TAPS
@@ -18,23 +16,6 @@ from lucid_keras._lowering.gradient import with_gradient
 ROWS = 128  # positions, of all signals of the batch together, that a step of XLA's loop takes
 
 
-def summed_in_float32(convolution):
-    """A convolution that on a CPU takes narrow dtypes through float32, which is as fast there, or faster.
-
-    TensorFlow's kernels sum the gradient by the kernel in float16 itself (2.21), as would the loop over rows below.
-    """
-
-    @functools.wraps(convolution)
-    def widened(x, kernel, spacing, target):
-        if x.dtype.size >= tf.float32.size or not target.trained_on_cpu:
-            return convolution(x, kernel, spacing, target)
-        z = convolution(tf.cast(x, tf.float32), tf.cast(kernel, tf.float32), spacing, target)
-        return tf.cast(z, x.dtype)
-
-    return widened
-
-
-@summed_in_float32
 def depthwise(x, kernel, spacing, target):
     """`tf.nn.depthwise_conv2d` with a kernel `[1, taps, C, multiplier]`: `[N, 1, M, C*multiplier]`."""
     kernel = tf.reverse(kernel, [1])
@@ -62,7 +43,6 @@ def _correlate_by_kernel(x, dz, multiplier):
     return tf.reduce_sum(tf.reshape(products, [1, length - count + 1, batch, channels, multiplier]), axis=2)
 
 
-@summed_in_float32
 def multiply_add(x, kernel, spacing, target):
     """Tap by tap, elementwise, with a kernel `[taps, phases, C, multiplier]`: `[N, M, phases, C, multiplier]`."""
 

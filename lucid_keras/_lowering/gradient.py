@@ -22,16 +22,3 @@ def with_gradient(compute, backward, *inputs):
     (y,) = forward(*inputs)
     result[0] = None  # TensorFlow's registered closure has this very list, of which it needs the structure alone
     return y
-
-
-def with_bias_gradient(y, bias):
-    """`y [N, L, C]`, to which `bias` was added unseen by tapes, with that bias's gradient, a sum in float32.
-
-    On a CPU TensorFlow sums bfloat16 in bias_add's gradient, and float16 in reduce_sum, in that very dtype (2.21),
-    where a sum of equal numbers no longer grows from 256 or 2,048 of them on.
-    """
-
-    def backward(dy, y, bias):
-        return dy, tf.cast(tf.reduce_sum(tf.cast(dy, tf.float32), axis=[0, 1]), bias.dtype)
-
-    return with_gradient(lambda y, bias: tf.identity(y), backward, y, bias)
