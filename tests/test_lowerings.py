@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import reference
 import tensorflow as tf
-from cases import CASES, Case, random_case
+from cases import CASES, Case
 
 from lucid_keras import conv_transpose1d
 from lucid_keras._lowering.choice import LOWERINGS
@@ -19,7 +19,6 @@ from lucid_keras._lowering.lowerings import LOWER
 from lucid_keras._lowering.target import current_target, lowering_for
 
 HERE = pathlib.Path(__file__).parent
-SWEEP = 2000
 
 
 SECOND_ORDER = (
@@ -238,23 +237,6 @@ def in_a_process_of_its_own(*arguments):
     )
     assert result.returncode == 0, (result.returncode, result.stderr[-3000:])
     return result.stdout
-
-
-@pytest.mark.sweep
-@pytest.mark.parametrize("part", range(SWEEP // 100))
-def test_random_configurations(part):
-    """The whole legal space: every lowering, jitted and not, forward and gradients, exactly, none excluded."""
-    assert "100 configurations agree" in in_a_process_of_its_own(str(HERE / "sweep.py"), str(part))
-
-
-def test_random_configurations_eagerly():
-    """A short draw from the same space; the sweep above is the long one."""
-    rng = np.random.default_rng(99)
-    for _ in range(100):
-        case = random_case(rng)
-        data = arrays.integers(case, rng)
-        for lowering in LOWER:
-            assert_exact(case, data, value_and_gradients(case, data, lowering)(*tensors_of(data)))
 
 
 def test_the_comparison_can_fail(rng):

@@ -10,6 +10,7 @@ import tensorflow as tf
 from lucid_keras._lowering.convolution import differentiable
 from lucid_keras._lowering.depthwise import depthwise, multiply_add
 from lucid_keras._lowering.edges import at_least_one, extents, met_by_taps, reshape
+from lucid_keras._lowering.narrow import through_float32
 
 
 def convolution(x, folded, bias, spacing, target):
@@ -32,7 +33,12 @@ def depthwise_convolution(x, folded, bias, spacing, target):
     """One `tf.nn.depthwise_conv2d` over the input repeated once per phase; for one input channel a group."""
     groups, _, multiplier, taps, phases = folded.shape
     kernel = tf.reshape(tf.transpose(folded, [3, 4, 0, 1, 2]), [1, taps, phases * groups, multiplier])
-    return depthwise(_repeated(x, phases, axis=3), kernel, _over_phases(bias, phases), spacing, target)
+    over_phases = _over_phases(bias, phases)
+
+    def convolve(x, kernel):
+        return depthwise(x, kernel, None if bias is None else tf.cast(over_phases, x.dtype), spacing, target)
+
+    return through_float32(convolve, _repeated(x, phases, axis=3), kernel, target)
 
 
 def matrix_product(x, folded, bias, spacing, target):
@@ -70,7 +76,7 @@ def elementwise(x, folded, bias, spacing, target):
     """A product a tap and no convolution: for one input channel a group, where an output is a handful of products."""
     groups, _, multiplier, taps, phases = folded.shape
     kernel = tf.reshape(tf.transpose(folded, [3, 4, 0, 1, 2]), [taps, phases, groups, multiplier])
-    z = multiply_add(x, kernel, spacing, target)
+    z = through_float32(lambda *pair: multiply_add(*pair, spacing, target), x, kernel, target)
     batch, count, *_ = extents(z)
     z = z if bias is None else z + tf.reshape(bias, [groups, multiplier])
     return reshape(z, [batch, count, phases * groups * multiplier])

@@ -3,14 +3,15 @@ lack some.
 
 With oneDNN off, or on other processors, TensorFlow convolves with groups or dilation but does not differentiate it.
 The gradient by the input is again such a convolution, that by the kernel one matrix product a tap, or TensorFlow's own
-where there are many taps (row 4 of `tests/benchmarks/NOTES.md`). They live in this process, so exported graphs,
-which are read back elsewhere, do without.
+where there are many taps (row 4 of `tests/benchmarks/NOTES.md`), except in narrow dtypes, in which that one sums. They
+live in this process, so exported graphs, which are read back elsewhere, do without.
 """
 
 import tensorflow as tf
 
 from lucid_keras._lowering.edges import at_least_one, extents, met_by_taps, reshape
 from lucid_keras._lowering.gradient import with_gradient
+from lucid_keras._lowering.narrow import is_narrow
 
 MANY_TAPS = 4
 
@@ -75,7 +76,7 @@ def _by_input(dz, kernel, groups, spacing, target):
 def _by_kernel(x, dz, shape, groups, spacing, target):
     """For each tap the input that it met, times what came of it."""
     _, taps, group_in, out_channels = shape
-    if taps > MANY_TAPS and groups == 1 and spacing == 1:
+    if taps > MANY_TAPS and groups == 1 and spacing == 1 and not is_narrow(x):
         dz = tf.expand_dims(dz, 1)
         return tf.compat.v1.nn.conv2d_backprop_filter(x, shape, dz, strides=[1, 1, 1, 1], padding="VALID")
     dz = _by_group(dz, groups)
