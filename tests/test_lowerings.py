@@ -133,7 +133,7 @@ def test_unknown_batch_and_length(case, lowering, rng):
 
 @pytest.mark.parametrize("length", ["fixed", "open"])
 @pytest.mark.parametrize("lowering", LOWER)
-@pytest.mark.parametrize("name", [*SECOND_ORDER, "one_tap_dilated", "grouped"])
+@pytest.mark.parametrize("name", [*SECOND_ORDER, "one_tap_dilated", "grouped", "kokoro_pool"])
 def test_an_unknown_batch_that_is_empty(name, lowering, length, rng):
     """TensorFlow's CPU kernels know neither its shape nor its gradients (2.21)."""
     case = dataclasses.replace(CASES[name], batch=1)

@@ -23,7 +23,8 @@ def depthwise(x, kernel, bias, spacing, target):
     if spacing > 1 and x.shape[0] is None and target.name == "tensorflow":
         # Of a dilated one LiteRT's converter makes one operator only where it knows the batch; of a grouped one always.
         return differentiable(x, tf.reshape(kernel, [1, taps, 1, channels * multiplier]), bias, spacing, target)
-    if taps <= MANY_TAPS or spacing > 1 or not target.trained_on_cpu:
+    few = taps <= MANY_TAPS or spacing > 1 or not target.trained_on_cpu
+    if few and (x.shape[0] or target.name != "tensorflow"):
         return _correlate(x, kernel, bias, spacing)
 
     def compute(x, kernel):
@@ -31,12 +32,25 @@ def depthwise(x, kernel, bias, spacing, target):
 
     def backward(dz, x, kernel):
         batch = extents(x)[0]
-        x, dz = at_least_one(x, 0), tf.expand_dims(at_least_one(dz, 0), 1)
-        dx = tf.nn.depthwise_conv2d_backprop_input(tf.shape(x), kernel, dz, [1, 1, 1, 1], "VALID")
-        return dx[:batch], _correlate_by_kernel(x, dz, multiplier)
+        x, dz = at_least_one(x, 0), at_least_one(dz, 0)  # of nothing the kernel's would be what the memory held (2.21)
+        if few:
+            dx, dkernel = _vector_jacobian(compute, dz, x, kernel)
+        else:
+            dz = tf.expand_dims(dz, 1)
+            dx = tf.nn.depthwise_conv2d_backprop_input(tf.shape(x), kernel, dz, [1, 1, 1, 1], "VALID")
+            dkernel = _correlate_by_kernel(x, dz, multiplier)
+        return dx[:batch], dkernel
 
     z = with_gradient(compute, backward, x, kernel)
     return z if bias is None else tf.nn.bias_add(z, bias)
+
+
+def _vector_jacobian(compute, dz, *inputs):
+    """TensorFlow's own gradients of `compute(*inputs)`."""
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        z = compute(*inputs)
+    return tape.gradient(z, inputs, dz)
 
 
 def _correlate(x, kernel, bias, spacing):
