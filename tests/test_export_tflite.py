@@ -69,6 +69,15 @@ def test_a_wide_layer_is_one_matrix_product(quantization, tmp_path, rng):
     assert LiteRT(path).coverage().partitions == 1
 
 
+def test_a_depthwise_layer_stays_on_the_delegate_where_the_dense_one_is_int8(tmp_path):
+    depthwise = lk.ConvTranspose1d(64, 64, 12, stride=2, padding=5, groups=64)
+    model = keras.Sequential([keras.Input((64, 20)), depthwise, lk.ConvTranspose1d(64, 64, 4, stride=2)])
+    report = to_tflite(model, tmp_path / "d.tflite", quantization="dynamic_int8", timing_seconds=0)
+    assert "DEPTHWISE_CONV_2D" in report.ops
+    assert report.delegated == report.total
+    assert report.snr_db < 90  # it is quantized indeed
+
+
 def test_dynamic_length_is_verified_at_several(tmp_path):
     report = to_tflite(vocoder(), tmp_path / "dynamic.tflite", length="dynamic", timing_seconds=0)
     assert report.outputs[0].lengths == tuple(sorted(OPEN_LENGTHS))

@@ -7,6 +7,7 @@ Quantizer takes every layer (43 to 47 dB), where the converter leaves weights of
 """
 
 import contextlib
+import functools
 import io
 import logging
 import re
@@ -17,8 +18,10 @@ import keras
 import tensorflow as tf
 from tensorflow.lite.python.convert import ConverterError
 
+from lucid_keras.export.flatbuffer import contents
 from lucid_keras.export.flatbuffer_edits import with_64_bit_depthwise_biases, with_first, without_unused_constants
 from lucid_keras.export.progress import progress_bar
+from lucid_keras.export.recipes import RECIPES
 from lucid_keras.export.signatures import frozen
 
 LOOPS = ("While", "StatelessWhile")
@@ -50,19 +53,20 @@ def convert_traced(model, traced, recipe, calibration=None, *, states=None, firs
     if recipe.calibrated:
         _check_no_loop(model, recipe, traced)
     with tempfile.TemporaryDirectory() as folder:
-        tf.saved_model.save(states or tf.Module(), folder, signatures=traced)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(traced))
-        converter.experimental_enable_resource_variables = states is not None
-        _configure(converter, recipe, calibration, integer_io)
+        # Gradients are of no use to a file, and those of `silu` capture what `frozen` has made a constant.
+        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+        tf.saved_model.save(states or tf.Module(), folder, signatures=traced, options=options)
+        converted = functools.partial(_converted, folder, list(traced), states is not None)
         try:
-            with _quiet():
-                content = bytes(converter.convert())
+            content = converted(recipe, calibration, integer_io)
         except ConverterError as error:
             raise ValueError(_refusal(model, recipe, error)) from None
+        except RuntimeError as error:
+            raise ValueError(_quantizers_refusal(model, recipe, error, converted(RECIPES["float32"]))) from None
     if first is not None:
         content = with_first(content, first)
     if recipe.edge_recipe is not None:
-        return _edge_quantized(content, recipe.edge_recipe)
+        return _edge_quantized(content, recipe)
     return with_64_bit_depthwise_biases(content) if recipe.activations == "int16" else content
 
 
@@ -76,6 +80,14 @@ def _check_no_loop(model, recipe, traced):
                         f"{recipe.name!r} cannot calibrate a loop; unroll the layer (unroll=True) or take "
                         f"'dynamic_int8'. Received: {node.op} in {layer_at(model, node.name)}"
                     )
+
+
+def _converted(folder, signatures, variables, recipe, calibration=None, integer_io=False):
+    with _quiet():
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=signatures)
+        converter.experimental_enable_resource_variables = variables
+        _configure(converter, recipe, calibration, integer_io)
+        return bytes(converter.convert())
 
 
 def _configure(converter, recipe, calibration, integer_io):
@@ -111,12 +123,15 @@ def _louder(array, headroom):
     return array * array.dtype.type(headroom) if array.dtype.kind == "f" else array
 
 
-def _edge_quantized(content, name):
-    from ai_edge_quantizer import quantizer, recipe
+def _edge_quantized(content, recipe):
+    from ai_edge_quantizer import quantizer
+    from ai_edge_quantizer import recipe as edge
 
+    kept = [{"regex": ".*", "operation": name, "algorithm_key": "no_quantize"} for name in recipe.left_in_float]
     content = without_unused_constants(content)
     with _quiet():
-        return bytes(quantizer.Quantizer(bytearray(content), getattr(recipe, name)()).quantize().quantized_model)
+        tool = quantizer.Quantizer(bytearray(content), [*getattr(edge, recipe.edge_recipe)(), *kept])
+        return bytes(tool.quantize().quantized_model)
 
 
 @contextlib.contextmanager
@@ -145,6 +160,16 @@ def _refusal(model, recipe, error):
     )
 
 
+def _quantizers_refusal(model, recipe, error, content):
+    """One sentence for operators that the converter cannot quantize, whose layers the file in float32 tells."""
+    names = re.findall(r"op: '(\w+)'", str(error))
+    found = {f"{one.name} in {layer_at(model, one.output)}" for one in contents(content).operators if one.name in names}
+    return (
+        f"Every operator must be one that the TFLite converter can write in the recipe {recipe.name!r}. "
+        f"Received: {', '.join(sorted(found)) or str(error).strip()}"
+    )
+
+
 def _layer_of(model, entry):
     """The layer that a converter's error comes from."""
     return layer_at(model, next((call.name for call in entry.location.call), "").split("@")[0])
@@ -157,4 +182,6 @@ def layer_at(model, path):
         for candidate in (part, re.sub(r"_\d+$", "", part)):
             if candidate in names:
                 return f"the layer {candidate!r}"
+    if "PartitionedCall" in path and len(getattr(model, "outputs", ())) == 1:  # what gives an output has lost its name
+        return f"the layer {model.outputs[0]._keras_history.operation.name!r}"
     return f"the graph at {path!r}"
