@@ -168,6 +168,16 @@ def test_an_inverse_stft(length, padding, tmp_path):
     assert length == "dynamic" or report.delegated == report.total
 
 
+@pytest.mark.parametrize("quantization", ["dynamic_int8", "weight_only_int4"])
+def test_the_kernel_of_an_inverse_stft_stays_in_float(quantization, tmp_path):
+    layers = [keras.layers.Dense(66, name="head"), lk.ISTFT(64, 16, data_format="channels_last", name="wave")]
+    model = keras.Sequential([keras.Input((20, 32)), *layers])
+    to_tflite(model, tmp_path / "i.tflite", quantization=quantization, timing_seconds=0)
+    tensors = read(tmp_path / "i.tflite").tensors
+    quantized = {tensor.name.split("/")[1] for tensor in tensors if tensor.dtype in ("int8", "int4")}
+    assert quantized == {"head_1"}
+
+
 def test_int8_weights_are_smaller_in_the_file(tmp_path, rng):
     model = keras.Sequential([keras.Input((64, 20)), lk.ConvTranspose1d(64, 64, 16, stride=8, padding=4)])
     full = to_tflite(model, tmp_path / "f.tflite", timing_seconds=0).bytes

@@ -23,6 +23,7 @@ from lucid_keras.export.flatbuffer_edits import with_64_bit_depthwise_biases, wi
 from lucid_keras.export.progress import progress_bar
 from lucid_keras.export.recipes import RECIPES
 from lucid_keras.export.signatures import frozen
+from lucid_keras.layers.istft import ISTFT
 
 LOOPS = ("While", "StatelessWhile")
 
@@ -66,7 +67,7 @@ def convert_traced(model, traced, recipe, calibration=None, *, states=None, firs
     if first is not None:
         content = with_first(content, first)
     if recipe.edge_recipe is not None:
-        return _edge_quantized(content, recipe)
+        return _edge_quantized(model, content, recipe)
     return with_64_bit_depthwise_biases(content) if recipe.activations == "int16" else content
 
 
@@ -123,11 +124,15 @@ def _louder(array, headroom):
     return array * array.dtype.type(headroom) if array.dtype.kind == "f" else array
 
 
-def _edge_quantized(content, recipe):
+def _edge_quantized(model, content, recipe):
     from ai_edge_quantizer import quantizer
     from ai_edge_quantizer import recipe as edge
 
-    kept = [{"regex": ".*", "operation": name, "algorithm_key": "no_quantize"} for name in recipe.left_in_float]
+    left = [(".*", operator) for operator in recipe.left_in_float]
+    # Not learned, and the last to touch the sound: its errors would be heard in every quiet band.
+    inverses = [layer for layer in model._flatten_layers() if isinstance(layer, ISTFT)]
+    left += [(rf"(^|/){re.escape(layer.name)}(_\d+)?/", "*") for layer in inverses]
+    kept = [{"regex": regex, "operation": name, "algorithm_key": "no_quantize"} for regex, name in left]
     content = without_unused_constants(content)
     with _quiet():
         tool = quantizer.Quantizer(bytearray(content), [*getattr(edge, recipe.edge_recipe)(), *kept])
@@ -162,11 +167,15 @@ def _refusal(model, recipe, error):
 
 def _quantizers_refusal(model, recipe, error, content):
     """One sentence for operators that the converter cannot quantize, whose layers the file in float32 tells."""
-    names = re.findall(r"op: '(\w+)'", str(error))
-    found = {f"{one.name} in {layer_at(model, one.output)}" for one in contents(content).operators if one.name in names}
+    names, tensors = (re.findall(pattern, str(error)) for pattern in (r"for op: '(\w+)'", r"for tensor (\S+)"))
+    found = {
+        f"{one.name} in {layer_at(model, one.output)}"
+        for one in contents(content).operators
+        if one.name in names or not {*one.inputs}.isdisjoint(tensors)
+    }
     return (
         f"Every operator must be one that the TFLite converter can write in the recipe {recipe.name!r}. "
-        f"Received: {', '.join(sorted(found)) or str(error).strip()}"
+        f"Received: {', '.join(sorted(found)) or ' '.join(str(error).split())}"
     )
 
 
