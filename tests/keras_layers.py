@@ -109,6 +109,7 @@ SHAPES = {
 
 # What each recipe refuses: by operators that the TFLite converter cannot write, or, where none is named, by its floor.
 REFUSED = {
+    "float16": {"MelSpectrogram": ""},
     "int8": {
         "celu": "",
         "sparse_plus": "",
