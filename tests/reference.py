@@ -1,4 +1,4 @@
-"""The 1-D transposed convolution and its gradients in NumPy float64, written from the definition alone.
+"""The 1-D transposed convolution, its gradients and the inverse STFT in NumPy float64, from the definitions alone.
 
 Imports nothing of the package, so that it shares none of its mistakes.
 """
@@ -43,3 +43,15 @@ def _landings(length, out_length, taps, stride, padding, dilation):
         targets = np.arange(length) * stride + tap * dilation - padding
         inside = (targets >= 0) & (targets < out_length)
         yield np.nonzero(inside)[0], targets[inside], tap
+
+
+def istft(spectrum, window, hop, cut):
+    """`spectrum [N, bins, frames]`, complex, to `[N, samples]`: every frame by the inverse DFT, added and divided."""
+    batch, _, frames = spectrum.shape
+    signal, energy = np.zeros((2, batch, (frames - 1) * hop + len(window)))
+    for frame in range(frames):
+        reached = slice(frame * hop, frame * hop + len(window))
+        signal[:, reached] += window * np.fft.irfft(spectrum[:, :, frame], len(window))
+        energy[:, reached] += window**2
+    kept = slice(cut, signal.shape[1] - cut)
+    return signal[:, kept] / energy[:, kept]

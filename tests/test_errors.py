@@ -143,13 +143,23 @@ def test_an_unknown_rank():
         ({"n_fft": 16, "win_length": 20}, "win_length must be at most n_fft. Received: win_length=20, n_fft=16"),
         ({"n_fft": 16, "window": [1.0, 2.0]}, "window must hold win_length=16 finite numbers. Received: 2 numbers"),
         ({"n_fft": 16, "window": "kaiser"}, "window must be one of 'hann', 'hamming', 'rectangular'"),
-        ({"n_fft": 16, "hop_length": 16}, "leave no sample uncovered.*Received: hop_length=16"),
-        ({"n_fft": 16, "hop_length": 20, "window": "rectangular"}, "leave no sample uncovered"),
+        ({"n_fft": 16, "hop_length": 16}, "leave no sample uncovered.*Received: 0 at sample 8 .* hop_length=16"),
+        (
+            {"n_fft": 16, "hop_length": 2**40},
+            "at most win_length.*Received: hop_length=1099511627776",
+        ),
+        ({"n_fft": 16, "padding": "valid"}, "padding must be one of 'center', 'same'. Received: padding='valid'"),
+        ({"n_fft": 16, "padding": "same", "center": False}, "Received: padding='same', center=False"),
     ],
 )
 def test_istft(arguments, message):
     with pytest.raises(ValueError, match=message):
         lk.ISTFT(**arguments)
+
+
+def test_istft_center_is_a_bool():
+    with pytest.raises(TypeError, match=r"center must be a bool. Received: center='no'"):
+        lk.ISTFT(16, center="no")
 
 
 def test_another_backend_is_one_clear_import_error():

@@ -68,6 +68,15 @@ def test_a_wide_layer_is_one_matrix_product(quantization, tmp_path, rng):
     assert LiteRT(path).coverage().partitions == 1
 
 
+def test_a_depthwise_layer_stays_on_the_delegate_where_the_dense_one_is_int8(tmp_path):
+    depthwise = lk.ConvTranspose1d(64, 64, 12, stride=2, padding=5, groups=64)
+    model = keras.Sequential([keras.Input((64, 20)), depthwise, lk.ConvTranspose1d(64, 64, 4, stride=2)])
+    report = to_tflite(model, tmp_path / "d.tflite", quantization="dynamic_int8", timing_seconds=0)
+    assert "DEPTHWISE_CONV_2D" in report.ops
+    assert report.delegated == report.total
+    assert report.snr_db < 90  # it is quantized indeed
+
+
 def test_dynamic_length_is_verified_at_several(tmp_path):
     report = to_tflite(vocoder(), tmp_path / "dynamic.tflite", length="dynamic", timing_seconds=0)
     assert report.outputs[0].lengths == tuple(sorted(OPEN_LENGTHS))
@@ -152,11 +161,24 @@ def test_a_loop_is_not_counted_as_delegated(tmp_path):
     assert (report.ops.count("WHILE"), report.total - report.delegated) == (1, 1)
 
 
+@pytest.mark.parametrize("padding", ["center", "same"])
 @pytest.mark.parametrize("length", [20, "dynamic"])
-def test_an_inverse_stft(length, tmp_path):
-    model = keras.Sequential([keras.Input((66, None), name="spectrum"), lk.ISTFT(64, 16, name="wave")])
+def test_an_inverse_stft(length, padding, tmp_path):
+    istft = lk.ISTFT(64, 16, padding=padding, name="wave")
+    model = keras.Sequential([keras.Input((66, None), name="spectrum"), istft])
     report = to_tflite(model, tmp_path / "i.tflite", length=length, timing_seconds=0)
     assert report.signatures["serving_default"]["outputs"][0].startswith("wave: float32[1, ")
+    assert length == "dynamic" or report.delegated == report.total
+
+
+@pytest.mark.parametrize("quantization", ["dynamic_int8", "weight_only_int4"])
+def test_the_kernel_of_an_inverse_stft_stays_in_float(quantization, tmp_path):
+    layers = [keras.layers.Dense(66, name="head"), lk.ISTFT(64, 16, data_format="channels_last", name="wave")]
+    model = keras.Sequential([keras.Input((20, 32)), *layers])
+    to_tflite(model, tmp_path / "i.tflite", quantization=quantization, timing_seconds=0)
+    tensors = read(tmp_path / "i.tflite").tensors
+    quantized = {tensor.name.split("/")[1] for tensor in tensors if tensor.dtype in ("int8", "int4")}
+    assert quantized == {"head_1"}
 
 
 def test_int8_weights_are_smaller_in_the_file(tmp_path, rng):

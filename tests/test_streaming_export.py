@@ -312,6 +312,12 @@ def test_a_file_that_keeps_its_states_has_int8_weights(rng, tmp_path):
     assert lk.export.snr_db(whole, y) >= SNR_FLOOR["dynamic_int8"]
 
 
+@pytest.mark.parametrize("states", ["explicit", "variables"])
+def test_an_activation_with_a_gradient_of_its_own(states, tmp_path):
+    layers = [keras.Input((4, None)), lk.ConvTranspose1d(4, 4, 4, 2, name="up"), keras.layers.Activation("silu")]
+    to_file(lk.StreamingModel(keras.Sequential(layers)), tmp_path / "silu.tflite", states=states)
+
+
 def test_refuses_calibrated_variables(tmp_path):
     streaming = lk.StreamingConvTranspose1d(integer_layer(ENCODEC)[0])
     with pytest.raises(ValueError, match=r"cannot calibrate variables. Received: .*states='variables'"):

@@ -121,3 +121,12 @@ def test_istft(n_fft, hop, win, window, center, known, rng):
         got = tf.function(layer, input_signature=[tf.TensorSpec(shape, tf.float64)], autograph=False)(x)
         assert layer.compute_output_shape(x.shape) == tuple(got.shape)
         close(got, want, n_fft)
+
+
+@pytest.mark.parametrize("window", ["hann", [0, 0, 1, 1]])
+def test_what_torchs_istft_refuses_is_refused(window):
+    values = torch.hann_window(4) if window == "hann" else torch.tensor(window).float()
+    with pytest.raises(RuntimeError, match="window overlap add min"):
+        torch.istft(torch.ones(1, 3, 9, dtype=torch.cfloat), 4, 1, 4, values, center=False)
+    with pytest.raises(ValueError, match=r"must leave no sample uncovered.*Received: 0 at sample 0"):
+        lk.ISTFT(4, 1, window=window, center=False)

@@ -6,6 +6,7 @@ AI Edge Quantizer's moving averages clip and give 14 to 27 dB; for weights alone
 Quantizer takes every layer (43 to 47 dB), where the converter leaves weights of fewer than 1024 numbers in float32.
 """
 
+import functools
 import re
 import tempfile
 import threading
@@ -15,10 +16,13 @@ import tensorflow as tf
 from tensorflow.lite.python.convert import ConverterError
 
 from lucid_keras.export.files import workplace
+from lucid_keras.export.flatbuffer import contents
 from lucid_keras.export.flatbuffer_edits import with_64_bit_depthwise_biases, with_first, without_unused_constants
 from lucid_keras.export.progress import progress_bar
+from lucid_keras.export.recipes import RECIPES
 from lucid_keras.export.save import save
 from lucid_keras.export.signatures import frozen
+from lucid_keras.layers.istft import ISTFT
 
 LOOPS = ("While", "StatelessWhile")
 # One conversion at a time: what it is converted from and what it refuses the converter keeps for the whole process,
@@ -52,19 +56,19 @@ def convert_traced(model, traced, recipe, calibration=None, *, states=None, firs
     if recipe.calibrated:
         _check_no_loop(model, recipe, traced)
     with workplace(tempfile.gettempdir()) as folder:
-        save(states or tf.Module(), folder, traced)
-        with CONVERTER:
-            converter = tf.lite.TFLiteConverter.from_saved_model(str(folder), signature_keys=list(traced))
-            converter.experimental_enable_resource_variables = states is not None
-            _configure(converter, recipe, calibration, integer_io)
-            try:
-                content = bytes(converter.convert())
-            except ConverterError as error:
-                raise ValueError(_refusal(model, recipe, error)) from None
+        # Gradients are of no use to a file, and those of `silu` capture what `frozen` has made a constant.
+        save(states or tf.Module(), folder, traced, gradients=False)
+        converted = functools.partial(_converted, str(folder), list(traced), states is not None)
+        try:
+            content = converted(recipe, calibration, integer_io)
+        except ConverterError as error:
+            raise ValueError(_refusal(model, recipe, error)) from None
+        except RuntimeError as error:
+            raise ValueError(_quantizers_refusal(model, recipe, error, converted(RECIPES["float32"]))) from None
     if first is not None:
         content = with_first(content, first)
     if recipe.edge_recipe is not None:
-        return _edge_quantized(content, recipe.edge_recipe)
+        return _edge_quantized(model, content, recipe)
     return with_64_bit_depthwise_biases(content) if recipe.activations == "int16" else content
 
 
@@ -78,6 +82,14 @@ def _check_no_loop(model, recipe, traced):
                         f"{recipe.name!r} cannot calibrate a loop; unroll the layer (unroll=True) or take "
                         f"'dynamic_int8'. Received: {node.op} in {layer_at(model, node.name)}"
                     )
+
+
+def _converted(folder, signatures, variables, recipe, calibration=None, integer_io=False):
+    with CONVERTER:
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=signatures)
+        converter.experimental_enable_resource_variables = variables
+        _configure(converter, recipe, calibration, integer_io)
+        return bytes(converter.convert())
 
 
 def _configure(converter, recipe, calibration, integer_io):
@@ -113,12 +125,18 @@ def _louder(array, headroom):
     return array * array.dtype.type(headroom) if array.dtype.kind == "f" else array
 
 
-def _edge_quantized(content, name):
-    from ai_edge_quantizer import quantizer, recipe
+def _edge_quantized(model, content, recipe):
+    from ai_edge_quantizer import quantizer
+    from ai_edge_quantizer import recipe as edge
 
+    left = [(".*", operator) for operator in recipe.left_in_float]
+    # Not learned, and the last to touch the sound: its errors would be heard in every quiet band.
+    inverses = [layer for layer in model._flatten_layers() if isinstance(layer, ISTFT)]
+    left += [(rf"(^|/){re.escape(layer.name)}(_\d+)?/", "*") for layer in inverses]
+    kept = [{"regex": regex, "operation": name, "algorithm_key": "no_quantize"} for regex, name in left]
     content = without_unused_constants(content)
-    quantized = quantizer.Quantizer(bytearray(content), getattr(recipe, name)())
-    return bytes(quantized.quantize(enable_progress_bar=False, enable_progress_report=False).quantized_model)
+    tool = quantizer.Quantizer(bytearray(content), [*getattr(edge, recipe.edge_recipe)(), *kept])
+    return bytes(tool.quantize(enable_progress_bar=False, enable_progress_report=False).quantized_model)
 
 
 def _refusal(model, recipe, error):
@@ -134,6 +152,20 @@ def _refusal(model, recipe, error):
     )
 
 
+def _quantizers_refusal(model, recipe, error, content):
+    """One sentence for operators that the converter cannot quantize, whose layers the file in float32 tells."""
+    names, tensors = (re.findall(pattern, str(error)) for pattern in (r"for op: '(\w+)'", r"for tensor (\S+)"))
+    found = {
+        f"{one.name} in {layer_at(model, one.output)}"
+        for one in contents(content).operators
+        if one.name in names or not {*one.inputs}.isdisjoint(tensors)
+    }
+    return (
+        f"Every operator must be one that the TFLite converter can write in the recipe {recipe.name!r}. "
+        f"Received: {', '.join(sorted(found)) or ' '.join(str(error).split())}"
+    )
+
+
 def _layer_of(model, entry):
     """The layer that a converter's error comes from."""
     return layer_at(model, next((call.name for call in entry.location.call), "").split("@")[0])
@@ -146,4 +178,6 @@ def layer_at(model, path):
         for candidate in (part, re.sub(r"_\d+$", "", part)):
             if candidate in names:
                 return f"the layer {candidate!r}"
+    if "PartitionedCall" in path and len(getattr(model, "outputs", ())) == 1:  # what gives an output has lost its name
+        return f"the layer {model.outputs[0]._keras_history.operation.name!r}"
     return f"the graph at {path!r}"

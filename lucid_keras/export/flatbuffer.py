@@ -27,11 +27,12 @@ class Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class Operator:
-    """An operator of a file, with the dtypes of its inputs and outputs."""
+    """An operator of a file, with the dtypes of its inputs and outputs, and their tensors' names."""
 
     name: str
     custom: bool
     dtypes: tuple[str, ...]
+    inputs: tuple[str, ...]
     output: str
 
 
@@ -119,6 +120,7 @@ def _operator(model, graph, operator):
         name=builtin_name(model, operator),
         custom=bool(model.operatorCodes[operator.opcodeIndex].customCode),
         dtypes=tuple(_names("TensorType")[graph.tensors[index].type].lower() for index in connected),
+        inputs=tuple(graph.tensors[index].name.decode() for index in operator.inputs if index >= 0),
         output=graph.tensors[operator.outputs[0]].name.decode() if len(operator.outputs) else "",
     )
 

@@ -15,6 +15,7 @@ class Recipe:
         meaning: in one line.
         weights: `"float16"` where the TFLite converter stores them so.
         edge_recipe: the AI Edge Quantizer's recipe, where that tool quantizes; None: the TFLite converter does.
+        left_in_float: operators that the AI Edge Quantizer is to leave as they are.
         activations: `"int8"` or `"int16"` where the activations are integers too, whose ranges the user's data give.
         headroom: by how much louder than the calibration data inputs may be.
         streams: whether a streaming model may be written so.
@@ -26,6 +27,7 @@ class Recipe:
     meaning: str
     weights: str | None = None
     edge_recipe: str | None = None
+    left_in_float: tuple[str, ...] = ()
     activations: str | None = None
     headroom: float = 1.0
     streams: bool = True
@@ -42,11 +44,14 @@ RECIPES = {
     for recipe in (
         Recipe("float32", 110.0, "weights and arithmetic in float32"),
         Recipe("float16", 60.0, "weights in float16, arithmetic in float32", weights="float16"),
+        # XNNPACK has no depthwise convolution of this kind; LiteRT's own takes two to four times as long as in float32,
+        # whose weights are a few KB.
         Recipe(
             "dynamic_int8",
             30.0,
-            "weights in int8; activations quantized on the fly, each call by its own range",
+            "weights in int8; activations quantized on the fly, each call by its own range; depthwise ones in float32",
             edge_recipe="dynamic_wi8_afp32",
+            left_in_float=("DEPTHWISE_CONV_2D",),
         ),
         Recipe("weight_only_int8", 40.0, "weights in int8, arithmetic in float32", edge_recipe="weight_only_wi8_afp32"),
         Recipe(

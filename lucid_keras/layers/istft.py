@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import keras
 import numpy as np
@@ -12,7 +12,8 @@ from lucid_keras import ops
 from lucid_keras.layers.conv_transpose1d import ConvTranspose1d
 
 Window = Literal["hann", "hamming", "rectangular"]
-SILENT = 1e-11  # torch.istft's bound: where the windows sum to less, no sample can be recovered
+Padding = Literal["center", "same"]
+SILENT = 1e-11  # torch.istft's bound: where the squared windows sum to less, no sample can be recovered
 
 
 @keras.saving.register_keras_serializable(package="lucid_keras")
@@ -20,16 +21,20 @@ class ISTFT(keras.layers.Layer):
     """Inverse short-time Fourier transform: each frame times an inverse DFT basis, overlapped and added.
 
     The synthesis is a `ConvTranspose1d(2 * (n_fft//2 + 1), 1, n_fft, hop_length)` whose kernel holds the windowed
-    basis, followed by the division by the windows' summed squares: the numbers of `torch.istft`, from operations
-    that LiteRT has builtin, where `tf.signal.inverse_stft` does not convert.
+    basis over the windows' summed squares, which repeat with each hop; at both ends, where windows are missing, the
+    samples are divided by the share that is left. These are the numbers of `torch.istft`, from operations that LiteRT
+    has builtin, where `tf.signal.inverse_stft` does not convert.
 
     Args:
         n_fft: int, samples of a frame.
         hop_length: int, samples between frames. Default `n_fft // 4`.
         win_length: int, samples of the window, centred in the frame. Default `n_fft`.
         window: `"hann"` (periodic, the default), `"hamming"`, `"rectangular"`, or `win_length` numbers.
-        center: whether frame `t` is centred on sample `t * hop_length`, so that `n_fft // 2` samples are cut from
-            both ends. Default True, as `torch.stft` makes them.
+        center: bool, whether the first and last frames reach beyond the signal, so that both ends are cut. Default
+            True, as `torch.stft` makes them.
+        padding: how many samples `center` cuts from both ends: `"center"` (default) `n_fft // 2`, so that frame `t` is
+            centred on sample `t * hop_length`; `"same"` `(n_fft - hop_length) // 2`, as Vocos does, so that each frame
+            gives `hop_length` samples (and the last one more if `n_fft - hop_length` is odd).
         data_format: `"channels_first"` (default) or `"channels_last"`.
         dtype, name: as in Keras layers.
 
@@ -38,10 +43,12 @@ class ISTFT(keras.layers.Layer):
         imaginary parts; with `data_format="channels_last"` `[batch, frames, 2 * (n_fft//2 + 1)]`.
 
     Output shape:
-        `[batch, samples]` with `samples = (frames - 1) * hop_length + n_fft`, less `2 * (n_fft // 2)` if `center`.
+        `[batch, samples]` with `samples = (frames - 1) * hop_length + n_fft`, less what is cut from both ends.
 
     Raises:
-        ValueError: a size is not positive, the window does not fit, or windows and hop leave samples uncovered.
+        ValueError: a size is not positive, the window does not fit, `padding` without `center`, or a sample is left
+            uncovered, between the frames or, as the first one by Hann windows without `center`, at the ends.
+        TypeError: `center` is no bool.
 
     Example:
 
@@ -61,6 +68,7 @@ class ISTFT(keras.layers.Layer):
         win_length: int | None = None,
         window: Window | Sequence[float] | np.ndarray = "hann",
         center: bool = True,
+        padding: Padding = "center",
         data_format: ops.DataFormat = "channels_first",
         dtype: str | keras.DTypePolicy | None = None,
         name: str | None = None,
@@ -68,48 +76,69 @@ class ISTFT(keras.layers.Layer):
     ):
         super().__init__(dtype=dtype, name=name, **kwargs)
         ops.check_choice("data_format", data_format, ops.DATA_FORMATS)
+        ops.check_choice("padding", padding, get_args(Padding))
+        if not isinstance(center, bool):
+            raise TypeError(f"center must be a bool. Received: center={center!r}")
+        if padding == "same" and not center:
+            raise ValueError("padding='same' says what center=True cuts. Received: padding='same', center=False")
         self.n_fft = n_fft
         self.hop_length = n_fft // 4 if hop_length is None else hop_length
         self.win_length = n_fft if win_length is None else win_length
         for size in ("n_fft", "hop_length", "win_length"):
             if not isinstance(getattr(self, size), int) or getattr(self, size) < 1:
                 raise ValueError(f"{size} must be a positive int. Received: {size}={getattr(self, size)!r}")
+        if self.hop_length > self.win_length:
+            raise ValueError(
+                "hop_length must be at most win_length, or samples are left uncovered. "
+                f"Received: hop_length={self.hop_length}, win_length={self.win_length}"
+            )
         self.window = window if isinstance(window, str) else np.asarray(window, np.float64).tolist()
         self.center = center
+        self.padding = padding
         self.data_format = data_format
         self._window = _centred(_window(self.window, self.win_length), n_fft)
-        _check_overlap(self._window, self.hop_length)
-        self.synthesis = ConvTranspose1d(
+        self._cut = (n_fft - (0 if padding == "center" else self.hop_length)) // 2 if center else 0
+        self._gain(frames=2 * len(_squares(self._window, self.hop_length)))  # both ends, and all that repeats between
+        self.synthesis = _Synthesis(
             in_channels=2 * (n_fft // 2 + 1),
             out_channels=1,
             kernel_size=n_fft,
             stride=self.hop_length,
-            padding=n_fft // 2 if center else 0,
+            padding=self._cut,
             bias=False,
             data_format="channels_last",  # no transpose back, which LiteRT gets wrong for open lengths
             dtype=self.dtype_policy,
             name="synthesis",
             trainable=False,
         )
-        self.synthesis.weight.assign(_inverse_basis(self._window)[:, np.newaxis])
+        sums = np.resize(_squares(self._window, self.hop_length).sum(0), n_fft)
+        kernel = _inverse_basis(n_fft) * self._window / sums
+        self.synthesis.weight.assign(kernel[:, np.newaxis])
         self.built = True
 
     def call(self, spectrum):
         if self.data_format == "channels_first":
             spectrum = tf.linalg.matrix_transpose(spectrum)
         samples = tf.squeeze(self.synthesis(spectrum), -1)
+        if self._cut >= self.n_fft - self.hop_length:
+            return samples  # no window is missing anywhere
         frames = spectrum.shape[-2]
         if frames is not None:
-            gain = _gain(tuple(self._window), self.hop_length, self.center, frames)
-            return samples * tf.constant(gain, samples.dtype)
-        frames = tf.shape(spectrum)[-2]
-        ones = tf.ones(tf.stack([1, frames, 1]), samples.dtype)
-        squares = tf.constant(self._window[np.newaxis, np.newaxis] ** 2, samples.dtype)
-        geometry = self.synthesis.geometry
-        energy = ops.conv_transpose1d(
-            ones, squares, stride=geometry.stride, padding=geometry.padding, data_format="channels_last"
+            return samples * tf.constant(self._gain(frames), samples.dtype)
+        ones = tf.ones(tf.stack([1, tf.shape(spectrum)[-2], 1]), samples.dtype)
+        squares = _squares(self._window, self.hop_length)
+        shares = np.ravel(squares / squares.sum(0))[np.newaxis, np.newaxis, : self.n_fft]
+        left = ops.conv_transpose1d(
+            ones,
+            tf.constant(shares, samples.dtype),
+            stride=self.hop_length,
+            padding=self._cut,
+            data_format="channels_last",
         )
-        return samples / tf.maximum(tf.reshape(energy, [-1]), SILENT)
+        return samples / tf.maximum(tf.reshape(left, [-1]), SILENT)
+
+    def _gain(self, frames):
+        return _gain(tuple(self._window), self.hop_length, self._cut, frames)
 
     def compute_output_shape(self, input_shape):
         shape = list(input_shape)
@@ -125,8 +154,19 @@ class ISTFT(keras.layers.Layer):
             "win_length": self.win_length,
             "window": self.window,
             "center": self.center,
+            "padding": self.padding,
             "data_format": self.data_format,
         }
+
+
+class _Synthesis(ConvTranspose1d):
+    """Whose weight follows from the arguments: it is not stored, and what an older file stored is not loaded."""
+
+    def save_own_variables(self, store):
+        pass
+
+    def load_own_variables(self, store):
+        pass
 
 
 def _window(window, length):
@@ -151,35 +191,37 @@ def _centred(window, n_fft):
     return np.pad(window, (missing // 2, missing - missing // 2))
 
 
-def _check_overlap(window, hop):
-    """Raise unless every sample between the first and last frame is covered by some window."""
-    padded = np.pad(window, (0, -len(window) % hop))
-    least = (padded.reshape(-1, hop) ** 2).sum(0).min()
-    if least < SILENT:
-        raise ValueError(
-            "window and hop_length must leave no sample uncovered: the smallest sum of the squared windows must be at "
-            f"least {SILENT}. Received: hop_length={hop} and a window of {len(window)} samples, giving {least:.3g}"
-        )
-
-
-def _inverse_basis(window):
-    """`[2*bins, n_fft]`: what the real, then the imaginary part of each bin adds to a frame's windowed samples."""
-    n_fft = len(window)
+def _inverse_basis(n_fft):
+    """`[2*bins, n_fft]`: what the real, then the imaginary part of each bin adds to a frame's samples."""
     bins = np.arange(n_fft // 2 + 1)
     turn = 2 * np.pi * (np.outer(bins, np.arange(n_fft)) % n_fft) / n_fft
     real = (bins == 0) | (2 * bins == n_fft)
     share = np.where(real, 1, 2) / n_fft  # the other bins stand for their mirror too
     sine = np.where(real[:, np.newaxis], 0, np.sin(turn))
-    return np.concatenate([share[:, np.newaxis] * np.cos(turn), -share[:, np.newaxis] * sine]) * window
+    return np.concatenate([share[:, np.newaxis] * np.cos(turn), -share[:, np.newaxis] * sine])
+
+
+def _squares(window, hop):
+    """`[hops, hop]`: the squared window in pieces of a hop, zeros behind; a column holds what meets in one sample."""
+    return np.square(np.pad(window, (0, -len(window) % hop)).reshape(-1, hop))
 
 
 @functools.lru_cache(maxsize=32)
-def _gain(window, hop, center, frames):
-    """One over the summed squared windows at each output sample; 0 where no window reaches."""
-    squares = np.square(window)
-    energy = np.zeros((frames - 1) * hop + len(window))
-    for frame in range(frames):
-        energy[frame * hop : frame * hop + len(window)] += squares
-    cut = len(window) // 2 if center else 0
-    energy = energy[cut : len(energy) - cut]
-    return np.divide(1, energy, out=np.zeros_like(energy), where=energy > SILENT)
+def _gain(window, hop, cut, frames):
+    """At each output sample, the sum of all squared windows over that of the windows of `frames`: 1 but at the ends.
+
+    Raises where the latter is nearly nothing, as `torch.istft` does.
+    """
+    squares = _squares(window, hop)
+    there = np.zeros((frames + len(squares) - 1, hop))
+    for first, piece in enumerate(squares):
+        there[first : first + frames] += piece
+    kept = slice(cut, (frames - 1) * hop + len(window) - cut)
+    sums, full = there.ravel()[kept], np.broadcast_to(squares.sum(0), there.shape).ravel()[kept]
+    if sums.min(initial=np.inf) < SILENT:
+        raise ValueError(
+            "window, hop_length and center must leave no sample uncovered: the smallest sum of the squared windows "
+            f"must be at least {SILENT}. Received: {sums.min():.3g} at sample {sums.argmin()} of {frames} frames of "
+            f"{len(window)} samples, hop_length={hop}, {cut} samples cut from both ends"
+        )
+    return full / sums

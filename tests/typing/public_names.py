@@ -42,7 +42,7 @@ assert_type(layer.extra_repr(), str)
 y = layer(x, output_size=16)
 istft = lk.ISTFT(16, hop_length=4, window="hamming", center=True, data_format="channels_last")
 istft = lk.ISTFT(2, window=[0.5, 1.0], dtype=keras.DTypePolicy("float32"))
-istft = lk.ISTFT(2, window=np.ones(2))
+istft = lk.ISTFT(2, window=np.ones(2), padding="same")
 model = keras.Sequential([keras.Input((4, None)), lk.ConvTranspose1d(4, 2, 4, stride=2)])
 
 # Live.

@@ -21,6 +21,7 @@ lk.conv_transpose1d(x, x, lowering="fast")  # type: ignore[arg-type]
 lk.conv_transpose1d(x, x, kernel_size=4)  # type: ignore[call-arg]
 lk.ISTFT("1024")  # type: ignore[arg-type]
 lk.ISTFT(1024, window="hann window")  # type: ignore[arg-type]
+lk.ISTFT(1024, padding="valid")  # type: ignore[arg-type]
 lk.StreamingConvTranspose1d(layer, trim="1")  # type: ignore[arg-type]
 lk.StreamingConvTranspose1d(4)  # type: ignore[arg-type]
 
