@@ -61,7 +61,7 @@ def _check_live(step, streaming):
     shape = step.inputs["x"].shape
     if not tf.TensorShape(shape).is_compatible_with(streaming.chunk_shape(None, None)):
         raise ValueError(
-            f"The live artefact must take the decoder's chunks, {streaming.chunk_shape('batch', 'positions')}. "
+            f"The live artefact must take the decoder's chunks, {streaming.chunk_shape(None, None)}, None any number. "
             f"Received: {list(shape)}"
         )
 
