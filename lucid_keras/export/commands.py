@@ -5,6 +5,7 @@ import inspect
 import json
 import pathlib
 
+from lucid_keras.export.extras import check_tables
 from lucid_keras.export.recipes import RECIPES
 
 
@@ -183,6 +184,7 @@ def run_inspect(arguments):
     from lucid_keras.export.devices import refusals
     from lucid_keras.export.live import described
 
+    check_tables()
     contents = flatbuffer.read(arguments.file)
     refused = refusals(contents, flatbuffer.read_content(arguments.file))
     found = {"stream": described(contents.signatures), "refusals": refused}
@@ -249,6 +251,7 @@ def run_verify(arguments):
     from lucid_keras.export.report import decibels, output_table
     from lucid_keras.export.verify import verified
 
+    check_tables()
     floor = Floor.of(arguments.floor, RECIPES["int8"]).decibels
     proof = verified(arguments.artefact, load_model(arguments.model), _text(arguments.data))
     _print(output_table(proof.outputs))

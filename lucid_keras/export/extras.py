@@ -12,6 +12,11 @@ def check_litert(recipe=None) -> None:
         needed("ai_edge_quantizer", f"{recipe.name!r} needs the AI Edge Quantizer")
 
 
+def check_tables() -> types.ModuleType:
+    """rich, which prints what the commands find; raises unless it is installed."""
+    return needed("rich", "the tables need rich")
+
+
 def check_pictures() -> types.ModuleType:
     """matplotlib's figures; raises unless they are installed."""
     return needed("matplotlib.figure", "the report's pictures need matplotlib")
