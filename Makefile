@@ -9,7 +9,7 @@ LUCID_KERAS_LITERT_TORCH ?= $(abspath $(VENV)/litert-torch/bin/python)
 help:
 	@echo "make demo   install, then reconstruct a recording in Keras and under LiteRT (saved_models/demo/)"
 	@echo "make test   install, then lint and run the tests (PYTEST_ARGS=... is passed on)"
-	@echo "make sweep  install, then the long sweeps: 2,000 random configurations and more (about an hour)"
+	@echo "make sweep  install, then the long sweeps: 10,000 random configurations and more (about an hour)"
 	@echo "make bench  install, then time the operation against its peers and write the README's tables (about two hours)"
 	@echo "make lint   install, then formatting, style, the layering contract and the types"
 	@echo "make clean  remove the environment and every cache"
@@ -29,7 +29,7 @@ lint: $(VENV)/.test
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python
 
 sweep: $(VENV)/.test
-	$(BIN)/python -m pytest -m sweep -v $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m sweep -n 2 -v $(PYTEST_ARGS)
 
 bench: export LUCID_KERAS_LITERT_TORCH := $(LUCID_KERAS_LITERT_TORCH)
 bench: $(VENV)/.test $(VENV)/.bench | $(LUCID_KERAS_LITERT_TORCH)

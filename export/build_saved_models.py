@@ -1,14 +1,12 @@
 """Write the golden artefacts under saved_models/golden: today's files that tomorrow's code must still read.
 
-    python export/build_saved_models.py            say what would be written
-    python export/build_saved_models.py --write    write it
+    python export/build_saved_models.py
 
 Small decoders with what is hard about transposed convolutions, whole and live, in every format, with inputs and
 expected outputs: a folder each, with a manifest of seeds, versions and the SHA-256 of every file. A folder that is
 there stays as it is: what an older version wrote is worth more than what today's would write.
 """
 
-import argparse
 import functools
 import hashlib
 import json
@@ -133,7 +131,7 @@ def write(name):
         FOLDERS[name](folder)
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         manifest = {
-            "command": "python export/build_saved_models.py --write",
+            "command": "python export/build_saved_models.py",
             "seed": SEED,
             "versions": versions(),
             "sha256": {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
@@ -143,14 +141,10 @@ def write(name):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--write", action="store_true", help="write; without it, say what would be written")
-    arguments = parser.parse_args()
     GOLDEN.mkdir(parents=True, exist_ok=True)
     for name in FOLDERS:
-        if (GOLDEN / name).exists():
-            continue
-        print(f"{GOLDEN / name}: {write(name):,} bytes" if arguments.write else f"would write {GOLDEN / name}")
+        if not (GOLDEN / name).exists():
+            print(f"{GOLDEN / name}: {write(name):,} bytes")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """The command line, `lucid-keras`: arguments in, one line for an error, the work in the modules it calls."""
 
 import argparse
+import logging
 import pathlib
 import sys
+import warnings
 
 from lucid_keras.bench.commands import add_command as add_bench
 from lucid_keras.export.commands import add_commands, run_inspect
@@ -12,6 +14,7 @@ from lucid_keras.export.versions import versions
 def main(arguments=None):
     """Run a command; returns the exit status."""
     parsed = _parser().parse_args(arguments)
+    _quieten()
     try:
         parsed.handler(parsed)
     except (ImportError, MemoryError, OSError, TypeError, ValueError) as error:
@@ -28,6 +31,13 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message):
         self.exit(2, f"{self.prog}: {message}\n")
+
+
+def _quieten():
+    """Silence the frameworks' own notes, which would hide the results: this process is ours, a library's is not."""
+    for name in ("absl", "tensorflow"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="ai_edge|keras|tensorflow")
 
 
 def _parser():

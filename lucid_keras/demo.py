@@ -9,12 +9,10 @@ import time
 import keras
 import numpy as np
 
-from lucid_keras.export import snr_db, to_tflite
-from lucid_keras.export.extras import needed
+from lucid_keras._extras import needed
+from lucid_keras.export import ExportReport, snr_db, to_tflite
+from lucid_keras.export.report import rich_table
 from lucid_keras.layers.istft import ISTFT
-from lucid_keras.runtimes import LiteRT
-from lucid_keras.runtimes.protocol import Coverage
-from lucid_keras.runtimes.timing import milliseconds
 
 RECORDING = pathlib.Path(__file__).parent / "recording" / "guitar_slide.flac"
 N_FFT = 1024
@@ -23,14 +21,11 @@ HOP = 256
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What the demo measured; `snr_*` in dB, `milliseconds` per invocation, `seconds` of audio."""
+    """What the demo measured: the export's report, `seconds` of audio, and its SNR against the recording in dB."""
 
-    coverage: Coverage
-    milliseconds: float
+    report: ExportReport
     seconds: float
     snr_recording: float
-    snr_keras: float
-    tflite: pathlib.Path
     wav: pathlib.Path
     picture: pathlib.Path
 
@@ -51,55 +46,33 @@ def run(audio=None, out=pathlib.Path("saved_models/demo"), console=None):
         recording, rate = read_audio(audio)
     with step("Short-time Fourier transform"):
         spectrum = stft(recording)
-    with step("Inverse in Keras"):
+    with step("Exporting the inverse to TFLite and running the file beside Keras"):
         inverse = ISTFT(N_FFT, HOP, data_format="channels_last")
         model = keras.Sequential([keras.Input(spectrum.shape[1:], batch_size=1), inverse])
-        in_keras = model(spectrum).numpy()[0, : len(recording)]
-    with step("Exporting to TFLite"):
-        out.mkdir(parents=True, exist_ok=True)
-        tflite = out / "istft.tflite"
-        to_tflite(model, tflite)
-    with step("Running the file under LiteRT"):
-        runtime = LiteRT(tflite)
-        ((name, signature),) = runtime.signatures.items()
-        inputs = dict.fromkeys(signature.inputs, spectrum)
-        (in_litert,) = runtime.run(name, inputs).values()
-        in_litert = in_litert[0, : len(recording)]
-        latency = milliseconds(runtime.prepared(name, inputs))
+        report = to_tflite(model, out / "istft.tflite", verification_data=spectrum)
+        in_litert = report.example[1][0, : len(recording)]
     with step("Writing the sound and the picture"):
         wav, picture = out / "reconstruction.wav", out / "reconstruction.png"
         demo_extra("soundfile").write(wav, in_litert, rate, subtype="FLOAT")
         draw(picture, recording, in_litert, rate)
-    return Result(
-        coverage=runtime.coverage(),
-        milliseconds=latency,
-        seconds=len(recording) / rate,
-        snr_recording=snr_db(recording, in_litert),
-        snr_keras=snr_db(in_keras, in_litert),
-        tflite=tflite,
-        wav=wav,
-        picture=picture,
-    )
+    return Result(report, len(recording) / rate, snr_db(recording, in_litert), wav, picture)
 
 
 def print_result(result, console):
     """The table of what was measured, and where the files are."""
-    from rich.table import Column, Table
+    from rich.table import Column
 
+    report = result.report
+    rows = {
+        "operators in the file": ", ".join(f"{count} {name}" for name, count in report.counts().items()),
+        "run by the XNNPACK delegate": f"{report.delegated} of {report.total}, partitions: {report.partitions}",
+        "milliseconds per second of audio": f"{report.milliseconds / result.seconds:.2f}",
+        "SNR against the recording": f"{result.snr_recording:.1f} dB",
+        "SNR against Keras": f"{report.snr_db:.1f} dB",
+    }
     title = "Inverse STFT as a transposed convolution, float32, under LiteRT"
-    table = Table("what", Column("measured", justify="right"), title=title)
-    coverage = result.coverage
-    table.add_row("operators in the file", ", ".join(f"{count} {name}" for name, count in coverage.counts().items()))
-    table.add_row(
-        "run by the XNNPACK delegate",
-        f"{coverage.delegated} of {len(coverage.ops)}, in {coverage.partitions} partition"
-        + ("s" if coverage.partitions != 1 else ""),
-    )
-    table.add_row("milliseconds per second of audio", f"{result.milliseconds / result.seconds:.2f}")
-    table.add_row("SNR against the recording", f"{result.snr_recording:.1f} dB")
-    table.add_row("SNR against Keras", f"{result.snr_keras:.1f} dB")
-    console.print(table)
-    for path in (result.tflite, result.wav, result.picture):
+    console.print(rich_table(("what", Column("measured", justify="right")), rows.items(), title=title))
+    for path in (report.path, result.wav, result.picture):
         console.print(f"wrote {path} ({path.stat().st_size / 1024:.0f} KiB)", highlight=False, soft_wrap=True)
 
 
@@ -115,8 +88,8 @@ def read_audio(path):
             f"audio must be a readable WAV or FLAC file. Received: audio={str(path)!r} ({error})"
         ) from None
     samples = samples.mean(1)
-    if not len(samples) or not np.isfinite(samples).all():
-        raise ValueError(f"audio must hold finite samples. Received: audio={str(path)!r} with {len(samples)} samples")
+    if not samples.any() or not np.isfinite(samples).all():
+        raise ValueError(f"audio must hold finite samples, not silence. Received: audio={str(path)!r}")
     return samples, rate
 
 

@@ -10,6 +10,7 @@ from lucid_keras._arguments import check_choice
 from lucid_keras._geometry import ConvTranspose1dGeometry
 from lucid_keras._lowering.choice import LOWERINGS, Lowering, choose_lowering
 from lucid_keras._lowering.lowerings import LOWER
+from lucid_keras._lowering.narrow import is_narrow, with_bias_gradient
 from lucid_keras._lowering.target import current_target
 
 DataFormat = Literal["channels_first", "channels_last"]
@@ -133,7 +134,10 @@ def _compute(geometry, data_format, lowering, output_length, target, x, weight, 
         x = tf.transpose(x, [0, 2, 1])
     if x.shape[1] is None:
         x = _checked_at_run_time(x, geometry, output_length)
-    y = LOWER[lowering](geometry, x, weight, bias, target)
+    if bias is not None and is_narrow(x) and (target.name == "tensorflow" or target.trained_on_cpu):
+        y = with_bias_gradient(LOWER[lowering](geometry, x, weight, tf.stop_gradient(bias), target), bias)
+    else:
+        y = LOWER[lowering](geometry, x, weight, bias, target)
     if output_length is not None:
         y = y[:, :output_length]
     return tf.transpose(y, [0, 2, 1]) if data_format == "channels_first" else y

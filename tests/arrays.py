@@ -16,13 +16,20 @@ class Arrays:
 
 
 def integers(case, rng, dtype="float32"):
-    """Small integers, on which every order of summation gives the same float."""
-    return _arrays(case, lambda shape: rng.integers(-4, 5, shape).astype(dtype))
+    """Small integers, on which every order of summation gives the same float; bfloat16 has none above 256."""
+    most = 2 if dtype == "bfloat16" else 4
+    return _arrays(case, lambda shape: rng.integers(-most, most + 1, shape).astype(dtype))
 
 
 def normals(case, rng, dtype="float32"):
     """Standard normal numbers."""
     return _arrays(case, lambda shape: rng.standard_normal(shape).astype(dtype))
+
+
+def ones(case, dtype, scale):
+    """The same number everywhere but in weight and bias, which are 1."""
+    data = _arrays(case, lambda shape: np.ones(shape, dtype))
+    return dataclasses.replace(data, x=data.x * data.x.dtype.type(scale), dy=data.dy * data.dy.dtype.type(scale))
 
 
 def _arrays(case, draw):

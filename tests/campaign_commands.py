@@ -18,7 +18,7 @@ WORDS = (
     *("1,", ",", "1,1", "5,a", "1;2", "dynamic", "--typo", "-", "a" * 300, ".", "..", "/", "/dev/null", "nothing"),
     *("nothing.tflite", "nothing.keras", "nothing.npz", "nothing.pt", "nothing.wav", "nothing/there/a.npy", "a.pdf"),
     *("empty.tflite", "empty.keras", "empty.npz", "empty.npy", "empty.pt", "empty.safetensors", "empty.lucid"),
-    *("empty.wav", "junk.tflite", "junk.keras", "junk.pt", "junk.safetensors", "junk.lucid"),
+    *("empty.wav", "junk.tflite", "junk.keras", "junk.npz", "junk.npy", "junk.pt", "junk.safetensors", "junk.lucid"),
     *("junk.wav", "folder.tflite", "folder.keras", "folder.npz", "folder.npy", "folder.json", "text.npy"),
     *("up.keras/in", "up.tflite/in", "/proc/x.tflite", "objects.npy", "nested.pt", "not_finite.npy"),
 )  # fmt: skip

@@ -31,9 +31,9 @@ def test_the_demo_takes_any_recording(tmp_path):
     soundfile.write(tmp_path / "stereo.wav", 0.1 * rng.standard_normal((700, 2)), 8000)
     result = demo.run(tmp_path / "stereo.wav", tmp_path / "out")
     assert result.snr_recording > 100
-    assert result.snr_keras > 100
-    assert result.coverage.delegated == len(result.coverage.ops)
-    assert result.coverage.partitions == 1
+    assert result.report.snr_db > 100
+    assert result.report.delegated == result.report.total
+    assert result.report.partitions == 1
     assert result.seconds == 700 / 8000
 
 
@@ -44,8 +44,9 @@ def test_the_demo_takes_any_recording(tmp_path):
         (b"not a sound", "audio must be a readable WAV or FLAC file"),
         (np.zeros(0), "audio must hold finite samples"),
         (np.full(9, np.nan), "audio must hold finite samples"),
+        (np.zeros(9), "audio must hold finite samples, not silence"),
     ],
-    ids=["missing", "foreign", "empty", "nan"],
+    ids=["missing", "foreign", "empty", "nan", "silent"],
 )
 def test_a_wrong_recording_is_one_line(content, message, tmp_path, capsys):
     path = tmp_path / "in.wav"

@@ -158,7 +158,7 @@ FAILURES = {
     "verify no model": (("verify", "up.tflite", "nothing.keras"), FileNotFoundError, "must exist"),
     "verify cut model": (("verify", "up.tflite", "cut.keras"), ValueError, "must be a whole .keras file"),
     "verify swapped": (("verify", "up.keras", "up.tflite"), ValueError, "must be a .keras file"),
-    "verify dtype": (("verify", "up.tflite", "up.keras", "--data", "integers.npy"), ValueError, "of dtype float32"),
+    "verify dtype": (("verify", "up.tflite", "up.keras", "--data", "integers.npy"), TypeError, "of dtype float32"),
     "export report": (
         ("export", "up.keras", "x.tflite", "--report", "r.pdf"),
         ValueError,

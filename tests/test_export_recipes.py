@@ -36,29 +36,10 @@ def test_the_readme_names_every_recipe():
     assert [path.name for path in sorted((ROOT / "export").glob("*.py")) if f"`{path.name}`" not in text] == []
 
 
-def test_to_tflite_compares_recipes(recipe, tmp_path, capsys):
-    recipe("to_tflite.py", GOLDEN / "decoder.keras", tmp_path, "--length", 24, "--only", "float32,dynamic_int8")
-    assert "dynamic_int8" in capsys.readouterr().out
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["decoder.dynamic_int8.tflite", "decoder.float32.tflite"]
-
-
 def test_the_command_makes_the_folder_that_the_server_watches(tmp_path):
     path = tmp_path / "served" / "vocoder" / "3"
     assert main(["export", str(GOLDEN / "decoder.keras"), str(path)]) == 0
     assert (path / "saved_model.pb").exists()
-
-
-def test_a_recipe_fails_in_one_line(recipe, tmp_path):
-    with pytest.raises(SystemExit, match="to_tflite: The model's file must exist"):
-        recipe("to_tflite.py", tmp_path / "nothing.keras", tmp_path)
-
-
-def test_other_runtimes_that_are_missing_are_told(recipe, capsys, monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(SystemExit, match="0"):
-        recipe("check_other_runtimes.py", GOLDEN / "saved_model", GOLDEN / "outputs.npz", "--input", "mel",
-               "--output", "keras")  # fmt: skip
-    assert "OpenVINO: not installed (openvino)" in capsys.readouterr().out
 
 
 class Server(http.server.BaseHTTPRequestHandler):
@@ -89,9 +70,18 @@ def address():
     server.server_close()
 
 
+def test_a_request_fails_in_one_line(recipe, tmp_path, monkeypatch):
+    with pytest.raises(SystemExit, match=r"request: .*nothing.npy"):
+        recipe("serving/request.py", tmp_path / "nothing.npy", tmp_path / "wave.npy")
+    np.save(tmp_path / "mel.npy", np.zeros(3))
+    monkeypatch.setitem(sys.modules, "tensorflow_serving", None)
+    with pytest.raises(SystemExit, match=r"request: .*tensorflow_serving"):
+        recipe("serving/request.py", tmp_path / "mel.npy", tmp_path / "wave.npy", "--grpc")
+
+
 def test_the_rest_request_speaks_the_servers_language(recipe, address, tmp_path):
     outputs = np.load(GOLDEN / "outputs.npz")
     np.save(tmp_path / "mel.npy", outputs["mel"])
     arguments = (tmp_path / "mel.npy", tmp_path / "wave.npy", "--model", "golden", "--server", address)
-    recipe("serving/rest_request.py", *arguments)
+    recipe("serving/request.py", *arguments)
     np.testing.assert_allclose(np.load(tmp_path / "wave.npy"), outputs["keras"], atol=1e-5)

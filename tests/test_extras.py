@@ -24,8 +24,10 @@ def live():
 def report():
     nothing = {"path": None, "kind": "", "quantization": "", "bytes": 0, "signatures": {}, "ops": (), "delegated": None}
     example = (np.ones((1, 2, 4)), np.ones((1, 2, 4)))
-    proof = {"outputs": (), "floor_db": 0.0, "verified_on": "", "example": example}
-    return lk.export.ExportReport(**nothing, **proof, partitions=0, milliseconds=0.0, runtime="")
+    proof = {"outputs": (), "floor_db": 0.0, "verified_on": "", "layers": (), "warnings": (), "example": example}
+    return lk.export.ExportReport(
+        **nothing, **proof, partitions=0, milliseconds=0.0, runtime="", stream="", versions={}
+    )
 
 
 # The module that is missing, what is said, and what needs it, given a folder.

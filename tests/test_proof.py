@@ -44,10 +44,12 @@ def callers_of(name):
 
 def test_every_export_goes_through_the_one_proof():
     assert callers_of("prove") == {"proven", "verified"}
-    assert callers_of("proven") == EXPORTERS
+    proving = {"proven_file", "proven_saved_model", "to_stablehlo"}
+    assert callers_of("proven") == proving
+    assert callers_of("proven_file") | callers_of("proven_saved_model") | {"to_stablehlo"} == EXPORTERS
     assert set(lk.export.__all__) >= EXPORTERS
     written = callers_of("write_atomically") | callers_of("folder_atomically")
-    assert written <= EXPORTERS | {"save_json", "save_html"}
+    assert written <= proving | {"save_json", "save_html"}
 
 
 # ---- names -----------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import collections
 import json
+import os
 import pickle
 import pickletools
 import random
@@ -9,6 +10,7 @@ import struct
 import subprocess
 import sys
 import tracemalloc
+import warnings
 import zipfile
 
 import numpy as np
@@ -376,6 +378,89 @@ def test_npz_with_a_header_that_lies(tmp_path, shape):
         read_state_dict(path)
 
 
+def _flipped(path, positions):
+    """Writes the file again for each position, with one bit of the byte there turned over."""
+    content = path.read_bytes()
+    for position in positions:
+        path.write_bytes(content[:position] + bytes([content[position] ^ 16]) + content[position + 1 :])
+        yield
+
+
+@pytest.mark.parametrize("file", ["plain.pt", "compressed.npz"])
+def test_one_wrong_bit_is_refused_or_changes_nothing(tmp_path, file):
+    path = tmp_path / file
+    WRITERS[file](path, STATE)
+    refused = 0
+    size = path.stat().st_size
+    for _ in _flipped(path, [*range(0, size, 29), *range(size - 400, size)]):  # its directory is at the end
+        try:
+            found = read_state_dict(path)
+        except ValueError:
+            refused += 1
+            continue
+        for name, array in STATE.items():
+            np.testing.assert_array_equal(found[name], array)
+    assert refused > 10
+
+
+def _npz_twice(path, names):
+    with warnings.catch_warnings(), zipfile.ZipFile(path, "w") as archive:
+        warnings.simplefilter("ignore")  # zipfile's own, of a name that comes twice
+        for number, name in enumerate(names):
+            with archive.open(name, "w") as member:
+                np.lib.format.write_array(member, np.full(2, number, "float32"))
+
+
+def _pt_twice(path):
+    torch.save({"w": torch.ones(2)}, path)
+    with warnings.catch_warnings(), zipfile.ZipFile(path, "a") as archive:
+        warnings.simplefilter("ignore")
+        data = next(name for name in archive.namelist() if name.endswith("data/0"))
+        archive.writestr(data, bytes(8))
+
+
+def _safetensors_twice(path):
+    tensor = '"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
+    header = f"{{{tensor},{tensor}}}".encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
+
+
+TWICE = {
+    "a.npz": lambda path: _npz_twice(path, ["w.npy", "w.npy"]),
+    "b.npz": lambda path: _npz_twice(path, ["w", "w.npy"]),
+    "c.pt": _pt_twice,
+    "d.safetensors": _safetensors_twice,
+}
+
+
+@pytest.mark.parametrize("file", TWICE)
+def test_a_name_that_comes_twice_is_refused(tmp_path, file):
+    TWICE[file](tmp_path / file)
+    with pytest.raises(ValueError, match=r"a name must come once\. Received: '.*' twice"):
+        read_state_dict(tmp_path / file)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz", ".pt", ".lucid"])
+def test_what_is_no_file_is_refused_at_once(tmp_path, suffix):
+    WRITERS[f"plain{suffix}" if suffix != ".lucid" else "lucid_2.lucid"](tmp_path / "real", STATE)
+    real = next(tmp_path.glob("real*"))
+    (tmp_path / f"link{suffix}").symlink_to(real)
+    assert sorted(read_state_dict(tmp_path / f"link{suffix}")) == sorted(STATE)
+    os.mkfifo(tmp_path / f"pipe{suffix}")
+    (tmp_path / f"endless{suffix}").symlink_to("/dev/zero")
+    for name in ("pipe", "endless"):
+        with pytest.raises(ValueError, match=rf"must be a file, not a folder, a pipe or a device\..*{name}\{suffix}"):
+            read_state_dict(tmp_path / f"{name}{suffix}")
+
+
+def test_what_does_not_fit_into_memory_is_refused(tmp_path, monkeypatch):
+    np.savez(tmp_path / "w.npz", w=np.zeros(4))
+    size = (tmp_path / "w.npz").stat().st_size
+    monkeypatch.setattr("lucid_keras._untrusted._memory", lambda: size - 1)
+    with pytest.raises(ValueError, match=rf"must fit into memory, {size - 1} bytes\. Received: .*w\.npz' of {size}"):
+        read_state_dict(tmp_path / "w.npz")
+
+
 def test_torch_views_that_repeat_their_numbers(tmp_path):
     path = tmp_path / "expanded.pt"
     torch.save({"w": torch.ones(1).expand(10**10)}, path)
@@ -408,6 +493,7 @@ def test_shards_stay_in_their_directory(tmp_path, file):
     [
         ("[]", "not the index"),
         ("{", "not the index"),
+        ('{"_lucid_sharded": 1, "shards": [], "shards": []}', "a name must come once"),
         ('{"shards": []}', "_lucid_sharded: 1"),
         ('{"_lucid_sharded": 1, "shards": [{"file": "a.lucid", "keys": ["x"]}]}', "the keys that the index names"),
     ],

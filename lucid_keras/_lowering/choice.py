@@ -10,7 +10,7 @@ from lucid_keras._lowering.phases import phase_plan
 Lowering = Literal["auto", "conv2d_transpose", "overlap_add", "polyphase"]  # what a caller may choose
 LOWERINGS = get_args(Lowering)
 
-WIDE = 768  # input channels from which XNNPACK's convolution falls behind its product (row 9)
+WIDE = 768  # input channels from which XNNPACK's and oneDNN's convolution fall behind their product (row 9)
 
 
 def choose_lowering(geometry, target, positions):
@@ -35,7 +35,7 @@ def choose_form(geometry, target):
     if target.name == "xla" and geometry.groups > 1:
         return "matrix_product"
     wide = geometry.groups == 1 and WIDE <= geometry.in_channels <= geometry.stride * geometry.out_channels
-    if target.name == "litert" and wide:
+    if target.name in ("litert", "tensorflow") and wide:
         return "matrix_product"
     if target.name == "saved_model" and (geometry.groups > 1 or phase_plan(geometry).spacing > 1):
         return "matrix_product"

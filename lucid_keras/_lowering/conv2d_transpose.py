@@ -2,11 +2,16 @@
 
 Dilation is a zero-stuffed kernel, because TensorFlow's CPU kernels refuse it otherwise, and output padding is the
 explicit output shape. The kernel can write at most `stride - 1` positions past the last tap; zeros make up the rest.
+Narrow dtypes go through float32 on a CPU, also because TensorFlow's gradient by a bfloat16 kernel shorter than the
+stride reads foreign memory where there is one output channel and one position (2.21).
 """
+
+import functools
 
 import tensorflow as tf
 
 from lucid_keras._lowering.edges import crop, extents, pad_or_crop
+from lucid_keras._lowering.narrow import through_float32
 
 
 def conv2d_transpose(geometry, x, weight, bias, target):
@@ -16,7 +21,7 @@ def conv2d_transpose(geometry, x, weight, bias, target):
     x = tf.expand_dims(x, 1)
     kernel = _kernel(weight, g.dilation)
     pieces = [
-        _one_group(g, x_group, kernel_group, extension)
+        through_float32(functools.partial(_one_group, g, extension), x_group, kernel_group, target)
         for x_group, kernel_group in zip(
             tf.split(x, g.groups, axis=3) if g.groups > 1 else [x],
             tf.split(kernel, g.groups, axis=3) if g.groups > 1 else [kernel],
@@ -39,7 +44,7 @@ def _kernel(weight, dilation):
     return kernel[tf.newaxis]
 
 
-def _one_group(geometry, x, kernel, extension):
+def _one_group(geometry, extension, x, kernel):
     batch, _, length, _ = extents(x)
     natural = (length - 1) * geometry.stride + geometry.kernel_extent
     output_shape = [batch, 1, natural + extension, kernel.shape[2]]

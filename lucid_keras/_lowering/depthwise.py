@@ -9,28 +9,39 @@ Throughout `x` is `[N, 1, L, C]`, the last tap of a kernel meets the oldest inpu
 
 import tensorflow as tf
 
-from lucid_keras._lowering.convolution import MANY_TAPS
-from lucid_keras._lowering.edges import extents, met_by_taps
+from lucid_keras._lowering.convolution import MANY_TAPS, differentiable, finished
+from lucid_keras._lowering.edges import at_least_one, extents, met_by_taps
 from lucid_keras._lowering.gradient import with_gradient
 
 ROWS = 128  # positions, of all signals of the batch together, that a step of XLA's loop takes
 
 
-def depthwise(x, kernel, spacing, target):
-    """`tf.nn.depthwise_conv2d` with a kernel `[1, taps, C, multiplier]`: `[N, 1, M, C*multiplier]`."""
+def depthwise(x, kernel, bias, spacing, target):
+    """`tf.nn.depthwise_conv2d` with a kernel `[1, taps, C, multiplier]`: `[N, M, C*multiplier]`."""
+    _, taps, channels, multiplier = kernel.shape
     kernel = tf.reverse(kernel, [1])
-    if kernel.shape[1] <= MANY_TAPS or spacing > 1 or not target.trained_on_cpu:
-        return _correlate(x, kernel, spacing)
+    if spacing > 1 and x.shape[0] is None and target.name == "tensorflow":
+        # Of a dilated one LiteRT's converter makes one operator only where it knows the batch; of a grouped one always.
+        return differentiable(x, tf.reshape(kernel, [1, taps, 1, channels * multiplier]), bias, spacing, target)
+    if taps <= MANY_TAPS or spacing > 1 or not target.trained_on_cpu:
+        return _correlate(x, kernel, bias, spacing)
+
+    def compute(x, kernel):
+        return _correlate(x, kernel, None, spacing)
 
     def backward(dz, x, kernel):
+        batch = extents(x)[0]
+        x, dz = at_least_one(x, 0), tf.expand_dims(at_least_one(dz, 0), 1)
         dx = tf.nn.depthwise_conv2d_backprop_input(tf.shape(x), kernel, dz, [1, 1, 1, 1], "VALID")
-        return dx, _correlate_by_kernel(x, dz, kernel.shape[3])
+        return dx[:batch], _correlate_by_kernel(x, dz, multiplier)
 
-    return with_gradient(lambda x, kernel: _correlate(x, kernel, spacing), backward, x, kernel)
+    z = with_gradient(compute, backward, x, kernel)
+    return z if bias is None else tf.nn.bias_add(z, bias)
 
 
-def _correlate(x, kernel, spacing):
-    return tf.nn.depthwise_conv2d(x, kernel, strides=[1, 1, 1, 1], padding="VALID", dilations=[1, spacing])
+def _correlate(x, kernel, bias, spacing):
+    z = tf.nn.depthwise_conv2d(x, kernel, strides=[1, 1, 1, 1], padding="VALID", dilations=[1, spacing])
+    return finished(z, x, (kernel.shape[1] - 1) * spacing, bias)
 
 
 def _correlate_by_kernel(x, dz, multiplier):
@@ -39,7 +50,7 @@ def _correlate_by_kernel(x, dz, multiplier):
     _, _, count, _ = extents(dz)
     signals = tf.reshape(tf.transpose(x, [1, 2, 0, 3]), [1, 1, length, batch * channels])
     kernel = tf.reshape(tf.transpose(dz, [1, 2, 0, 3]), [1, count, batch * channels, multiplier])
-    products = _correlate(signals, kernel, spacing=1)
+    products = tf.nn.depthwise_conv2d(signals, kernel, strides=[1, 1, 1, 1], padding="VALID")
     return tf.reduce_sum(tf.reshape(products, [1, length - count + 1, batch, channels, multiplier]), axis=2)
 
 

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from lucid_keras._lowering.gradient import with_gradient
+
 
 def extents(x):
     """The shape of `x`, each extent a number where it is known and a scalar tensor where it is not."""
@@ -11,30 +13,51 @@ def extents(x):
     return [dynamic[axis] if extent is None else extent for axis, extent in enumerate(x.shape)]
 
 
-def shortfall(extent):
-    """How many to add to `extent` to have one at least; None if there is one already."""
-    if isinstance(extent, int):
-        return 1 - extent if extent < 1 else None
-    return tf.maximum(1 - extent, 0)
+def reshape(x, shape):
+    """`tf.reshape`, with -1 for the one extent that is unknown: converters follow that, and no shape at run time."""
+    known = [extent for extent in shape if isinstance(extent, int)]
+    if len(known) == len(shape) - 1 and 0 not in known:
+        shape = [extent if isinstance(extent, int) else -1 for extent in shape]
+    return tf.reshape(x, shape)
+
+
+def at_least_one(x, axis):
+    """`x` with a position of zeros along `axis` where it has none, and as it was where it is known to have some."""
+    extent = extents(x)[axis]
+    missing = max(1 - extent, 0) if isinstance(extent, int) else tf.maximum(1 - extent, 0)
+    return x if isinstance(missing, int) and not missing else with_zeros(x, missing, axis)
+
+
+def with_zeros(x, count, axis):
+    """`x` with `count` zeros at the end of `axis`; where that is a number at run time, the other extents stay known."""
+    paddings = [[0, 0]] * x.shape.rank
+    paddings[axis] = [0, count]
+    shape = extents(x)
+    shape[axis] += count
+    return reshape(tf.pad(x, paddings), shape)
 
 
 def crop(x, left, right, axis, target):
     """`x` without its first `left` and last `right` positions along `axis`.
 
-    A SLICE: XNNPACK does not take STRIDED_SLICE, and TensorFlow's gradient of one takes eighteen times as long as the
-    padding that is a slice's. Under XLA a strided slice, because there a slice's gradient has itself no gradient, and
-    in other exported graphs, which may be compiled and differentiated later.
+    A SLICE: older XNNPACKs do not take STRIDED_SLICE, and TensorFlow's gradient of one takes eighteen times as long as
+    the padding that is a slice's. Under XLA a strided slice, because there a slice's gradient has itself no gradient,
+    in other exported graphs, which may be compiled and differentiated later, and where an extent is unknown, of which
+    XNNPACK takes no slice.
     """
     if not (left or right):
         return x
-    if target.name not in ("litert", "tensorflow") or (target.name == "litert" and x.shape[axis] is None):
-        stop = -right if right else None
-        return x[(slice(None),) * axis + (slice(left, stop),)]
-    size = [-1 if extent is None else extent for extent in x.shape]
-    size[axis] = (tf.shape(x)[axis] if x.shape[axis] is None else x.shape[axis]) - left - right
-    begin = [0] * x.shape.rank
-    begin[axis] = left
-    return tf.slice(x, begin, size)
+    known, length = x.shape.is_fully_defined(), x.shape[axis]
+    if known and target.name in ("litert", "tensorflow"):
+        size = x.shape.as_list()
+        size[axis] -= left + right
+        return tf.slice(x, [left if one == axis else 0 for one in range(x.shape.rank)], size)
+    stop = (-right or None) if length is None else length - right
+    kept = (slice(None),) * axis + (slice(left, stop),)
+    if target.name != "tensorflow":
+        return x[kept]
+    zeros = [[0, 0]] * axis + [[left, right]] + [[0, 0]] * (x.shape.rank - axis - 1)
+    return with_gradient(lambda x: x[kept], lambda dy, _: tf.pad(dy, zeros), x)
 
 
 def met_by_taps(x, taps, spacing, target, axis=2):
@@ -50,30 +73,16 @@ def pad_or_crop(x, left, right, axis, target):
     if left > 0 or right > 0:
         paddings = [[0, 0]] * x.shape.rank
         paddings[axis] = [max(left, 0), max(right, 0)]
-        x = _padded(x, paddings, axis, target)
+        x = tf.pad(x, paddings)
     return crop(x, max(-left, 0), max(-right, 0), axis, target)
 
 
-def _padded(x, paddings, axis, target):
-    """`x` between zeros, by an operation that no convolution after it is fused with where that would end the process.
-
-    TensorFlow fuses a Pad, a convolution and its bias into one operation of oneDNN, which for a single signal of few
-    positions with more zeros after than before it writes where it must not (2.21). It leaves PadV2 alone.
-    """
-    left, right = paddings[axis]
-    length = x.shape[axis]
-    if target.name in ("tensorflow", "saved_model") and right > left and (length is None or length <= 4 * right):
-        return tf.raw_ops.PadV2(input=x, paddings=paddings, constant_values=tf.zeros([], x.dtype))
-    return tf.pad(x, paddings)
+def as_rows(x):
+    """`[N, L, C]` as `[N, 1, L, C]`, by the operation that XNNPACK takes with an unknown batch too."""
+    return tf.expand_dims(x, 1) if x.shape[1] is None else reshape(x, [extents(x)[0], 1, *x.shape[1:]])
 
 
 def blocks_to_positions(blocks, stride):
-    """`[N, 1, M, stride*C]` viewed as `[N, M*stride, C]`: in 1-D, channels last, depth-to-space moves nothing."""
-    batch, _, count, width = blocks.shape
-    channels = width // stride
-    if count is not None and (batch is not None or count > 0):
-        return tf.reshape(blocks, [-1 if batch is None else batch, count * stride, channels])
-    if batch:
-        return tf.reshape(blocks, [batch, -1, channels])
-    shape = tf.shape(blocks)  # neither is known, or -1 would be ambiguous for an empty batch
-    return tf.reshape(blocks, tf.stack([shape[0], shape[2] * stride, channels]))
+    """`[N, M, stride*C]` viewed as `[N, M*stride, C]`: in 1-D, channels last, depth-to-space moves nothing."""
+    batch, count, width = extents(blocks)
+    return reshape(blocks, [batch, count * stride, width // stride])

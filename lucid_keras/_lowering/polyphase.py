@@ -10,24 +10,47 @@ No zero is inserted between input positions, and none is multiplied but those th
 import tensorflow as tf
 
 from lucid_keras._lowering.choice import choose_form
-from lucid_keras._lowering.contraction import contract
-from lucid_keras._lowering.edges import blocks_to_positions, crop, pad_or_crop
+from lucid_keras._lowering.contraction import FORMS
+from lucid_keras._lowering.edges import as_rows, blocks_to_positions, crop, extents, pad_or_crop, with_zeros
 from lucid_keras._lowering.phases import phase_plan
 
 
 def polyphase(geometry, x, weight, bias, target):
     """`[N, L, C_in]` and `[C_in, C_out/groups, K]` to `[N, L_out, C_out]`."""
-    plan, form = phase_plan(geometry), choose_form(geometry, target)
-    x, folded = tf.expand_dims(x, 1), _fold(geometry, plan, weight)
+    plan, contract = phase_plan(geometry), FORMS[choose_form(geometry, target)]
+    folded = _fold(geometry, plan, weight)
     # Phases that no tap hits have a bias too, and LiteRT's int16x8 quantizer ruins one that two convolutions share.
     inner_bias = bias if plan.contiguous else None
     results = [
-        contract(form, pad_or_crop(x, *some.pad, 2, target), _chosen(folded, some), inner_bias, plan.spacing, target)
-        for some in plan.kernels
+        _result(contract, x, _chosen(folded, some), inner_bias, some, plan.spacing, target) for some in plan.kernels
     ]
     blocks = results[0] if plan.contiguous else _interleave(geometry, plan, results)
     y = crop(blocks_to_positions(blocks, geometry.stride), *plan.crop, 1, target)
     return y if bias is inner_bias else tf.nn.bias_add(y, bias)
+
+
+def _result(contract, x, folded, bias, kernels, spacing, target):
+    """What these phase kernels make of `x`; a position more, which goes again, where that would be none at all."""
+    reach = (kernels.taps - 1) * spacing
+    met = _met(x, kernels.pad, target)
+    if target.name == "litert" or (x.shape[1] or 1) + sum(kernels.pad) > reach:
+        return contract(met, folded, bias, spacing, target)
+    count = extents(met)[2] - reach
+    more = 1 - count if isinstance(count, int) else tf.maximum(1 - count, 0)
+    return contract(with_zeros(met, more, 2), folded, bias, spacing, target)[:, :count]
+
+
+def _met(x, pad, target):
+    """`x [N, L, C]` as the `[N, 1, L', C]` that a convolution meets, between its zeros.
+
+    TensorFlow fuses a Pad, a convolution and its bias into one operation of oneDNN, which for a single signal of few
+    positions with more zeros after than before it writes where it must not (2.21). A Pad in three dimensions it leaves.
+    """
+    left, right = pad
+    few = x.shape[1] is None or x.shape[1] <= 4 * right
+    if target.name in ("tensorflow", "saved_model") and right > left and few:
+        return as_rows(pad_or_crop(x, left, right, 1, target))
+    return pad_or_crop(as_rows(x), left, right, 2, target)
 
 
 def _fold(geometry, plan, weight):
@@ -52,6 +75,12 @@ def _interleave(geometry, plan, results):
     pieces = {}
     for some, z in zip(plan.kernels, results, strict=True):
         count = len(some.phases)
-        pieces |= zip(some.phases, tf.split(z, count, axis=3) if count > 1 else [z], strict=True)
-    silence = tf.zeros_like(pieces[0])  # tap 0 lands at phase 0
-    return tf.concat([pieces.get(phase, silence) for phase in range(geometry.stride)], axis=3)
+        pieces |= zip(some.phases, tf.split(z, count, axis=2) if count > 1 else [z], strict=True)
+    hit = sorted(pieces)  # the first is phase 0, where tap 0 lands
+    silent = [after - phase - 1 for phase, after in zip(hit, [*hit[1:], geometry.stride], strict=True)]
+    filled = [_followed(pieces[phase], geometry.out_channels * some) for phase, some in zip(hit, silent, strict=True)]
+    return tf.concat(filled, axis=2) if len(filled) > 1 else filled[0]
+
+
+def _followed(z, zeros):
+    return tf.pad(z, [[0, 0], [0, 0], [0, zeros]]) if zeros else z

@@ -4,12 +4,12 @@ import json
 import os
 import pathlib
 
+from lucid_keras._extras import needed
 from lucid_keras.bench.machine import machine
 from lucid_keras.bench.measured import quartiles, ratio, times
 from lucid_keras.bench.rounds import Contest
 from lucid_keras.bench.subjects import SUBJECTS, named, option
 from lucid_keras.bench.workload import MODES, Workload
-from lucid_keras.export.extras import check_tables
 from lucid_keras.export.files import checked_destination
 
 OURS = {"our graph": "ours graph", "our file": "ours LiteRT"}  # whom the ratios are taken to
@@ -53,7 +53,7 @@ def run(parsed):
         checked_destination(parsed.json)
     names = list(dict.fromkeys(map(named, parsed.subjects or SUBJECTS)))
     workload = Workload(**{name: getattr(parsed, name) for name in Workload.__dataclass_fields__})
-    check_tables()
+    needed("rich", "the tables need rich")
     from rich.console import Console
     from rich.progress import Progress
 

@@ -99,7 +99,7 @@ def refusal(name, workload):
 
 def _keras_refusal(workload):
     """What `keras.layers.Conv1DTranspose` cannot express: it pads "same", centred, or not at all."""
-    extent = workload.geometry.kernel_extent
+    extent = workload.kernel_extent
     if workload.groups > 1:
         return "has no groups"
     if workload.stride > 1 and workload.dilation > 1:

@@ -12,7 +12,6 @@ import json
 import pathlib
 import re
 import sys
-import time
 import types
 
 PACKAGE = "lucid_keras"
@@ -23,6 +22,8 @@ def main(registry, name):
     """Answer requests on standard input until it ends; only answers go to standard output."""
     answers, sys.stdout = sys.stdout, sys.stderr
     registry = _imported(registry)
+    from lucid_keras._timing import milliseconds
+
     prepared = None
     for line in sys.stdin:
         request = json.loads(line)
@@ -34,7 +35,7 @@ def main(registry, name):
                 prepared = registry.prepared(name, **request["prepare"])
                 answer = ready(prepared, request["results"])
             elif "measure" in request:
-                answer = {"milliseconds": measure(prepared.call, request["measure"])}
+                answer = {"milliseconds": milliseconds(prepared.call, request["measure"], LEAST)}
             else:
                 answer = {"peak_mib": remember(prepared)}
         except Exception as error:  # whatever a framework raises is the answer
@@ -62,17 +63,6 @@ def ready(prepared, path):
         np.savez(path, *prepared.results())
     prepared.call()
     return {"judged": prepared.results is not None, **prepared.facts}
-
-
-def measure(call, seconds):
-    """The median of the call's milliseconds over `seconds`, after one that warms up."""
-    call()
-    times, end = [], time.perf_counter() + seconds
-    while len(times) < LEAST or time.perf_counter() < end:
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return 1e3 * sorted(times)[len(times) // 2]
 
 
 def remember(prepared):

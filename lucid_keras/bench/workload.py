@@ -1,5 +1,6 @@
 """What is timed: a geometry, an input length, a batch, and whether forward or a training step; and its arrays."""
 
+import collections
 import dataclasses
 
 import numpy as np
@@ -10,43 +11,25 @@ from lucid_keras._geometry import ConvTranspose1dGeometry
 MODES = ("forward", "train")
 SEED = 7
 
-
-@dataclasses.dataclass(frozen=True)
-class Arrays:
-    """`x [N, C_in, L]`, `weight [C_in, C_out/groups, K]`, `bias [C_out]`, the output's gradient `dy`; all float32."""
-
-    x: np.ndarray
-    weight: np.ndarray
-    bias: np.ndarray
-    dy: np.ndarray
+# `x [N, C_in, L]`, `weight [C_in, C_out/groups, K]`, `bias [C_out]`, the output's gradient `dy`; all float32.
+Arrays = collections.namedtuple("Arrays", ("x", "weight", "bias", "dy"))
 
 
 @dataclasses.dataclass(frozen=True)
-class Workload:
+class Workload(ConvTranspose1dGeometry):
     """One configuration to time. A training step is the gradients of input, weight and bias."""
 
-    in_channels: int
-    out_channels: int
-    kernel_size: int
-    stride: int = 1
-    padding: int = 0
-    output_padding: int = 0
-    groups: int = 1
-    dilation: int = 1
     length: int = 100
     batch: int = 1
     mode: str = "forward"
 
     def __post_init__(self):
+        self._validate()
         for name in ("length", "batch"):
             checked_count(name, getattr(self, name), least=1)
         check_choice("mode", self.mode, MODES)
-        if not self.output_length:
-            raise ValueError(f"An empty output cannot be timed. Received: length={self.length}, with {self.geometry}")
-
-    @property
-    def geometry(self):
-        return ConvTranspose1dGeometry(**self.layer_arguments)
+        if not self.output_length(self.length):
+            raise ValueError(f"An empty output cannot be timed. Received: length={self.length}, with {self}")
 
     @property
     def parameters(self):
@@ -60,10 +43,6 @@ class Workload:
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(ConvTranspose1dGeometry)}
 
     @property
-    def output_length(self):
-        return self.geometry.output_length(self.length)
-
-    @property
     def product_shape(self):
         """Rows, inner and columns of the matrix product that multiplies and adds as often."""
         inner = max(round(self.in_channels * self.kernel_size / (self.stride * self.groups)), 1)
@@ -75,9 +54,9 @@ class Workload:
         draw = lambda *shape: rng.standard_normal(shape, np.float32)  # noqa: E731
         return Arrays(
             x=draw(self.batch, self.in_channels, self.length),
-            weight=draw(*self.geometry.weight_shape),
+            weight=draw(*self.weight_shape),
             bias=draw(self.out_channels),
-            dy=draw(self.batch, self.out_channels, self.output_length),
+            dy=draw(self.batch, self.out_channels, self.output_length(self.length)),
         )
 
     def __str__(self):

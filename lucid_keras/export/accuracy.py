@@ -102,13 +102,12 @@ def accuracy(
         by_channel = np.where(signal > 0, _decibels(signal, noise), np.inf).reshape(-1)
         channel = int(np.argmin(by_channel))
         worst = float(by_channel[channel])
-    sized = [(one, other) for one, other in zip(references, results, strict=True) if one.size]
     return OutputAccuracy(
         signature=signature,
         name=name,
         snr_db=float(_decibels(signal.sum(), noise.sum())),
-        max_error=max((_largest(_difference(one, other)) for one, other in sized), default=0.0),
-        peak=max((_largest(np.asarray(one, np.float64)) for one, _ in sized), default=0.0),
+        max_error=max(_largest(_difference(*pair)) for pair in zip(references, results, strict=True)),
+        peak=max(_largest(np.asarray(one, np.float64)) for one in references),
         samples=len(references),
         lengths=lengths,
         channel=channel,
@@ -143,7 +142,7 @@ def _difference(reference, result):
 
 
 def _largest(array):
-    return float(np.abs(array).max())
+    return float(np.abs(array).max(initial=0.0))
 
 
 def _decibels(signal, noise):

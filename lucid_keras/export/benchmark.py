@@ -7,13 +7,11 @@ import sys
 import tempfile
 
 
-def benchmark(path, threads=2, runs=50):
+def benchmark(path):
     """What `litert-benchmark` finds for a `.tflite` file on this machine's CPU.
 
     Args:
         path: the file.
-        threads: int, CPU threads. Default 2.
-        runs: int, timed runs after 5 to warm up. Default 50.
 
     Returns:
         The tool's result, a dict: `fully_accelerated`, and in `latency` milliseconds such as `median_ms`, `p95_ms`,
@@ -25,7 +23,7 @@ def benchmark(path, threads=2, runs=50):
     with tempfile.TemporaryDirectory() as folder:
         result = pathlib.Path(folder) / "result.json"
         command = [sys.executable, "-m", "ai_edge_litert.tools.benchmark_litert_model", "--model", str(path)]
-        command += ["--num_threads", str(threads), "--num_runs", str(runs), "--warmup_runs", "5"]
+        command += ["--num_threads", "2", "--num_runs", "50", "--warmup_runs", "5"]
         done = subprocess.run(
             [*command, "--result_json", str(result)], capture_output=True, text=True, errors="replace", check=False
         )

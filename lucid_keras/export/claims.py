@@ -2,16 +2,15 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
 from lucid_keras.export.samples import verification_samples
 from lucid_keras.export.signatures import call_by_name, model_inputs, output_shapes
-from lucid_keras.runtimes.protocol import Runtime
-
-Arrays = Mapping[str, np.ndarray]
+from lucid_keras.runtimes.protocol import Arrays, Runtime
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,11 +52,10 @@ def whole_claims(model, made, given) -> tuple[list[Claim], str]:
 
 def whole_claim(model, name, samples, run=None) -> Claim:
     """That the signature `name` gives what the model gives for whole inputs."""
-    lengths = tuple(sorted({length for sample in samples for length in _lengths(model, sample)}))
     run = run or (lambda runtime, sample: runtime.run(name, sample))
     names = list(model_inputs(model))
     compute = lambda other, sample: computed(other, [sample[name] for name in names])  # noqa: E731
-    return claim_of(model, name, samples, compute, run, lengths, _time_axes(model))
+    return claim_of(model, name, samples, compute, run, _lengths(model, samples), _time_axes(model))
 
 
 def computed(model, arrays) -> dict[str, np.ndarray]:
@@ -69,10 +67,9 @@ def computed(model, arrays) -> dict[str, np.ndarray]:
 def vjp_claim(model, samples, forward, run=None) -> Claim:
     """That the signature `vjp` gives the gradients by the inputs, the outputs `forward` their own cotangents."""
     samples = [{**sample, **outputs} for sample, outputs in zip(samples, forward, strict=True)]
-    lengths = tuple(sorted({length for sample in samples for length in _lengths(model, sample)}))
     run = run or (lambda runtime, sample: runtime.run("vjp", sample))
     names = list(model_inputs(model))
-    return claim_of(model, "vjp", samples, functools.partial(_gradients, names), run, lengths)
+    return claim_of(model, "vjp", samples, functools.partial(_gradients, names), run, _lengths(model, samples))
 
 
 def _gradients(names, model, sample):
@@ -98,11 +95,14 @@ def _check_telling(signature, name, arrays):
         )
 
 
-def _lengths(model, sample):
-    """The extents of a sample that the model leaves open; where it leaves none, the longest of each input."""
-    for name, tensor in model_inputs(model).items():
-        extents = list(zip(tensor.shape[1:], sample[name].shape[1:], strict=True))
-        yield from [there for extent, there in extents if extent is None] or [max((t for _, t in extents), default=1)]
+def _lengths(model, samples):
+    """The extents of the samples that the model leaves open; where it leaves none, the longest of each input."""
+    found = set()
+    for sample, (name, tensor) in itertools.product(samples, model_inputs(model).items()):
+        extents = sample[name].shape[1:]
+        opened = {there for extent, there in zip(tensor.shape[1:], extents, strict=True) if extent is None}
+        found |= opened or {max(extents, default=1)}
+    return tuple(sorted(found))
 
 
 def _time_axes(model):

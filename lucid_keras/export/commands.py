@@ -5,14 +5,14 @@ import inspect
 import json
 import pathlib
 
-from lucid_keras.export.extras import check_tables
+from lucid_keras._extras import needed
 from lucid_keras.export.recipes import RECIPES
 
 
 def add_commands(subparsers):
     """Add the commands to argparse's sub-parsers; each sets `handler`, which takes the parsed arguments.
 
-    A handler raises `ValueError`, `ImportError` or `OSError` with one clear message.
+    A handler raises `ValueError`, `TypeError`, `ImportError` or `OSError` with one clear message.
     """
     _add_export(subparsers)
     _add_inspect(subparsers)
@@ -36,7 +36,7 @@ def _add_export(subparsers):
     parser.add_argument("--batch", type=int, help="streams that advance together; --stream. Default: 1")
     parser.add_argument("--states", choices=("explicit", "variables"), help="in and out, or kept inside; --stream")
     parser.add_argument("--report", type=pathlib.Path, help="also save the report: NAME.html or NAME.json")
-    parser.set_defaults(handler=_in_one_line(run_export))
+    parser.set_defaults(handler=run_export)
 
 
 def _add_inspect(subparsers):
@@ -55,19 +55,7 @@ def _add_verify(subparsers):
     parser.add_argument("model", type=pathlib.Path, help="the .keras file")
     parser.add_argument("--data", type=pathlib.Path, help=".npz, .npy, or a folder; default: standard normal samples")
     parser.add_argument("--floor", type=float, help=f"in dB; default: {RECIPES['int8'].floor_db:g}")
-    parser.set_defaults(handler=_in_one_line(run_verify))
-
-
-def _in_one_line(handler):
-    """`handler`, for which data of a wrong dtype are a wrong value too: on the command line nothing is a type."""
-
-    def handle(arguments):
-        try:
-            return handler(arguments)
-        except TypeError as error:
-            raise ValueError(str(error)) from error
-
-    return handle
+    parser.set_defaults(handler=run_verify)
 
 
 def _lengths(text):
@@ -104,8 +92,8 @@ def run_export(arguments):
 
 def _check_report(path):
     """Raise before the export where its report could not be written afterwards."""
-    from lucid_keras.export.extras import check_pictures
     from lucid_keras.export.files import checked_destination
+    from lucid_keras.export.pictures import check_pictures
 
     if path.suffix not in (".html", ".json"):
         raise ValueError(f"--report must end in .html or .json. Received: {path}")
@@ -117,6 +105,7 @@ def _check_report(path):
 def _exporter(arguments):
     """The export that the path's ending and `--stream` ask for; an option that it does not take is refused."""
     from lucid_keras import export
+    from lucid_keras.export.live import streaming_of
 
     kind = {".tflite": "a .tflite file", ".stablehlo": "StableHLO"}.get(arguments.path.suffix, "a SavedModel")
     names = {"a .tflite file": "to_tflite", "a SavedModel": "to_saved_model", "StableHLO": "to_stablehlo"}
@@ -125,13 +114,13 @@ def _exporter(arguments):
         raise ValueError(f"--stream makes a .tflite file or a SavedModel. Received: path={arguments.path}")
     options = {
         "quantization": arguments.quantization,
-        "calibration_data": _text(arguments.calibration),
+        "calibration_data": arguments.calibration,
         "integer_io": arguments.integer_io or None,
         "length": arguments.length,
         "chunk": arguments.chunk,
         "batch": arguments.batch,
         "states": arguments.states,
-        "verification_data": _text(arguments.verification),
+        "verification_data": arguments.verification,
         "floor_db": arguments.floor,
     }
     given = {name: value for name, value in options.items() if value is not None}  # the rest has defaults
@@ -142,19 +131,7 @@ def _exporter(arguments):
         raise ValueError(f"--{option} does not go with {live}{kind.removeprefix('a ')}. Received: {given[name]}")
     if "compare_layers" in taken:
         given["compare_layers"] = arguments.report is not None
-    return lambda model: to(_streaming(model) if arguments.stream else model, arguments.path, **given)
-
-
-def _streaming(model):
-    """What streams a model of a `.keras` file: itself, or its decoder chunk by chunk."""
-    from lucid_keras.streaming.contract import Streaming
-    from lucid_keras.streaming.model import StreamingModel
-
-    return model if isinstance(model, Streaming) else StreamingModel(model)
-
-
-def _text(path):
-    return None if path is None else str(path)
+    return lambda model: to(streaming_of(model) if arguments.stream else model, arguments.path, **given)
 
 
 def load_model(path):
@@ -163,7 +140,7 @@ def load_model(path):
 
     import lucid_keras  # noqa: F401  (registers the layers)
 
-    if not path.exists():
+    if not path.is_file():
         raise FileNotFoundError(f"The model's file must exist. Received: {path}")
     if path.suffix != ".keras":
         raise ValueError(f"The model must be a .keras file. Received: {path}")
@@ -184,7 +161,7 @@ def run_inspect(arguments):
     from lucid_keras.export.devices import refusals
     from lucid_keras.export.live import described
 
-    check_tables()
+    needed("rich", "the tables need rich")
     contents = flatbuffer.read(arguments.file)
     refused = refusals(contents, flatbuffer.read_content(arguments.file))
     found = {"stream": described(contents.signatures), "refusals": refused}
@@ -195,40 +172,27 @@ def run_inspect(arguments):
         return
     if found["stream"]:
         print(f"live: {found['stream']}")
-    for table in _inspection(contents, refused):
-        _print(table)
-    if arguments.benchmark:
-        _print(_benchmark_table(found["benchmark"]))
+    _print(*_inspection(contents, found))
 
 
-def _benchmark_table(result):
-    from rich.table import Table
+def _inspection(contents, found):
+    """The tables of what was found."""
+    from rich.table import Column
 
-    table = Table("litert-benchmark", "measured", title=f"CPU, {result['num_threads']} threads")
-    table.add_row("fully accelerated", "yes" if result["fully_accelerated"] else "no")
-    for label, key in (("median", "median_ms"), ("95th percentile", "p95_ms"), ("initialisation", "init_ms")):
-        table.add_row(label, f"{result['latency'][key]:.2f} ms")
-    return table
+    from lucid_keras.export.report import rich_table, signature_rows
 
-
-def _inspection(contents, refused):
-    from rich.table import Column, Table
-
-    signatures = Table("signature", "", "tensor", title=f"{contents.bytes:,} bytes")
-    for name, signature in contents.signatures.items():
-        for kind, specs in signature.described().items():
-            for text in specs:
-                signatures.add_row(name, kind, text)
-    operators = Table("operator", "count")
-    for name, count in contents.counts().items():
-        operators.add_row(name, str(count))
-    tensors = Table(Column("tensor", overflow="fold"), "dtype", "shape", "quantization")
-    for one in contents.tensors:
-        tensors.add_row(one.name, one.dtype, str(list(one.shape)), _quantization(one))
-    devices = Table("device", "would refuse")
-    for name, sentences in refused.items():
-        devices.add_row(name, "; ".join(sentences) or "nothing")
-    return signatures, operators, tensors, devices
+    described = signature_rows(contents.as_dict()["signatures"])
+    yield rich_table(("signature", "", "tensor"), described, title=f"{contents.bytes:,} bytes")
+    yield rich_table(("operator", "count"), contents.counts().items())
+    tensors = [(one.name, one.dtype, list(one.shape), _quantization(one)) for one in contents.tensors]
+    yield rich_table((Column("tensor", overflow="fold"), "dtype", "shape", "quantization"), tensors)
+    devices = [(name, "; ".join(sentences) or "nothing") for name, sentences in found["refusals"].items()]
+    yield rich_table(("device", "would refuse"), devices)
+    if result := found.get("benchmark"):
+        keys = {"median": "median_ms", "95th percentile": "p95_ms", "initialisation": "init_ms"}
+        times = [(label, f"{result['latency'][key]:.2f} ms") for label, key in keys.items()]
+        rows = [("fully accelerated", "yes" if result["fully_accelerated"] else "no"), *times]
+        yield rich_table(("litert-benchmark", "measured"), rows, title=f"CPU, {result['num_threads']} threads")
 
 
 def _quantization(tensor):
@@ -239,10 +203,10 @@ def _quantization(tensor):
     return f"scale {tensor.scale:.3g}, zero point {tensor.zero_point}"
 
 
-def _print(table):
+def _print(*tables):
     from rich.console import Console
 
-    Console().print(table)
+    Console().print(*tables)
 
 
 def run_verify(arguments):
@@ -251,9 +215,9 @@ def run_verify(arguments):
     from lucid_keras.export.report import decibels, output_table
     from lucid_keras.export.verify import verified
 
-    check_tables()
+    needed("rich", "the tables need rich")
     floor = Floor.of(arguments.floor, RECIPES["int8"]).decibels
-    proof = verified(arguments.artefact, load_model(arguments.model), _text(arguments.data))
+    proof = verified(arguments.artefact, load_model(arguments.model), arguments.data)
     _print(output_table(proof.outputs))
     worst = min(proof.outputs, key=lambda one: one.snr_db)
     if worst.snr_db < floor:

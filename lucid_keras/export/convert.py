@@ -6,22 +6,24 @@ AI Edge Quantizer's moving averages clip and give 14 to 27 dB; for weights alone
 Quantizer takes every layer (43 to 47 dB), where the converter leaves weights of fewer than 1024 numbers in float32.
 """
 
-import contextlib
-import io
-import logging
 import re
 import tempfile
-import warnings
+import threading
 
 import keras
 import tensorflow as tf
 from tensorflow.lite.python.convert import ConverterError
 
+from lucid_keras.export.files import workplace
 from lucid_keras.export.flatbuffer_edits import with_64_bit_depthwise_biases, with_first, without_unused_constants
 from lucid_keras.export.progress import progress_bar
+from lucid_keras.export.save import save
 from lucid_keras.export.signatures import frozen
 
 LOOPS = ("While", "StatelessWhile")
+# One conversion at a time: what it is converted from and what it refuses the converter keeps for the whole process,
+# so that another thread's file would be marked with one's own origin, or refused with one's own errors.
+CONVERTER = threading.Lock()
 
 
 def convert(model, signatures, recipe, calibration=None, *, integer_io=False):
@@ -49,16 +51,16 @@ def convert_traced(model, traced, recipe, calibration=None, *, states=None, firs
     """
     if recipe.calibrated:
         _check_no_loop(model, recipe, traced)
-    with tempfile.TemporaryDirectory() as folder:
-        tf.saved_model.save(states or tf.Module(), folder, signatures=traced)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(traced))
-        converter.experimental_enable_resource_variables = states is not None
-        _configure(converter, recipe, calibration, integer_io)
-        try:
-            with _quiet():
+    with workplace(tempfile.gettempdir()) as folder:
+        save(states or tf.Module(), folder, traced)
+        with CONVERTER:
+            converter = tf.lite.TFLiteConverter.from_saved_model(str(folder), signature_keys=list(traced))
+            converter.experimental_enable_resource_variables = states is not None
+            _configure(converter, recipe, calibration, integer_io)
+            try:
                 content = bytes(converter.convert())
-        except ConverterError as error:
-            raise ValueError(_refusal(model, recipe, error)) from None
+            except ConverterError as error:
+                raise ValueError(_refusal(model, recipe, error)) from None
     if first is not None:
         content = with_first(content, first)
     if recipe.edge_recipe is not None:
@@ -115,21 +117,8 @@ def _edge_quantized(content, name):
     from ai_edge_quantizer import quantizer, recipe
 
     content = without_unused_constants(content)
-    with _quiet():
-        return bytes(quantizer.Quantizer(bytearray(content), getattr(recipe, name)()).quantize().quantized_model)
-
-
-@contextlib.contextmanager
-def _quiet():
-    """Without the converters' own progress notes; their errors come as exceptions."""
-    disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(disabled)
+    quantized = quantizer.Quantizer(bytearray(content), getattr(recipe, name)())
+    return bytes(quantized.quantize(enable_progress_bar=False, enable_progress_report=False).quantized_model)
 
 
 def _refusal(model, recipe, error):

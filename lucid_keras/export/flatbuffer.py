@@ -6,6 +6,7 @@ import functools
 import pathlib
 
 from lucid_keras._extras import needed
+from lucid_keras._untrusted import content_of
 from lucid_keras.runtimes.protocol import Signature, Spec
 
 IDENTIFIER = b"TFL3"
@@ -65,7 +66,7 @@ def read_content(path):
         raise FileNotFoundError(f"The file must exist. Received: {path}")
     if path.is_dir():
         raise ValueError(f"A .tflite file is expected, not a folder. Received: {path}")
-    content = path.read_bytes()
+    content = content_of(path)
     if content[4:8] != IDENTIFIER:
         raise ValueError(f"A .tflite file begins with the identifier TFL3 at its fifth byte. Received: {path}")
     return content

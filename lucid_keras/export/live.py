@@ -10,6 +10,8 @@ from lucid_keras._names import identifier
 from lucid_keras.export.claims import claim_of
 from lucid_keras.export.drawn_samples import drawn_samples, vocabularies, what_is_drawn
 from lucid_keras.export.signatures import Signature
+from lucid_keras.streaming.contract import Streaming
+from lucid_keras.streaming.model import StreamingModel
 
 STEPS = (1, 17, 64)  # positions of the signals that are drawn to verify a live artefact, rounded up to whole chunks
 
@@ -46,7 +48,7 @@ class LiveArtefact:
 
     def next(self, x):
         """The signature for a chunk of this length, and what it is to be given."""
-        steps = [name for name in self._signatures if name == "step" or name.startswith("step_")]
+        steps = (name for name in self._signatures if name.startswith("step"))
         fitting = next(name for name in steps if self._signatures[name].inputs["x"].shape == x.shape)
         return fitting, {"x": x, **self._states}
 
@@ -55,12 +57,14 @@ class LiveArtefact:
         return [self._runtime.run("flush", self._states)["y"]] if "flush" in self._signatures else []
 
 
+def streaming_of(model):
+    """What streams a model: itself, or its decoder chunk by chunk."""
+    return model if isinstance(model, Streaming) else StreamingModel(model)
+
+
 def chunks_of(runtime, axis):
     """The lengths of the chunks that a live artefact takes, that of `step` first."""
-    names = sorted(
-        (name for name in runtime.signatures if name.split("_")[0] == "step"), key=lambda name: name != "step"
-    )
-    return tuple(runtime.signatures[name].inputs["x"].shape[axis] for name in names)
+    return tuple(one.inputs["x"].shape[axis] for name, one in runtime.signatures.items() if name.startswith("step"))
 
 
 def described(signatures):
@@ -86,10 +90,12 @@ def seen_name(path):
     return f"seen_{identifier(path)}"
 
 
-def first_step(runtime, streaming, chunks, claim):
-    """What is timed of a live artefact: the signature `step`, and the first chunk of a signal with its states."""
-    axis = time_axis(streaming.data_format)
-    return LiveArtefact(runtime).next(_first(claim.samples[0]["x"], chunks[0], axis))
+def first_call(runtime, claim):
+    """What is timed: a signature and its inputs; of a live artefact `step`, on a first chunk and its states."""
+    sample = claim.samples[0]
+    if "step" not in runtime.signatures:
+        return claim.name, sample
+    return LiveArtefact(runtime).next(sample["x"][tuple(map(slice, runtime.signatures["step"].inputs["x"].shape))])
 
 
 def time_axis(data_format):

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from lucid_keras.export.extras import check_pictures
+from lucid_keras._extras import needed
 
 BEFORE, AFTER, BETWEEN = "#57606a", "#0969da", "#cf222e"
 SHOWN = 512  # samples of a waveform that can still be told apart
@@ -77,6 +77,11 @@ def _power(channel, window):
     hop = window // 2
     frames = np.lib.stride_tricks.sliding_window_view(channel, window)[::hop] * np.hanning(window)
     return 10 * np.log10(np.abs(np.fft.rfft(frames)).T ** 2 + 1e-20)
+
+
+def check_pictures():
+    """matplotlib's figures; raises unless they are installed."""
+    return needed("matplotlib.figure", "the report's pictures need matplotlib")
 
 
 def _figure(height):

@@ -13,15 +13,16 @@ from typing import NoReturn
 import numpy as np
 
 from lucid_keras._arguments import number
+from lucid_keras._timing import milliseconds
 from lucid_keras.export.accuracy import QUIET_DB, LayerAccuracy, OutputAccuracy, accuracy, snr_db
 from lucid_keras.export.claims import Claim
 from lucid_keras.export.coverage import coverage_warnings
 from lucid_keras.export.float64 import exact_outputs
+from lucid_keras.export.live import described, first_call
 from lucid_keras.export.recipes import Recipe
 from lucid_keras.export.report import ExportReport
 from lucid_keras.export.versions import versions
 from lucid_keras.runtimes.protocol import Runtime
-from lucid_keras.runtimes.timing import milliseconds
 
 SHOWN_DB = 6.0  # how much worse than the whole output a channel must be for that to hide it
 BLAMED_DB = 20.0  # how much less than the output a layer may lose and be told of: several may add up
@@ -39,17 +40,21 @@ class Proof:
 
 @dataclasses.dataclass(frozen=True)
 class Floor:
-    """The least signal-to-noise ratio in dB, and whether it gives way to what the model itself loses by rounding."""
+    """The least signal-to-noise ratio in dB, and whether it gives way to what the model itself loses by rounding.
+
+    `recipe` is the name of what the artefact was written in.
+    """
 
     decibels: float
     yields: bool
+    recipe: str = ""
 
     @classmethod
     def of(cls, given: float | None, recipe: Recipe) -> "Floor":
         """What the user asked for, which holds, or the recipe's, which asks for what can be had."""
         if given is None:
-            return cls(recipe.floor_db, True)
-        return cls(number("floor_db", given), False)
+            return cls(recipe.floor_db, True, recipe.name)
+        return cls(number("floor_db", given), False, recipe.name)
 
 
 def proven(
@@ -57,10 +62,8 @@ def proven(
     claims: Sequence[Claim],
     runtime: Runtime,
     floor: Floor,
-    recipe: Recipe,
     *,
     seconds: float,
-    timed: tuple | None = None,
     layers: Callable[[], Sequence[LayerAccuracy]] = tuple,
     compare_layers: bool = False,
     warnings: Sequence[str] = (),
@@ -70,27 +73,25 @@ def proven(
 
     Args:
         model, claims, runtime, floor, layers: as `prove`'s.
-        recipe: what the artefact was written in.
         seconds: how long a call is timed.
-        timed: the signature and the inputs of that call. Default: the first claim's.
         compare_layers: whether `layers` go into the report.
         warnings: what is known before.
         facts: the report's other fields.
     """
-    proof = prove(model, claims, runtime, floor, of=recipe.name, layers=layers)
+    proof = prove(model, claims, runtime, floor, layers=layers)
     coverage = runtime.coverage()
-    latency = milliseconds(runtime.prepared(*(timed or (claims[0].name, claims[0].samples[0]))), seconds)
     return ExportReport(
         kind=runtime.kind,
-        quantization=recipe.name,
+        quantization=floor.recipe,
         signatures={name: one.described() for name, one in runtime.signatures.items()},
         ops=coverage.ops,
         delegated=coverage.delegated,
         partitions=coverage.partitions,
-        milliseconds=latency,
+        milliseconds=milliseconds(runtime.prepared(*first_call(runtime, claims[0])), seconds),
         runtime=f"{runtime.name} {runtime.version}",
         outputs=proof.outputs,
         floor_db=floor.decibels,
+        stream=described(runtime.signatures),
         layers=tuple(layers()) if compare_layers else (),
         warnings=(*warnings, *proof.warnings, *coverage_warnings(model, runtime, claims[0])),
         versions=versions(),
@@ -105,7 +106,6 @@ def prove(
     runtime: Runtime,
     floor: Floor,
     *,
-    of: str = "",
     layers: Callable[[], Sequence[LayerAccuracy]] = tuple,
 ) -> Proof:
     """Run every claim, and raise unless every output reaches the floor.
@@ -115,7 +115,6 @@ def prove(
         claims: what has to hold.
         runtime: the artefact, opened.
         floor: the least signal-to-noise ratio.
-        of: the recipe's name, for the message.
         layers: gives `LayerAccuracy` of the model's layers, the worst for the message; called before it raises.
     """
     results = [[claim.run(runtime, sample) for sample in claim.samples] for claim in claims]
@@ -134,7 +133,7 @@ def prove(
     warnings = [_quiet_channel(one, floor) for one in outputs if _hidden(one, floor)]
     below = [one for one in outputs if one.snr_db < floor.decibels]
     if below:
-        refuse = functools.partial(_refuse, floor=floor, of=of, layers=layers)
+        refuse = functools.partial(_refuse, floor=floor, layers=layers)
         warnings += _forgiven(below, claims, results, floor, model, refuse)
     first = next(iter(claims[0].references[0]))
     return Proof(tuple(outputs), tuple(warnings), (claims[0].references[0][first], results[0][0][first]))
@@ -175,11 +174,11 @@ def _forgiven(below, claims, results, floor, model, refuse):
     return warnings
 
 
-def _refuse(one, why="", *, floor, of, layers) -> NoReturn:
+def _refuse(one, why="", *, floor, layers) -> NoReturn:
     """Raise for an output below its floor; `why` says what kept the floor from yielding."""
     message = (
         f"The export must reach {floor.decibels:g} dB against the Keras model; nothing was written. Received: "
-        f"{one.snr_db:.1f} dB {f'in {of} ' if of else ''}at the output {one.name!r} of {one.signature!r} "
+        f"{one.snr_db:.1f} dB in {floor.recipe} at the output {one.name!r} of {one.signature!r} "
         f"(max error {one.max_error:.3g}, peak {one.peak:.3g}){why}"
     )
     try:

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import pathlib
+import string
 from typing import Any
 
 import numpy as np
@@ -65,12 +66,12 @@ class ExportReport:
     outputs: tuple[OutputAccuracy, ...]
     floor_db: float
     verified_on: str
-    stream: str = ""
-    layers: tuple[LayerAccuracy, ...] = ()
-    warnings: tuple[str, ...] = ()
-    versions: dict[str, str] = dataclasses.field(default_factory=dict)
+    stream: str
+    layers: tuple[LayerAccuracy, ...]
+    warnings: tuple[str, ...]
+    versions: dict[str, str]
+    example: tuple[np.ndarray, np.ndarray] = dataclasses.field(repr=False, compare=False)
     sha256: str = ""
-    example: tuple[np.ndarray, np.ndarray] | None = dataclasses.field(default=None, repr=False, compare=False)
 
     @property
     def total(self) -> int:
@@ -114,13 +115,9 @@ class ExportReport:
 
     def as_dict(self) -> dict[str, Any]:
         """The report in JSON's types; infinite ratios, of outputs without error, are null."""
-        fields = {
-            field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "example"
-        }
-        fields["path"] = str(self.path)
-        for name in ("outputs", "layers"):
-            fields[name] = [_finite(dataclasses.asdict(one)) for one in getattr(self, name)]
-        return fields | {"total": self.total, "snr_db": _null_if_infinite(self.snr_db), "max_error": self.max_error}
+        fields = dataclasses.asdict(self) | {"path": str(self.path)}
+        del fields["example"]
+        return _finite(fields | {"total": self.total, "snr_db": self.snr_db, "max_error": self.max_error})
 
     def save_json(self, path: str | os.PathLike[str]) -> pathlib.Path:
         """Write the report as JSON to `path`, whole or not at all."""
@@ -135,7 +132,7 @@ class ExportReport:
         from lucid_keras.export.pictures import error_per_layer, spectrograms, waveforms
 
         pictures = []
-        if self.example is not None and self.example[0].size:
+        if self.example[0].size:
             pictures += [waveforms(*self.example), spectrograms(*self.example)]
         if self.layers:
             pictures.append(error_per_layer(self.layers))
@@ -159,12 +156,13 @@ def decibels(value):
     return "exact" if value == math.inf else f"{value:.1f} dB"
 
 
-def _null_if_infinite(value):
-    return value if not isinstance(value, float) or math.isfinite(value) else None
-
-
-def _finite(fields):
-    return {name: _null_if_infinite(value) for name, value in fields.items()}
+def _finite(value):
+    """What JSON can say of a value: of what is infinite, null."""
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 OUTPUT_HEADER = ("signature and output", "SNR", "worst channel", "max error", "peak", "lengths")
@@ -179,45 +177,57 @@ def output_rows(outputs):
         yield (f"{one.signature}: {one.name}", decibels(one.snr_db), worst, *numbers)
 
 
-def output_table(outputs):
-    """The outputs as a table for the terminal; names give way to numbers."""
-    from rich.table import Column, Table
+def signature_rows(described):
+    """A row for each tensor of signatures that are described by name."""
+    return [(name, kind, text) for name, both in described.items() for kind, texts in both.items() for text in texts]
 
-    name, *numbers = OUTPUT_HEADER
-    table = Table(Column(name, overflow="fold"), *(Column(number, no_wrap=True) for number in numbers))
-    for row in output_rows(outputs):
-        table.add_row(*row)
+
+def rich_table(header, rows, **options):
+    """A table for the terminal; in a column whose heading is a `rich.table.Column`, as that says."""
+    from rich.table import Table
+
+    table = Table(*header, **options)
+    for row in rows:
+        table.add_row(*map(str, row))
     return table
 
 
-def _rich_tables(report):
-    from rich.table import Table
+def output_table(outputs):
+    """The outputs as a table for the terminal; names give way to numbers."""
+    from rich.table import Column
 
-    facts = Table(show_header=False, box=None)
-    for label, text in report.facts():
-        facts.add_row(label, text)
-    yield facts
+    name, *numbers = OUTPUT_HEADER
+    header = [Column(name, overflow="fold"), *(Column(number, no_wrap=True) for number in numbers)]
+    return rich_table(header, output_rows(outputs))
+
+
+def _rich_tables(report):
+    yield rich_table((), report.facts(), show_header=False, box=None)
     yield output_table(report.outputs)
     yield "  ".join(f"{name} x{count}" for name, count in report.counts().items())
     for warning in report.warnings:
         yield f"warning: {warning}"
 
 
-STYLE = """
+PAGE = string.Template("""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><style>
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1b1f24; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 table { border-collapse: collapse; } th, td { padding: .3rem .9rem .3rem 0; text-align: left; vertical-align: top; }
 th { border-bottom: 1px solid #8c959f; font-weight: 600; } td { font-variant-numeric: tabular-nums; }
 img { max-width: 100%; } .verdict { color: #116329; font-weight: 600; } code { font-size: .9em; }
 .table { overflow-x: auto; }
-"""
+</style><title>$name</title></head><body>
+<h1>$name</h1>
+$body
+</body></html>
+""")
 
 
 def _page(report, pictures):
     escape = html.escape
     verdict = f"{decibels(report.snr_db)} against the Keras model; the floor is {report.floor_db:g} dB."
     parts = [
-        f"<h1>{escape(report.path.name)}</h1>",
         f'<p class="verdict">{escape(verdict)}</p>',
         _html_table((), report.facts()),
         "<h2>Outputs</h2>",
@@ -230,17 +240,11 @@ def _page(report, pictures):
         rows = [(one.name, decibels(one.snr_db), decibels(one.own_snr_db)) for one in report.layers]
         parts += ["<h2>Layers</h2>", _html_table(("layer", "SNR of its output", "SNR given exact inputs"), rows)]
     parts += ["<h2>Operators</h2>", _html_table(("operator", "count"), report.counts().items())]
-    described = [(name, kind, text) for name, both in report.signatures.items() for kind, texts in both.items()
-                 for text in texts]  # fmt: skip
-    parts += ["<h2>Signatures</h2>", _html_table(("signature", "", "tensor"), described)]
+    parts += ["<h2>Signatures</h2>", _html_table(("signature", "", "tensor"), signature_rows(report.signatures))]
     parts += ["<h2>Made with</h2>", _html_table((), report.versions.items())]
     if report.sha256:
         parts.append(f"<p>SHA-256 <code>{report.sha256}</code></p>")
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><style>{STYLE}</style>'
-    title = f"<title>{escape(report.path.name)}</title>"
-    return (
-        f'<!doctype html>\n<html lang="en"><head>{head}{title}</head><body>\n' + "\n".join(parts) + "\n</body></html>\n"
-    )
+    return PAGE.substitute(name=escape(report.path.name), body="\n".join(parts))
 
 
 def _html_table(header, rows):

@@ -5,6 +5,7 @@ out, and where the model leaves a length open a sample may be longer than the ar
 """
 
 import dataclasses
+import io
 import itertools
 import os
 import pathlib
@@ -14,6 +15,7 @@ import numpy as np
 
 from lucid_keras._arrays import array_of_numbers
 from lucid_keras._extras import needed
+from lucid_keras._untrusted import content_of, npy_array, npz_arrays
 from lucid_keras.export.drawn_samples import drawn_samples, vocabularies, what_is_drawn
 from lucid_keras.export.progress import progress_bar
 
@@ -194,15 +196,14 @@ def _from_file(path, inputs, one_sample):
     if suffix not in (".npy", ".npz"):
         raise ValueError(f"Data files must be .npz, .npy, {', '.join(AUDIO)}. Received: {path}")
     try:
-        loaded = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        loaded = (npy_array if suffix == ".npy" else npz_arrays)(content_of(path))
+    except ValueError as error:
         raise ValueError(f"The data file must be a whole {suffix} of numbers. Received: {path}: {error}") from None
-    if suffix == ".npy":
-        return iter([loaded]) if one_sample else iter(loaded)
-    columns = dict(loaded)
-    if len(columns) == 1 and len(inputs) == 1:
-        return iter(next(iter(columns.values())))
-    return _columns(columns, inputs)
+    if one_sample:
+        return iter([loaded])
+    if isinstance(loaded, dict) and len(loaded) == len(inputs) == 1:
+        (loaded,) = loaded.values()
+    return _raw(loaded, inputs)
 
 
 def _recording(path, inputs):
@@ -212,7 +213,7 @@ def _recording(path, inputs):
         raise ValueError(f"A folder of recordings can only serve a model of one input. Received: {sorted(inputs)}")
     shape = next(iter(inputs.values())).shape[1:]
     try:
-        audio, _ = soundfile.read(path, dtype="float32", always_2d=True)
+        audio, _ = soundfile.read(io.BytesIO(content_of(path)), dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise ValueError(f"The recording must be readable. Received: {path}: {error}") from None
     if len(shape) == 1:

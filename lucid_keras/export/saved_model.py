@@ -1,7 +1,6 @@
 """`to_saved_model`: a Keras model to a SavedModel that plain TensorFlow loads, shown to compute the same."""
 
 import os
-import pathlib
 from collections.abc import Sequence
 
 import keras
@@ -14,6 +13,7 @@ from lucid_keras.export.proof import Floor, proven
 from lucid_keras.export.recipes import RECIPES
 from lucid_keras.export.report import ExportReport
 from lucid_keras.export.samples import Data, read_given
+from lucid_keras.export.save import save
 from lucid_keras.export.signatures import DYNAMIC, Length, check_model, frozen, model_inputs, signatures
 from lucid_keras.runtimes import SavedModel
 
@@ -33,12 +33,10 @@ def to_saved_model(
     layout that the kernels want; no function must be compiled by XLA, so that any TensorFlow server loads it.
 
     Args:
-        model: a built `keras.Model` that knows its inputs.
+        model, verification_data, timing_seconds: as for `to_tflite`.
         path: the folder to make; it must not exist, and appears whole or not at all.
-        length: as `to_tflite`'s; `"dynamic"` (default) leaves it open. A list gives one signature each.
-        verification_data: as `to_tflite`'s. Default: standard normal samples.
-        floor_db: least signal-to-noise ratio against the Keras model in dB. Default 110, or as `to_tflite`'s.
-        timing_seconds: how long the latency is measured, in seconds. Default 0.3.
+        length: as for `to_tflite`; `"dynamic"` (default) leaves it open.
+        floor_db: as for `to_tflite`; by default 110.
 
     Returns:
         An `ExportReport`.
@@ -63,25 +61,18 @@ def to_saved_model(
     destination, floor = checked_destination(path, folder=True), Floor.of(floor_db, recipe)
     check_model(model)
     claims, verified_on = whole_claims(model, made, read_given(inputs, verification_data))
+    traced = {signature.name: frozen(model, signature, "saved_model", fold=True) for signature in made}
+    return proven_saved_model(
+        model, destination, tf.Module(), traced, claims, floor, seconds=timing_seconds, verified_on=verified_on
+    )
+
+
+def proven_saved_model(model, destination, module, traced, claims, floor, **how) -> ExportReport:
+    """Save concrete functions by name, their variables those of `module`; `how` as `proven`'s."""
     with folder_atomically(destination) as folder:
-        traced = {signature.name: frozen(model, signature, "saved_model", fold=True) for signature in made}
-        tf.saved_model.save(tf.Module(), str(folder), signatures=traced)
-        return proven(
-            model,
-            claims,
-            SavedModel(folder),
-            floor,
-            recipe,
-            seconds=timing_seconds,
-            path=destination,
-            bytes=folder_bytes(folder),
-            verified_on=verified_on,
-        )
-
-
-def folder_bytes(folder: pathlib.Path) -> int:
-    """What the files of a folder take, in bytes."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        save(module, folder, traced)
+        size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        return proven(model, claims, SavedModel(folder), floor, path=destination, bytes=size, **how)
 
 
 def _opened(inputs, length):

@@ -41,16 +41,12 @@ def to_stablehlo(
     The serialized programs themselves are run, by TensorFlow's XLA, and compared before the folder takes its name.
 
     Args:
-        model: a built `keras.Model` that knows its inputs.
-        path: the folder to make; it must not exist, and appears whole or not at all.
+        model, path, verification_data, floor_db, timing_seconds: as for `to_saved_model`.
         length: positions of the inputs where the model leaves them open, an int or a dict by input name; StableHLO
             programs of this exporter have static shapes.
         batch: samples of a call. Default 1.
         vjp: whether `vjp.stablehlo` is written too: inputs and the outputs' cotangents to the inputs' cotangents
             (inputs and outputs need different names).
-        verification_data: as `to_tflite`'s. Default: standard normal samples.
-        floor_db: least signal-to-noise ratio against the Keras model in dB. Default 110, or as `to_tflite`'s.
-        timing_seconds: how long the latency is measured, in seconds. Default 0.3.
 
     Returns:
         An `ExportReport`.
@@ -95,7 +91,6 @@ def to_stablehlo(
             claims,
             StableHlo(folder),
             floor,
-            recipe,
             seconds=timing_seconds,
             path=destination,
             bytes=sum(map(len, programs.values())),

@@ -1,7 +1,6 @@
 """Streaming models as artefacts, shown to decode live what the model decodes whole."""
 
 import functools
-import hashlib
 import os
 from collections.abc import Sequence
 from typing import Literal, get_args
@@ -11,16 +10,15 @@ import tensorflow as tf
 from lucid_keras._arguments import check_choice, check_flag, checked_count, number
 from lucid_keras._lowering.target import lowering_for
 from lucid_keras.export.convert import convert_traced
-from lucid_keras.export.extras import check_litert
-from lucid_keras.export.files import checked_destination, folder_atomically, write_atomically
+from lucid_keras.export.files import checked_destination
 from lucid_keras.export.flatbuffer_edits import with_constants
 from lucid_keras.export.layer_accuracy import live_layer_accuracies
-from lucid_keras.export.live import described, first_step, live_claims, stream_inputs
-from lucid_keras.export.proof import Floor, proven
+from lucid_keras.export.live import live_claims, stream_inputs
+from lucid_keras.export.proof import Floor
 from lucid_keras.export.recipes import RECIPES, recipe_named
 from lucid_keras.export.report import ExportReport
 from lucid_keras.export.samples import Data, read_given
-from lucid_keras.export.saved_model import folder_bytes
+from lucid_keras.export.saved_model import proven_saved_model
 from lucid_keras.export.signatures import check_model, without_variables
 from lucid_keras.export.streaming_signatures import (
     checked_chunks,
@@ -28,8 +26,8 @@ from lucid_keras.export.streaming_signatures import (
     typical_inputs,
     with_states_in_variables,
 )
-from lucid_keras.export.tflite import check_calibration
-from lucid_keras.runtimes import LiteRT, SavedModel
+from lucid_keras.export.tflite import check_recipe, proven_file
+from lucid_keras.runtimes import LiteRT
 from lucid_keras.streaming.contract import Streaming
 
 States = Literal["explicit", "variables"]
@@ -53,15 +51,12 @@ def streaming_to_saved_model(
 
     Args:
         model: a `StreamingConvTranspose1d` or a `StreamingModel`.
-        path: the directory, which must not exist yet; it appears whole or not at all.
+        path, floor_db, timing_seconds: as for `to_saved_model`, of the whole decode in Keras and of a step.
         chunk: int, positions of a chunk, or several ints: the signature `step` takes the first, and each further
             one of `n` positions has a signature `step_n`.
         batch: int, the streams that advance together. Default 1.
         verification_data: signals `[signals, positions, channels]`, laid out as the input is, or what else `to_tflite`
             takes. Default: standard normal ones.
-        floor_db: least signal-to-noise ratio against the whole decode in Keras, in dB. Default 110, or as
-            `to_tflite`'s.
-        timing_seconds: how long the latency of a step is measured, in seconds. Default 0.3.
 
     Returns:
         An `ExportReport`. Of the SavedModel, `step` takes `x` and every state by its name, and gives `y` and every
@@ -82,8 +77,6 @@ def streaming_to_saved_model(
     >>> report = streaming_to_saved_model(streaming, tempfile.mkdtemp() + "/live")
     >>> sorted(report.signatures), report.snr_db > 110
     (['flush', 'initial_state', 'step'], True)
-
-    Source: as `StreamingModel`.
     """
     _check_streams(model)
     number("timing_seconds", timing_seconds, least=0)
@@ -93,22 +86,10 @@ def streaming_to_saved_model(
     claims, verified_on = live_claims(model, chunks, batch, read_given(stream_inputs(model), verification_data))
     module = tf.Module()
     module.model = model  # tracks the variables
-    with folder_atomically(destination) as folder:
-        tf.saved_model.save(module, str(folder), signatures=stream_signatures(model, chunks, batch))
-        runtime = SavedModel(folder)
-        return proven(
-            model,
-            claims,
-            runtime,
-            floor,
-            recipe,
-            seconds=timing_seconds,
-            timed=first_step(runtime, model, chunks, claims[0]),
-            path=destination,
-            bytes=folder_bytes(folder),
-            verified_on=verified_on,
-            stream=described(runtime.signatures),
-        )
+    traced = stream_signatures(model, chunks, batch)
+    return proven_saved_model(
+        model, destination, module, traced, claims, floor, seconds=timing_seconds, verified_on=verified_on
+    )
 
 
 def streaming_to_tflite(
@@ -130,7 +111,7 @@ def streaming_to_tflite(
     Args:
         model, chunk, batch: as for `streaming_to_saved_model`; the file has the same signatures. LiteRT's default
             delegate takes the first alone, which is `step`: give the chunk that has to be fast first, or alone.
-        path: where the file goes; it appears whole or not at all.
+        path, floor_db, compare_layers: as for `to_tflite`, of the whole decode in Keras.
         quantization: `"float32"` (default), `"float16"`, `"dynamic_int8"`, `"weight_only_int8"` or, calibrated,
             `"int8"`, as for `to_tflite`. In all of them chunks, samples and states are float32: a state that leaves in
             int8 would have to enter with the same scale.
@@ -140,9 +121,6 @@ def streaming_to_tflite(
             takes `x` and gives `y`, `flush` takes nothing, and `reset` takes `rows [batch]`, begins the streams where
             it is True anew and gives their number; an interpreter is one batch of streams then, begun when it loads.
         verification_data, timing_seconds: as for `streaming_to_saved_model`.
-        floor_db: least signal-to-noise ratio against the whole decode in Keras, in dB. Default: the recipe's own, or
-            as `to_tflite`'s.
-        compare_layers: whether the report compares layer by layer (converts once more). Default False.
 
     Returns:
         An `ExportReport`.
@@ -166,16 +144,13 @@ def streaming_to_tflite(
     >>> following = live.get_signature_runner("step")(x=np.zeros((1, 4, 1), "float32"), **states)
     >>> following.pop("y").shape, sorted(following), report.snr_db > 110
     ((1, 2, 2), ['overlap'], True)
-
-    Source: as `StreamingModel`.
     """
     _check_streams(model)
     recipe = recipe_named(quantization, streams=True)
     check_choice("states", states, get_args(States))
     check_flag("compare_layers", compare_layers)
     number("timing_seconds", timing_seconds, least=0)
-    check_litert(recipe)
-    check_calibration(recipe, calibration_data)
+    check_recipe(recipe, calibration_data)
     if recipe.calibrated and states == "variables":
         raise ValueError(
             "A calibrated file takes its states as inputs: the TFLite converter cannot calibrate variables. "
@@ -189,26 +164,18 @@ def streaming_to_tflite(
     calibration = typical_inputs(model, chunks, given.calibration, batch) if recipe.calibrated else None
     explicit = functools.partial(_with_explicit_states, model, chunks, batch, recipe, calibration)
     content = _with_variables(model, chunks, batch, recipe) if states == "variables" else explicit()
-    runtime = LiteRT(content)
-    report = proven(
+    return proven_file(
         model,
+        destination,
+        content,
         claims,
-        runtime,
         floor,
-        recipe,
         seconds=timing_seconds,
-        timed=first_step(runtime, model, chunks, claims[0]),
         layers=lambda: live_layer_accuracies(model, LiteRT(explicit(observed=True)), chunks, claims[0]),
         compare_layers=compare_layers,
         warnings=given.warnings,
-        path=destination,
-        bytes=len(content),
         verified_on=verified_on,
-        stream=described(runtime.signatures),
-        sha256=hashlib.sha256(content).hexdigest(),
     )
-    write_atomically(destination, content)
-    return report
 
 
 def _check_streams(model):

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import keras
 
 from lucid_keras._arguments import check_flag, number
+from lucid_keras._extras import needed
 from lucid_keras.export.accumulator import check_accumulators
 from lucid_keras.export.claims import computed, whole_claims
 from lucid_keras.export.convert import convert
-from lucid_keras.export.extras import check_litert
 from lucid_keras.export.files import checked_destination, write_atomically
 from lucid_keras.export.layer_accuracy import layer_accuracies, observed_layers
 from lucid_keras.export.proof import Floor, proven
@@ -80,11 +80,10 @@ def to_tflite(
     check_flag("integer_io", integer_io)
     check_flag("compare_layers", compare_layers)
     number("timing_seconds", timing_seconds, least=0)
-    check_litert(recipe)
+    check_recipe(recipe, calibration_data)
     inputs, made = model_inputs(model), signatures(model, length, batch=1)
     destination, floor = checked_destination(path), Floor.of(floor_db, recipe)
     check_model(model, "float32")
-    check_calibration(recipe, calibration_data)
     _check_arguments(recipe, made, integer_io)
     given = read_given(inputs, verification_data, calibration_data)
     claims, verified_on = whole_claims(model, made, given)
@@ -93,27 +92,33 @@ def to_tflite(
     write = functools.partial(convert, signatures=made, recipe=recipe, calibration=calibration, integer_io=integer_io)
     content = write(model)
     overflows = check_accumulators(content) if recipe.activations == "int16" else []
-    report = proven(
+    return proven_file(
         model,
+        destination,
+        content,
         claims,
-        LiteRT(content),
         floor,
-        recipe,
         seconds=timing_seconds,
         layers=functools.partial(_layer_accuracies, model, write, claims[0]),
         compare_layers=compare_layers,
         warnings=(*given.warnings, *overflows),
-        path=destination,
-        bytes=len(content),
         verified_on=verified_on,
-        sha256=hashlib.sha256(content).hexdigest(),
     )
+
+
+def proven_file(model, destination, content, claims, floor, **how) -> ExportReport:
+    """Write the bytes of a file once they are proven; `how` as `proven`'s."""
+    facts = {"path": destination, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    report = proven(model, claims, LiteRT(content), floor, **how, **facts)
     write_atomically(destination, content)
     return report
 
 
-def check_calibration(recipe, calibration_data):
-    """Raise unless there are data where the recipe needs them, and none where it does not."""
+def check_recipe(recipe, calibration_data):
+    """Raise unless its tools are installed, and there are data where it needs them, and none where it does not."""
+    needed("ai_edge_litert.interpreter", "running a .tflite file needs LiteRT")
+    if recipe.edge_recipe is not None:
+        needed("ai_edge_quantizer", f"{recipe.name!r} needs the AI Edge Quantizer")
     if recipe.calibrated and calibration_data is None:
         raise ValueError(
             f"quantization={recipe.name!r} needs calibration_data, samples of what the model will be given. "

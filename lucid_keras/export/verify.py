@@ -9,13 +9,12 @@ import tensorflow as tf
 
 from lucid_keras.export.claims import vjp_claim, whole_claim
 from lucid_keras.export.flatbuffer import read
-from lucid_keras.export.live import chunks_of, live_claims, stream_inputs, time_axis
+from lucid_keras.export.live import chunks_of, live_claims, stream_inputs, streaming_of, time_axis
 from lucid_keras.export.proof import Floor, Proof, prove
 from lucid_keras.export.samples import Data, read_given, verification_samples
 from lucid_keras.export.signatures import Signature, check_model, model_inputs, output_shapes
 from lucid_keras.runtimes import open_artefact
 from lucid_keras.streaming.contract import Streaming
-from lucid_keras.streaming.model import StreamingModel
 
 NO_FLOOR = Floor(-math.inf, yields=False)
 VJP = "vjp"
@@ -40,7 +39,7 @@ def verified(path: str | os.PathLike[str], model: keras.Model | Streaming, data:
     if not runtime.signatures:
         raise ValueError(f"The artefact must have a signature. Received: {path}")
     if "step" in runtime.signatures:
-        model = model if isinstance(model, Streaming) else StreamingModel(model)
+        model = streaming_of(model)
         claims = _live_claims(runtime, model, data)
     else:
         claims = _whole_claims(runtime, model, data)
@@ -49,21 +48,14 @@ def verified(path: str | os.PathLike[str], model: keras.Model | Streaming, data:
 
 
 def _live_claims(runtime, streaming, data):
-    step = runtime.signatures["step"]
-    _check_live(step, streaming)
-    chunks = chunks_of(runtime, time_axis(streaming.data_format))
-    given = read_given(stream_inputs(streaming), data)
-    return live_claims(streaming, chunks, step.inputs["x"].shape[0], given)[0]
-
-
-def _check_live(step, streaming):
-    """Raise unless the artefact takes the chunks that the decoder takes."""
-    shape = step.inputs["x"].shape
+    shape = runtime.signatures["step"].inputs["x"].shape
     if not tf.TensorShape(shape).is_compatible_with(streaming.chunk_shape(None, None)):
         raise ValueError(
             f"The live artefact must take the decoder's chunks, {streaming.chunk_shape(None, None)}, None any number. "
             f"Received: {list(shape)}"
         )
+    chunks = chunks_of(runtime, time_axis(streaming.data_format))
+    return live_claims(streaming, chunks, shape[0], read_given(stream_inputs(streaming), data))[0]
 
 
 def _whole_claims(runtime, model, data):
@@ -75,17 +67,14 @@ def _whole_claims(runtime, model, data):
             continue
         theirs = _matched("input", name, signature.inputs, inputs)
         results = _matched("output", name, signature.outputs, output_shapes(model))
-        made = Signature(name, {ours: _spec(signature.inputs[key], inputs[ours]) for key, ours in theirs.items()})
+        specs = {our: tf.TensorSpec(signature.inputs[key].shape, inputs[our].dtype) for key, our in theirs.items()}
+        made = Signature(name, specs)
         samples, _ = verification_samples([made], inputs, given)
         found.append(whole_claim(model, name, samples[name], _renamed(name, theirs, results)))
         if VJP in runtime.signatures:
             run = _renamed(VJP, theirs | results, theirs)
             found.append(vjp_claim(model, samples[name], found[-1].references, run))
     return found
-
-
-def _spec(spec, tensor):
-    return tf.TensorSpec(spec.shape, tensor.dtype)
 
 
 def _renamed(signature, theirs, results):

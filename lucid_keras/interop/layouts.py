@@ -98,15 +98,10 @@ def _recurrent(layer, direction="", *, gates):
         return slots
     shapes = {f"bias_ih_l0{direction}": (len(order),), f"bias_hh_l0{direction}": (len(order),)}
     if cell.bias.ndim == 2:  # the GRU keeps its two biases apart
-        return [
-            *slots,
-            Slot(cell.bias, shapes, lambda *two: np.stack(two)[:, order], lambda value: tuple(value[:, back])),
-        ]
-
-    def summed(of_input, of_state):
-        return (of_input + of_state)[order]
-
-    return [*slots, Slot(cell.bias, shapes, summed, lambda value: (value[back], np.zeros_like(value)))]
+        bias = Slot(cell.bias, shapes, lambda *two: np.stack(two)[:, order], lambda value: tuple(value[:, back]))
+    else:
+        bias = Slot(cell.bias, shapes, lambda *two: sum(two)[order], lambda value: (value[back], np.zeros_like(value)))
+    return [*slots, bias]
 
 
 # The order of PyTorch's gates in Keras's: of a GRU, PyTorch's are reset, update, new, and Keras's update, reset, new.

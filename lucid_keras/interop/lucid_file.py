@@ -13,7 +13,7 @@ import pathlib
 import pickle
 import pickletools
 
-from lucid_keras.interop.raw_tensor import array_of
+from lucid_keras._untrusted import array_of, content_of, unique
 
 FORMATS = (1, 2)
 MAX_OPERATIONS = 1_000_000  # about 25 a tensor; each may cost some 100 bytes
@@ -45,7 +45,7 @@ UNREADABLE = (
 
 def read_lucid(path):
     """The object in a `.lucid` file."""
-    return loads(path.read_bytes(), path)
+    return loads(content_of(path), path)
 
 
 def loads(content, name="<bytes>"):
@@ -156,7 +156,7 @@ def read_sharded(directory):
     if index_path.stat().st_size > MAX_INDEX_BYTES:
         raise ValueError(f"an index.json has at most {MAX_INDEX_BYTES} bytes. Received: {index_path}")
     try:
-        index = json.loads(index_path.read_text(encoding="utf-8"))
+        index = json.loads(content_of(index_path), object_pairs_hook=unique)
         shards = [(shard["file"], shard["keys"]) for shard in index["shards"]]
     except (ValueError, TypeError, LookupError, RecursionError) as error:
         raise ValueError(f"{index_path} is not the index of a sharded Lucid checkpoint: {error!s:.200}") from error
@@ -166,7 +166,7 @@ def read_sharded(directory):
     for file, keys in shards:
         if not isinstance(file, str) or pathlib.PurePath(file).name != file or file in ("", ".", ".."):
             raise ValueError(f"a shard must be a file beside its index. Received: file={file!r:.200}")
-        shard = loads((directory / file).read_bytes(), directory / file)
+        shard = read_lucid(directory / file)
         if len(shards) == 1 and keys is None:
             return shard
         if not isinstance(shard, dict) or not isinstance(keys, list) or list(shard) != keys:

@@ -1,12 +1,11 @@
 """`read_state_dict`: a checkpoint file to a dict of NumPy arrays; nothing in the file is executed. No TensorFlow."""
 
 import io
+import json
 import math
 import os
 import pathlib
 import re
-import zipfile
-import zlib
 from collections.abc import Mapping
 
 import numpy as np
@@ -14,15 +13,11 @@ import numpy as np
 from lucid_keras._arguments import check_text
 from lucid_keras._arrays import REAL, array_of_numbers
 from lucid_keras._extras import needed
+from lucid_keras._untrusted import DTYPES, archive_in, array_of, content_of, largest, npz_arrays, unique
 from lucid_keras.interop.lucid_file import read_lucid, read_sharded
-from lucid_keras.interop.raw_tensor import DTYPES, array_of
 
 TORCH_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin")
 ZIP_MAGIC = b"PK\x03\x04"
-
-# What a file may unfold to in memory: legitimate ones stay far below, a zip bomb reaches a thousand times its size.
-MAX_EXPANSION = 16
-SMALL = 64 << 20
 
 SAFETENSORS_DTYPES = {"BF16": "bfloat16", "BOOL": "bool", "C64": "complex64"} | {
     f"{dtype.kind.upper()}{8 * dtype.itemsize}": name for name, dtype in DTYPES.items() if dtype.kind in "fiu"
@@ -44,8 +39,9 @@ def read_state_dict(path: str | os.PathLike[str], key: str | None = None) -> dic
         float32, which holds them exactly. Entries that are not tensors are left out.
 
     Raises:
-        ValueError: the file is damaged, is not what its name says, unfolds to far more than its size, or holds
-            several state dicts and `key` names none of them.
+        ValueError: the path is a pipe or a device, the file is larger than the memory, damaged or not what its name
+            says, unfolds to far more than its size, or holds a name twice, or several state dicts of which `key` names
+            none.
         TypeError: `key` is no string.
         ImportError: the format needs a package that is not installed; the message names it.
 
@@ -68,7 +64,8 @@ def read_state_dict(path: str | os.PathLike[str], key: str | None = None) -> dic
             f"checkpoint's directory. Received: path={str(path)!r}"
         )
     tensors = _state_dict_in(read(path), key, path)
-    limit = _largest_content(path)
+    files = path.iterdir() if path.is_dir() else [path]
+    limit = largest(sum(file.stat().st_size for file in files))
     held = sum(math.prod(_plain(name, one).shape) * one.itemsize for name, one in tensors.items())
     if held > limit:  # torch's tensors may be views that repeat few numbers many times
         raise ValueError(f"a file of this size holds at most {limit} bytes. Received: {path} with {held}")
@@ -77,9 +74,12 @@ def read_state_dict(path: str | os.PathLike[str], key: str | None = None) -> dic
 
 def _read_safetensors(path):
     safetensors = needed("safetensors", "reading .safetensors needs safetensors", "interop")
+    content = content_of(path)
     try:
-        tensors = safetensors.deserialize(path.read_bytes())
-    except safetensors.SafetensorError as error:
+        tensors = safetensors.deserialize(content)
+        # The reader would take the last of two tensors of one name.
+        json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")], object_pairs_hook=unique)
+    except (safetensors.SafetensorError, ValueError) as error:
         raise ValueError(f"{path} is not a readable .safetensors file: {error}") from error
     return {name: _safetensor(name, tensor) for name, tensor in tensors}
 
@@ -95,36 +95,9 @@ def _safetensor(name, tensor):
 
 def _read_npz(path):
     try:
-        archive = _checked_archive(path)
-        return {name.removesuffix(".npy"): _npy(archive.read(name)) for name in archive.namelist()}
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError, RuntimeError, zlib.error) as error:
+        return npz_arrays(content_of(path))
+    except ValueError as error:
         raise ValueError(f"{path} is not a readable .npz file: {error!s:.500}") from error
-
-
-def _checked_archive(path):
-    """The archive in a file, checked to unfold to no more than it may. It is read from memory, where a length that
-    the archive claims cannot make a read allocate more than there is."""
-    archive = zipfile.ZipFile(io.BytesIO(path.read_bytes()))
-    total = sum(member.file_size for member in archive.infolist())
-    if total > _largest_content(path):
-        raise ValueError(f"it unfolds to {total} bytes, more than {_largest_content(path)}")
-    if any(member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for member in archive.infolist()):
-        raise ValueError("its members must be stored or deflated")
-    return archive
-
-
-def _npy(content):
-    """The array of a `.npy` file's bytes, its size checked before it is allocated; pickled objects are refused."""
-    stream = io.BytesIO(content)
-    version = np.lib.format.read_magic(stream)
-    headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    if version not in headers:
-        raise ValueError(f"the .npy format version must be 1.0 or 2.0, not {version}")
-    shape, fortran_order, dtype = headers[version](stream)
-    if dtype.kind not in "fciub" or dtype.byteorder == ">":
-        raise ValueError(f"an array must be numeric and little-endian, not of dtype {dtype}")
-    array = array_of(stream.read(), shape[::-1] if fortran_order else shape, dtype.name)
-    return array.T if fortran_order else array
 
 
 def _read_torch(path):
@@ -135,11 +108,11 @@ def _read_torch(path):
             f"reading a PyTorch file ({', '.join(TORCH_SUFFIXES)}) needs torch: pip install torch; or save it as "
             f".safetensors where torch is. Received: path={str(path)!r}"
         ) from None
+    content = content_of(path)
     try:
-        with open(path, "rb") as file:
-            if file.read(4) == ZIP_MAGIC:  # else the form before PyTorch 1.6
-                _checked_archive(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        if content.startswith(ZIP_MAGIC):  # else the form before PyTorch 1.6
+            _check_sums(archive_in(content))
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises nearly every type for a damaged or a refused file
         refused = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))
         reason = (
@@ -148,6 +121,12 @@ def _read_torch(path):
             else f"{type(error).__name__}: {error!s:.200}"
         )
         raise ValueError(f"{path} cannot be read with weights_only=True: {reason}") from error
+
+
+def _check_sums(archive):
+    """Raise where a member's bytes are not those that its checksum was made of, which torch itself never asks."""
+    if damaged := archive.testzip():
+        raise ValueError(f"its member {damaged!r:.200} does not match its checksum")
 
 
 def as_array(name, tensor):
@@ -181,11 +160,6 @@ def arrays_by_name(state):
     if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
         raise TypeError(f"a state dict must be a dict of arrays by name. Received: {state!r:.200}")
     return {name: as_array(name, tensor) for name, tensor in state.items()}
-
-
-def _largest_content(path):
-    files = path.iterdir() if path.is_dir() else [path]
-    return max(SMALL, MAX_EXPANSION * sum(file.stat().st_size for file in files))
 
 
 READERS = {

@@ -6,6 +6,7 @@ import pathlib
 
 import numpy as np
 
+from lucid_keras._extras import needed
 from lucid_keras.runtimes.protocol import Coverage, Signature, Spec
 
 DELEGATE = "DELEGATE"
@@ -31,11 +32,6 @@ class LiteRT:
         self.interpreter = interpreter(content, threads)
         self.version = importlib.metadata.version("ai-edge-litert")
         self._names = _names(self.interpreter)
-
-    @staticmethod
-    def opens(path: pathlib.Path) -> bool:
-        """Whether the path is a file, which no other runtime reads."""
-        return path.is_file()
 
     @property
     def signatures(self) -> dict[str, Signature]:
@@ -67,20 +63,13 @@ class LiteRT:
 
 def interpreter(content: bytes, threads: int = 2):
     """A LiteRT interpreter over the bytes of a file, XNNPACK applied, its tensors allocated."""
+    litert = needed("ai_edge_litert.interpreter", "running a .tflite file needs LiteRT")
     try:
-        loaded = _interpreter()(model_content=content, num_threads=threads)
+        loaded = litert.Interpreter(model_content=content, num_threads=threads)
         loaded.allocate_tensors()
     except (RuntimeError, ValueError) as error:
         raise ValueError(f"LiteRT must be able to load the file. Received: {error}") from None
     return loaded
-
-
-def _interpreter():
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError:
-        raise ImportError("running a .tflite file needs LiteRT: pip install 'lucid_keras[export]'") from None
-    return Interpreter
 
 
 def _names(loaded):

@@ -1,9 +1,7 @@
 """What the proof asks of a runtime: to open an artefact, list its signatures, run one, and say what it took of it."""
 
-import collections
 import dataclasses
 import os
-import pathlib
 import typing
 from collections.abc import Callable, Mapping
 
@@ -54,10 +52,6 @@ class Coverage:
         """How many operators the accelerator runs; None where there is none."""
         return None if self.accelerator is None else len(self.ops) - len(self.outside)
 
-    def counts(self) -> dict[str, int]:
-        """How often each operator occurs."""
-        return dict(collections.Counter(self.ops))
-
 
 class Runtime(typing.Protocol):
     """An artefact, opened. `name` and `version` are the runtime's own, `kind` is the artefact's."""
@@ -67,10 +61,6 @@ class Runtime(typing.Protocol):
     version: str
 
     def __init__(self, artefact: str | os.PathLike[str]) -> None: ...
-
-    @staticmethod
-    def opens(path: pathlib.Path) -> bool:
-        """Whether an artefact at this path is of the kind that the runtime reads."""
 
     @property
     def signatures(self) -> dict[str, Signature]:

@@ -1,7 +1,6 @@
 """Plain TensorFlow: a SavedModel loaded as a server loads it."""
 
 import os
-import pathlib
 
 import tensorflow as tf
 
@@ -31,11 +30,6 @@ class SavedModel:
             raise ValueError(f"The folder must hold a whole SavedModel. Received: {artefact}: {error}") from None
         # Live files step first; other signatures have no order.
         self._functions = dict(sorted(self._loaded.signatures.items(), key=lambda one: one[0] != "step"))
-
-    @staticmethod
-    def opens(path: pathlib.Path) -> bool:
-        """Whether the path is a folder; one of another kind is asked before."""
-        return path.is_dir()
 
     @property
     def signatures(self) -> dict[str, Signature]:

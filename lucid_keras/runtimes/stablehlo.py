@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 
+import numpy as np
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
@@ -31,14 +32,11 @@ class StableHlo:
     def __init__(self, artefact: str | os.PathLike):
         self.programs, self.signatures = programs(artefact)
 
-    @staticmethod
-    def opens(path: pathlib.Path) -> bool:
-        """Whether the path is a folder with a manifest of programs."""
-        return (path / MANIFEST).is_file()
-
     def run(self, signature, inputs):
         outputs = self.prepared(signature, inputs)()
-        return {name: array.numpy() for name, array in zip(self.signatures[signature].outputs, outputs, strict=True)}
+        return {
+            name: np.asarray(array) for name, array in zip(self.signatures[signature].outputs, outputs, strict=True)
+        }
 
     def prepared(self, signature, inputs):
         parameters, results = self.signatures[signature].inputs, self.signatures[signature].outputs

@@ -131,11 +131,11 @@ def _memory(runs, name):
 
 def _numbers(case):
     """How many numbers input, weight and output hold."""
-    weight = math.prod(case.geometry.weight_shape)
+    weight = math.prod(case.weight_shape)
     return (
         case.batch * case.in_channels * case.length,
         weight,
-        case.batch * case.out_channels * case.output_length,
+        case.batch * case.out_channels * case.output_length(case.length),
     )
 
 

@@ -1,4 +1,4 @@
-"""How long a call takes."""
+"""How long a call takes. Standard library only."""
 
 import statistics
 import time
