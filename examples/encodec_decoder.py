@@ -282,7 +282,8 @@ def main(argv=None):
         windows = following.shape[1] // frames
         options["calibration_data"] = following[:, : windows * frames].reshape(windows, frames, -1)
     tell(f"exporting to {arguments.output} and verifying")
-    lk.export.to_tflite(decoder, arguments.output, length=frames, quantization=arguments.quantization, **options)
+    length = None if calibrated else frames  # which the unrolled decoder has fixed
+    lk.export.to_tflite(decoder, arguments.output, length=length, quantization=arguments.quantization, **options)
     return print_comparison(arguments.output, latents, decoder(latents), expected, expected.shape[1] / SAMPLE_RATE)
 
 

@@ -9,23 +9,9 @@ Tap `k` of input `l` lands on `u = l*stride + k*dilation`.
 """
 
 import dataclasses
-import operator
+import math
 
-MAX_LENGTH = 2**31 - 1  # TensorFlow, XLA and LiteRT hold shapes and strides in int32
-
-
-def _integer(name, value):
-    """An int from an int-like or a 1-tuple of one, as PyTorch takes them."""
-    if isinstance(value, (tuple, list)) and len(value) == 1:
-        value = value[0]
-    if isinstance(value, (tuple, list)):
-        raise ValueError(f"{name} must be an int or a tuple of one int. Received: {name}={value!r}")
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        return operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an int or a tuple of one int. Received: {name}={value!r}") from None
+from lucid_keras._arguments import MAX_LENGTH, check_shape, integer, single_integer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +34,8 @@ class ConvTranspose1dGeometry:
                 f"Received: padding={self.padding!r}"
             )
         for field in dataclasses.fields(self):
-            object.__setattr__(self, field.name, _integer(field.name, getattr(self, field.name)))
+            check = integer if field.name in ("in_channels", "out_channels", "groups") else single_integer
+            object.__setattr__(self, field.name, check(field.name, getattr(self, field.name)))
         self._validate()
 
     def _validate(self):
@@ -76,17 +63,21 @@ class ConvTranspose1dGeometry:
         for name in ("kernel_extent", "stride", "padding"):
             if getattr(self, name) > MAX_LENGTH:
                 raise ValueError(f"{name} must be at most {MAX_LENGTH} (int32). Received: {name}={getattr(self, name)}")
+        if math.prod(self.weight_shape) > MAX_LENGTH:
+            raise ValueError(
+                f"weight must hold at most {MAX_LENGTH} numbers (int32). Received: weight of shape {self.weight_shape}"
+            )
 
     @classmethod
     def of_weight(cls, weight_shape, *, groups=1, **parameters):
         """The geometry of a weight `[in_channels, out_channels // groups, kernel_size]`."""
-        if len(weight_shape) != 3 or None in weight_shape:
+        if weight_shape is None or len(weight_shape) != 3 or None in weight_shape:
             raise ValueError(
                 "weight must have the static shape [in_channels, out_channels // groups, kernel_size]. "
-                f"Received: weight of shape {list(weight_shape)}"
+                f"Received: weight of shape {weight_shape}"
             )
         in_channels, group_out, kernel_size = weight_shape
-        groups = _integer("groups", groups)
+        groups = integer("groups", groups)
         return cls(in_channels, group_out * max(groups, 1), kernel_size, groups=groups, **parameters)
 
     # ---- lengths ----------------------------------------------------------------------------------------------------
@@ -175,6 +166,7 @@ class ConvTranspose1dGeometry:
 
     def output_shape(self, shape, data_format, output_size=None):
         """The output shape of an input of `shape`, None where unknown; raises as `sized` does."""
+        shape = check_shape("input_shape", shape)
         _, length = self.sized(shape, data_format, output_size)
         sizes = (self.out_channels, length) if data_format == "channels_first" else (length, self.out_channels)
         return (*shape[:-2], *sizes)
@@ -189,4 +181,4 @@ def requested_length(output_size, rank, data_format):
             f"ConvTranspose1d: for {rank}D input, output_size must have 1 or {rank} elements (got {len(output_size)})."
             f" Received: output_size={output_size!r}"
         )
-    return _integer("output_size", output_size)
+    return single_integer("output_size", output_size)

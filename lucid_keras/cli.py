@@ -17,13 +17,20 @@ def main(arguments=None):
     _quieten()
     try:
         parsed.handler(parsed)
-    except (ImportError, OSError, TypeError, ValueError) as error:
-        print(f"lucid-keras: {' '.join(str(error).split())}", file=sys.stderr)
+    except (ImportError, MemoryError, OSError, TypeError, ValueError) as error:
+        print(f"lucid-keras: {' '.join(str(error).split()) or 'the memory does not suffice'}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("lucid-keras: interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse's, with one line for an error too: `--help` tells the usage."""
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: {message}\n")
 
 
 def _quieten():
@@ -34,9 +41,7 @@ def _quieten():
 
 
 def _parser():
-    parser = argparse.ArgumentParser(
-        prog="lucid-keras", description="The 1-D transposed convolution from training to the phone."
-    )
+    parser = _Parser(prog="lucid-keras", description="The 1-D transposed convolution from training to the phone.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     demo = commands.add_parser(
         "demo",

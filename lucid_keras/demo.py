@@ -37,6 +37,8 @@ def run(audio=None, out=pathlib.Path("saved_models/demo"), console=None):
         ImportError: an extra is missing; the message names it.
         OSError, ValueError: the file cannot be read, or holds nothing that could be reconstructed.
     """
+    for module in ("soundfile", "matplotlib.figure"):
+        demo_extra(module)
     audio, out = pathlib.Path(audio or RECORDING), pathlib.Path(out)
     console = console or demo_extra("rich.console").Console(quiet=True)
     step = functools.partial(_step, console)

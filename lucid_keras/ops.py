@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 import tensorflow as tf
 
+from lucid_keras._arguments import check_choice
 from lucid_keras._geometry import ConvTranspose1dGeometry
 from lucid_keras._lowering.choice import LOWERINGS, Lowering, choose_lowering
 from lucid_keras._lowering.lowerings import LOWER
@@ -68,9 +69,9 @@ def conv_transpose1d(
     """
     check_choice("data_format", data_format, DATA_FORMATS)
     check_choice("lowering", lowering, LOWERINGS)
-    weight = tf.convert_to_tensor(weight)
+    weight = as_tensor("weight", weight)
     geometry = ConvTranspose1dGeometry.of_weight(
-        weight.shape.as_list(),
+        extents_of(weight),
         groups=groups,
         stride=stride,
         padding=padding,
@@ -78,11 +79,11 @@ def conv_transpose1d(
         dilation=dilation,
     )
     if bias is not None:
-        bias = tf.convert_to_tensor(bias)
-        if bias.shape.as_list() != [geometry.out_channels]:
+        bias = as_tensor("bias", bias)
+        if extents_of(bias) != [geometry.out_channels]:
             raise ValueError(
                 f"bias must have the shape [out_channels] = [{geometry.out_channels}]. "
-                f"Received: bias of shape {bias.shape.as_list()}"
+                f"Received: bias of shape {extents_of(bias)}"
             )
     return apply_geometry(geometry, x, weight, bias, data_format=data_format, lowering=lowering)
 
@@ -94,7 +95,7 @@ def apply_geometry(
 
     A caller that has read the target gives it; else it is read here, once.
     """
-    x, weight = tf.convert_to_tensor(x), tf.convert_to_tensor(weight)
+    x, weight = as_tensor("x", x), tf.convert_to_tensor(weight)
     bias = None if bias is None else tf.convert_to_tensor(bias)
     _check_dtypes(x, weight, bias)
     if x.shape.rank is None:
@@ -159,8 +160,7 @@ def _checked_at_run_time(x, geometry, output_length):
 
 
 def _check_dtypes(x, weight, bias):
-    if not x.dtype.is_floating:
-        raise TypeError(f"The input must be floating point. Received: an input of dtype {x.dtype.name}")
+    check_floating(x.dtype)
     for name, tensor in (("weight", weight), ("bias", bias)):
         if tensor is not None and tensor.dtype != x.dtype:
             raise TypeError(
@@ -169,7 +169,23 @@ def _check_dtypes(x, weight, bias):
             )
 
 
-def check_choice(name, value, choices):
-    """Raise unless `value` is one of the strings in `choices`."""
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}. Received: {name}={value!r}")
+def as_tensor(what, value):
+    """`value` as a tensor; raises unless it is one, an array or nested numbers. The last word of `what` is its name."""
+    try:
+        return tf.convert_to_tensor(value)
+    except (TypeError, ValueError, AttributeError, tf.errors.OpError):
+        name = what.rpartition(" ")[2]
+        raise TypeError(
+            f"{what} must be a tensor or an array. Received: {name} of type {type(value).__name__}"
+        ) from None
+
+
+def extents_of(tensor):
+    """The shape of a tensor as a list; None where not even its rank is known."""
+    return None if tensor.shape.rank is None else tensor.shape.as_list()
+
+
+def check_floating(dtype):
+    """Raise unless an input's dtype, or its name, is a floating-point one."""
+    if not tf.as_dtype(dtype).is_floating:
+        raise TypeError(f"The input must be floating point. Received: an input of dtype {tf.as_dtype(dtype).name}")

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 import lucid_keras as lk
+from lucid_keras.export.signatures import signatures
 
 X = np.zeros((2, 4, 5), "float32")
 WEIGHT = np.zeros((4, 3, 3), "float32")
@@ -43,6 +44,11 @@ WEIGHT = np.zeros((4, 3, 3), "float32")
         ({"stride": True}, TypeError, "stride must be an int or a tuple of one int. Received: stride=True"),
         ({"kernel_size": (3, 3)}, ValueError, r"kernel_size must be an int or a tuple of one int.*\(3, 3\)"),
         ({"kernel_size": None}, TypeError, "kernel_size must be an int.*Received: kernel_size=None"),
+        ({"stride": tf.constant(2.0)}, TypeError, "stride must be an int or a tuple of one int. Received: stride=<tf"),
+        ({"groups": (1,)}, TypeError, r"groups must be an int. Received: groups=\(1,\)"),
+        ({"in_channels": 2**31}, ValueError, r"weight must hold at most 2147483647 numbers \(int32\)"),
+        ({"dtype": "int32"}, TypeError, "dtype must be floating point. Received: dtype='int32'"),
+        ({"weight_initializer": int}, ValueError, "weight_initializer must be None or .*Received: weight_initializer="),
         ({"dilation": 2**31}, ValueError, r"kernel_extent must be at most 2147483647 \(int32\)"),
         ({"bias": 1}, TypeError, "bias must be True or False. Received: bias=1"),
         ({"jit_compile": None}, TypeError, "jit_compile must be True or False. Received: jit_compile=None"),
@@ -138,18 +144,21 @@ def test_an_unknown_rank():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"n_fft": 0}, "n_fft must be a positive int. Received: n_fft=0"),
-        ({"n_fft": 16, "hop_length": -4}, "hop_length must be a positive int"),
+        ({"n_fft": 0}, "n_fft must be at least 1. Received: n_fft=0"),
+        ({"n_fft": 16, "hop_length": -4}, "hop_length must be at least 1. Received: hop_length=-4"),
+        ({"n_fft": 16, "hop_length": 2**30}, "hop_length must be at most win_length.*Received: hop_length=1073741824"),
+        ({"n_fft": 2**20}, "weight must hold at most 2147483647 numbers"),
         ({"n_fft": 16, "win_length": 20}, "win_length must be at most n_fft. Received: win_length=20, n_fft=16"),
         ({"n_fft": 16, "window": [1.0, 2.0]}, "window must hold win_length=16 finite numbers. Received: 2 numbers"),
         ({"n_fft": 16, "window": "kaiser"}, "window must be one of 'hann', 'hamming', 'rectangular'"),
         ({"n_fft": 16, "hop_length": 16}, "leave no sample uncovered.*Received: 0 at sample 8 .* hop_length=16"),
         (
             {"n_fft": 16, "hop_length": 2**40},
-            "at most win_length.*Received: hop_length=1099511627776",
+            "at most 2147483647.*Received: hop_length=1099511627776",
         ),
         ({"n_fft": 16, "padding": "valid"}, "padding must be one of 'center', 'same'. Received: padding='valid'"),
         ({"n_fft": 16, "padding": "same", "center": False}, "Received: padding='same', center=False"),
+        ({"n_fft": 16, "hop_length": 20, "window": "rectangular"}, "or samples are left uncovered"),
     ],
 )
 def test_istft(arguments, message):
@@ -157,9 +166,38 @@ def test_istft(arguments, message):
         lk.ISTFT(**arguments)
 
 
-def test_istft_center_is_a_bool():
-    with pytest.raises(TypeError, match=r"center must be a bool. Received: center='no'"):
-        lk.ISTFT(16, center="no")
+def two_inputs():
+    opened, closed = keras.Input((4, None), name="opened"), keras.Input((4, 20), name="closed")
+    return keras.Model([opened, closed], [lk.ConvTranspose1d(4, 2, 3)(opened), closed])
+
+
+def test_a_length_is_that_of_the_open_inputs():
+    for length in (40, np.int64(40), {"opened": 40}, {"opened": np.int32(40)}):
+        (made,) = signatures(two_inputs(), length, batch=1)
+        assert {name: spec.shape[2] for name, spec in made.inputs.items()} == {"opened": 40, "closed": 20}
+
+
+@pytest.mark.parametrize(
+    ("length", "error", "message"),
+    [
+        ({"opened": 40, "typo": 5}, ValueError, "where the model leaves it open. Received: .*'typo': 5"),
+        ({"opened": 40, "closed": 20}, ValueError, r"where the model leaves it open. .* open inputs are \['opened'\]"),
+        ({}, ValueError, "must be given where the model leaves it open"),
+        ({"opened": 2**31}, ValueError, r"length must be at most 2147483647 \(int32\). Received: length=2147483648"),
+        (40.0, TypeError, "length must be an int, .* Received: length=40.0"),
+        ([True], TypeError, "length must be an int, .* Received: length=True"),
+    ],
+)
+def test_lengths_of_an_export(length, error, message):
+    with pytest.raises(error, match=message):
+        signatures(two_inputs(), length, batch=1)
+
+
+def test_a_length_of_a_closed_model_is_not_ignored():
+    model = keras.Sequential([keras.Input((8, 5)), lk.ConvTranspose1d(8, 2, 3)])
+    for length in (8, 5, "dynamic"):
+        with pytest.raises(ValueError, match=r"length can only be given .* the open inputs are none"):
+            signatures(model, length, batch=1)
 
 
 def test_another_backend_is_one_clear_import_error():

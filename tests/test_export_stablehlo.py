@@ -48,6 +48,6 @@ def test_no_folder_of_this_machine_is_in_the_programs(report):
 def test_open_lengths_are_refused(tmp_path):
     model = keras.Sequential([keras.Input((4, None)), lk.ConvTranspose1d(4, 2, 4)])
     for length in ("dynamic", [3, 4]):
-        with pytest.raises(ValueError, match="must be an int or a dict for StableHLO"):
+        with pytest.raises(ValueError, match="must be an int or a dict of ints for StableHLO"):
             to_stablehlo(model, tmp_path / "x", length=length)
     assert not list(tmp_path.iterdir())

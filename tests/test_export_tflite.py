@@ -239,7 +239,7 @@ BAD_DATA = {
         "No sample is as long as",
     ),
     "dtype": (np.zeros((3, 8, 24), np.int32), TypeError, "must be of dtype float32. Received: dtype=int32"),
-    "text": (np.full((3, 8, 24), "a"), TypeError, "must be of dtype float32"),
+    "text": (np.full((3, 8, 24), "a"), TypeError, "must be an array of numbers"),
     "nan": (np.full((3, 8, 24), np.nan, "f"), ValueError, "must be finite"),
     "names": ({"noise": np.zeros((3, 8, 24), "f")}, ValueError, r"must name the inputs \['mel'\]"),
     "number": (3, TypeError, "must be an array"),

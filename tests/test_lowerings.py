@@ -131,14 +131,13 @@ def test_unknown_batch_and_length(case, lowering, rng):
     assert_exact(case, data, compute(*tensors_of(data)))
 
 
-@pytest.mark.parametrize("length", ["fixed", "open"])
 @pytest.mark.parametrize("lowering", LOWER)
 @pytest.mark.parametrize("name", [*SECOND_ORDER, "one_tap_dilated", "grouped", "kokoro_pool"])
-def test_an_unknown_batch_that_is_empty(name, lowering, length, rng):
+def test_an_unknown_batch_that_is_empty(name, lowering, rng):
     """TensorFlow's CPU kernels know neither its shape nor its gradients (2.21)."""
     case = dataclasses.replace(CASES[name], batch=1)
     data = arrays.integers(case, rng)
-    shapes = [[None, case.in_channels, case.length if length == "fixed" else None], case.weight_shape]
+    shapes = [[None, case.in_channels, case.length], case.weight_shape]
     specs = [tf.TensorSpec(shape) for shape in (*shapes, [case.out_channels])[: 3 if case.bias else 2]]
     compute = tf.function(value_and_gradients(case, data, lowering), input_signature=specs, autograph=False)
     for nothing in (False, True):

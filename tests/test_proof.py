@@ -260,9 +260,9 @@ def test_a_floor_is_a_number(to, tmp_path):
         exported(to, upsampling(), tmp_path, floor_db="60")
 
 
-@pytest.mark.parametrize("batch", [0, -1])
-def test_a_batch_without_samples_is_refused(batch, tmp_path):
-    with pytest.raises(ValueError, match=rf"batch must be an int of at least 1. Received: batch={batch}"):
+@pytest.mark.parametrize(("batch", "error"), [(0, ValueError), (-1, ValueError), (1.0, TypeError), (True, TypeError)])
+def test_a_batch_is_at_least_one_sample(batch, error, tmp_path):
+    with pytest.raises(error, match=rf"batch must be .* Received: batch={batch}"):
         to_stablehlo(upsampling(), tmp_path / "a", batch=batch)
 
 

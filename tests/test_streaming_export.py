@@ -351,6 +351,6 @@ def test_names_the_layer_of_an_operator_that_is_not_builtin(tmp_path):
 def test_refuses_empty_chunks(chunk, tmp_path):
     streaming = lk.StreamingConvTranspose1d(integer_layer(ENCODEC)[0])
     with pytest.raises(
-        ValueError, match=r"chunk must be at least 1 position, or several .* that differ. Received: chunk="
+        ValueError, match=r"chunk must be (at least 1 position|an int, or several that differ). Received: chunk="
     ):
         to_file(streaming, tmp_path / "x.tflite", chunk=chunk)

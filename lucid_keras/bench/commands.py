@@ -10,6 +10,7 @@ from lucid_keras.bench.measured import quartiles, ratio, times
 from lucid_keras.bench.rounds import Contest
 from lucid_keras.bench.subjects import SUBJECTS, named, option
 from lucid_keras.bench.workload import MODES, Workload
+from lucid_keras.export.files import checked_destination
 
 OURS = {"our graph": "ours graph", "our file": "ours LiteRT"}  # whom the ratios are taken to
 LITERT_TORCH_HELP = "LUCID_KERAS_LITERT_TORCH=/path/to/python names an interpreter that has litert-torch."
@@ -48,9 +49,11 @@ def run(parsed):
         raise ValueError(f"--seconds must be positive. Received: {parsed.seconds}")
     if parsed.json is not None and not parsed.json.parent.is_dir():
         raise FileNotFoundError(f"The folder of --json must exist. Received: {parsed.json}")
+    if parsed.json is not None:
+        checked_destination(parsed.json)
     names = list(dict.fromkeys(map(named, parsed.subjects or SUBJECTS)))
     workload = Workload(**{name: getattr(parsed, name) for name in Workload.__dataclass_fields__})
-    needed("rich", "the benchmark's table needs rich")
+    needed("rich", "the tables need rich")
     from rich.console import Console
     from rich.progress import Progress
 

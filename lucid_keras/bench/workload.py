@@ -5,6 +5,7 @@ import dataclasses
 
 import numpy as np
 
+from lucid_keras._arguments import check_choice, checked_count
 from lucid_keras._geometry import ConvTranspose1dGeometry
 
 MODES = ("forward", "train")
@@ -25,10 +26,8 @@ class Workload(ConvTranspose1dGeometry):
     def __post_init__(self):
         self._validate()
         for name in ("length", "batch"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1. Received: {name}={getattr(self, name)}")
-        if self.mode not in MODES:
-            raise ValueError(f"mode must be one of {', '.join(map(repr, MODES))}. Received: mode={self.mode!r}")
+            checked_count(name, getattr(self, name), least=1)
+        check_choice("mode", self.mode, MODES)
         if not self.output_length(self.length):
             raise ValueError(f"An empty output cannot be timed. Received: length={self.length}, with {self}")
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from lucid_keras._arrays import array_of_numbers
+
 QUIET_DB = 20.0  # a channel so far below the floor is told of: the others' loudness hides it
 
 
@@ -56,14 +58,22 @@ def snr_db(reference: npt.ArrayLike, result: npt.ArrayLike) -> float:
 
     Raises:
         ValueError: the shapes differ.
+        TypeError: what is given holds no numbers.
 
     Example:
 
     >>> print(f"{snr_db(np.array([1., 2.]), np.array([1., 2.02])):.1f}")
     41.0
     """
-    listed = lambda given: given if isinstance(given, (list, tuple)) else [given]  # noqa: E731
-    pairs = zip(listed(reference), listed(result), strict=True)
+    references, results = (
+        [array_of_numbers(name, one) for one in (given if isinstance(given, (list, tuple)) else [given])]
+        for name, given in (("reference", reference), ("result", result))
+    )
+    if not references or len(references) != len(results):
+        raise ValueError(
+            f"reference and result must be as many arrays, one at least. Received: {len(references)} and {len(results)}"
+        )
+    pairs = zip(references, results, strict=True)
     return float(_decibels(*np.sum([_energies(*pair, axes=()) for pair in pairs], axis=0)))
 
 

@@ -5,6 +5,7 @@ import inspect
 import json
 import pathlib
 
+from lucid_keras._extras import needed
 from lucid_keras.export.recipes import RECIPES
 
 
@@ -160,6 +161,7 @@ def run_inspect(arguments):
     from lucid_keras.export.devices import refusals
     from lucid_keras.export.live import described
 
+    needed("rich", "the tables need rich")
     contents = flatbuffer.read(arguments.file)
     refused = refusals(contents, flatbuffer.read_content(arguments.file))
     found = {"stream": described(contents.signatures), "refusals": refused}
@@ -213,6 +215,7 @@ def run_verify(arguments):
     from lucid_keras.export.report import decibels, output_table
     from lucid_keras.export.verify import verified
 
+    needed("rich", "the tables need rich")
     floor = Floor.of(arguments.floor, RECIPES["int8"]).decibels
     proof = verified(arguments.artefact, load_model(arguments.model), arguments.data)
     _print(output_table(proof.outputs))

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import numpy as np
 
+from lucid_keras._arguments import number
 from lucid_keras._timing import milliseconds
 from lucid_keras.export.accuracy import QUIET_DB, LayerAccuracy, OutputAccuracy, accuracy, snr_db
 from lucid_keras.export.claims import Claim
@@ -53,11 +54,7 @@ class Floor:
         """What the user asked for, which holds, or the recipe's, which asks for what can be had."""
         if given is None:
             return cls(recipe.floor_db, True, recipe.name)
-        if isinstance(given, bool) or not isinstance(given, (int, float, np.floating, np.integer)):
-            raise TypeError(f"floor_db must be a number. Received: floor_db={given!r}")
-        if math.isnan(given):
-            raise ValueError(f"floor_db must be a number. Received: floor_db={given!r}")
-        return cls(float(given), False, recipe.name)
+        return cls(number("floor_db", given), False, recipe.name)
 
 
 def proven(

@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Literal
 
+from lucid_keras._arguments import check_choice
+
 Quantization = Literal["float32", "float16", "dynamic_int8", "weight_only_int8", "weight_only_int4", "int8", "int16x8"]
 
 
@@ -79,6 +81,5 @@ RECIPES = {
 def recipe_named(name: str, *, streams: bool = False) -> Recipe:
     """The recipe of a name, one that streams where asked; raises for an unknown one."""
     known = [key for key, recipe in RECIPES.items() if recipe.streams or not streams]
-    if name not in known:
-        raise ValueError(f"quantization must be one of {', '.join(map(repr, known))}. Received: quantization={name!r}")
+    check_choice("quantization", name, known)
     return RECIPES[name]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from lucid_keras.export.accuracy import LayerAccuracy, OutputAccuracy
-from lucid_keras.export.files import write_atomically
+from lucid_keras.export.files import checked_destination, write_atomically
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,11 +121,11 @@ class ExportReport:
 
     def save_json(self, path: str | os.PathLike[str]) -> pathlib.Path:
         """Write the report as JSON to `path`, whole or not at all."""
-        return write_atomically(path, (json.dumps(self.as_dict(), indent=2) + "\n").encode())
+        return write_atomically(checked_destination(path), (json.dumps(self.as_dict(), indent=2) + "\n").encode())
 
     def save_html(self, path: str | os.PathLike[str]) -> pathlib.Path:
         """Write the report as one self-contained HTML page to `path`; pictures need matplotlib."""
-        return write_atomically(path, self.as_html().encode())
+        return write_atomically(checked_destination(path), self.as_html().encode())
 
     def as_html(self) -> str:
         """The report as one self-contained HTML page."""

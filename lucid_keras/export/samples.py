@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from lucid_keras._arrays import array_of_numbers
 from lucid_keras._extras import needed
 from lucid_keras._untrusted import content_of, npy_array, npz_arrays
 from lucid_keras.export.drawn_samples import drawn_samples, vocabularies, what_is_drawn
@@ -156,7 +157,8 @@ def _raw(source, inputs):
     if isinstance(source, dict):
         return _columns(source, inputs)
     if hasattr(source, "shape"):
-        return iter(np.asarray(source)) if len(source.shape) else iter([np.asarray(source)])
+        array = array_of_numbers("data", source)
+        return iter(array) if array.ndim else iter([array])
     if callable(source):
         source = source()
     if isinstance(source, Iterable):

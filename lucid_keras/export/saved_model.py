@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from lucid_keras._arguments import number
 from lucid_keras.export.claims import whole_claims
 from lucid_keras.export.files import checked_destination, folder_atomically
 from lucid_keras.export.proof import Floor, proven
@@ -13,7 +14,7 @@ from lucid_keras.export.recipes import RECIPES
 from lucid_keras.export.report import ExportReport
 from lucid_keras.export.samples import Data, read_given
 from lucid_keras.export.save import save
-from lucid_keras.export.signatures import Length, check_model, frozen, model_inputs, signatures
+from lucid_keras.export.signatures import DYNAMIC, Length, check_model, frozen, model_inputs, signatures
 from lucid_keras.runtimes import SavedModel
 
 
@@ -42,6 +43,7 @@ def to_saved_model(
 
     Raises:
         ValueError: the model is not built, the path exists, or the SavedModel stays below the floor.
+        TypeError: an argument of the wrong type.
         OSError: the path cannot be written.
 
     Example:
@@ -53,6 +55,7 @@ def to_saved_model(
     >>> report.snr_db > 110
     True
     """
+    number("timing_seconds", timing_seconds, least=0)
     inputs, recipe = model_inputs(model), RECIPES["float32"]
     made = signatures(model, _opened(inputs, length), batch=None)
     destination, floor = checked_destination(path, folder=True), Floor.of(floor_db, recipe)
@@ -75,4 +78,4 @@ def proven_saved_model(model, destination, module, traced, claims, floor, **how)
 def _opened(inputs, length):
     """`length`, or None for a model that leaves none open."""
     opened = any(None in tensor.shape[1:] for tensor in inputs.values())
-    return length if opened or length != "dynamic" else None
+    return None if isinstance(length, str) and length == DYNAMIC and not opened else length

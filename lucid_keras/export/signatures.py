@@ -10,6 +10,7 @@ import tensorflow as tf
 from tensorflow.lite.python.util import get_grappler_config, run_graph_optimizations
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from lucid_keras._arguments import checked_count
 from lucid_keras._lowering.target import lowering_for
 from lucid_keras._names import identifier
 
@@ -73,7 +74,8 @@ def signatures(model, length, batch, default=DEFAULT):
         raise ValueError("length must name at least one length. Received: length=[]")
     made = []
     for one in lengths:
-        specs = {name: _spec(name, tensor, one, batch) for name, tensor in inputs.items()}
+        chosen = _by_input(one, [name for name, tensor in inputs.items() if None in tensor.shape[1:]])
+        specs = {name: _spec(name, tensor, chosen.get(name), batch) for name, tensor in inputs.items()}
         made.append(Signature(default if len(lengths) == 1 else _name(one), specs))
     if len({signature.name for signature in made}) < len(made):
         raise ValueError(f"The lengths must differ from each other. Received: length={length!r}")
@@ -81,27 +83,39 @@ def signatures(model, length, batch, default=DEFAULT):
 
 
 def _name(length):
-    if isinstance(length, dict):
+    if isinstance(length, Mapping):
         return "_".join(f"{name}_{extent}" for name, extent in length.items())
     return f"length_{length}"
 
 
+def _by_input(length, opened):
+    """A length for each input that is open; raises where one is given for another."""
+    given = length if isinstance(length, Mapping) else dict.fromkeys(opened, length)
+    if (length is not None and not opened) or not set(given) <= set(opened):
+        raise ValueError(
+            "length can only be given where the model leaves it open. "
+            f"Received: length={length!r}, and the open inputs are {sorted(opened) or 'none'}"
+        )
+    return {name: _checked_length(one) for name, one in given.items()}
+
+
+def _checked_length(length):
+    if length is None or (isinstance(length, str) and length == DYNAMIC):
+        return length
+    try:
+        return checked_count("length", length, least=1)
+    except TypeError:
+        raise TypeError(
+            f'length must be an int, "{DYNAMIC}", a dict or a list of those. Received: length={length!r}'
+        ) from None
+
+
 def _spec(name, tensor, length, batch):
-    length = length.get(name) if isinstance(length, dict) else length
-    if length is not None and length != DYNAMIC and (isinstance(length, bool) or not isinstance(length, int)):
-        raise TypeError(f'length must be an int, "{DYNAMIC}", a dict or a list of those. Received: length={length!r}')
-    if isinstance(length, int) and length < 1:
-        raise ValueError(f"length must be at least 1. Received: length={length}")
     rows, *extents = tensor.shape
     if None in extents and length is None:
         raise ValueError(
             "length must be given where the model leaves it open. "
             f"Received: length=None, input {name!r} of shape {list(tensor.shape)}"
-        )
-    if None not in extents and isinstance(length, int) and length not in extents:
-        raise ValueError(
-            "length can only be given where the model leaves it open. "
-            f"Received: length={length}, input {name!r} of shape {list(tensor.shape)}"
         )
     chosen = None if length == DYNAMIC else length
     shape = [batch if rows is None else rows, *(chosen if extent is None else extent for extent in extents)]

@@ -8,13 +8,14 @@ import sys
 import keras
 import tensorflow as tf
 
+from lucid_keras._arguments import check_flag, checked_count, number
 from lucid_keras.export.claims import vjp_claim, whole_claims
 from lucid_keras.export.files import checked_destination, folder_atomically
 from lucid_keras.export.proof import Floor, proven
 from lucid_keras.export.recipes import RECIPES
 from lucid_keras.export.report import ExportReport
 from lucid_keras.export.samples import Data, read_given
-from lucid_keras.export.signatures import DYNAMIC, Length, check_model, frozen, model_inputs, signatures
+from lucid_keras.export.signatures import Length, check_model, frozen, model_inputs, signatures
 from lucid_keras.export.versions import versions
 from lucid_keras.runtimes import StableHlo
 from lucid_keras.runtimes.protocol import Signature, Spec
@@ -52,6 +53,7 @@ def to_stablehlo(
 
     Raises:
         ValueError: the model is not built, a length is open, the path exists, or the program stays below the floor.
+        TypeError: an argument of the wrong type.
         OSError: the path cannot be written.
 
     Example:
@@ -66,11 +68,12 @@ def to_stablehlo(
     Source: https://openxla.org/stablehlo, "Compatibility": portable artifacts.
     """
     inputs = model_inputs(model)
-    if length == DYNAMIC or isinstance(length, (list, tuple)):
-        raise ValueError(f"length must be an int or a dict for StableHLO. Received: length={length!r}")
-    if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
-        raise ValueError(f"batch must be an int of at least 1. Received: batch={batch!r}")
+    check_flag("vjp", vjp)
+    number("timing_seconds", timing_seconds, least=0)
+    batch = checked_count("batch", batch, "sample", least=1)
     made, recipe = signatures(model, length, batch, default="forward"), RECIPES["float32"]
+    if isinstance(length, (list, tuple)) or not all(one.shape.is_fully_defined() for one in made[0].inputs.values()):
+        raise ValueError(f"length must be an int or a dict of ints for StableHLO. Received: length={length!r}")
     destination, floor = checked_destination(path, folder=True), Floor.of(floor_db, recipe)
     check_model(model)
     claims, verified_on = whole_claims(model, made, read_given(inputs, verification_data))

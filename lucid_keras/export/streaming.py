@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 import tensorflow as tf
 
+from lucid_keras._arguments import check_choice, check_flag, checked_count, number
 from lucid_keras._lowering.target import lowering_for
 from lucid_keras.export.convert import convert_traced
 from lucid_keras.export.files import checked_destination
@@ -20,14 +21,12 @@ from lucid_keras.export.samples import Data, read_given
 from lucid_keras.export.saved_model import proven_saved_model
 from lucid_keras.export.signatures import check_model, without_variables
 from lucid_keras.export.streaming_signatures import (
-    checked_batch,
     checked_chunks,
     stream_signatures,
     typical_inputs,
     with_states_in_variables,
 )
 from lucid_keras.export.tflite import check_recipe, proven_file
-from lucid_keras.ops import check_choice
 from lucid_keras.runtimes import LiteRT
 from lucid_keras.streaming.contract import Streaming
 
@@ -68,6 +67,7 @@ def streaming_to_saved_model(
     Raises:
         ValueError: `chunk` or `batch` has an int below 1, `path` exists, data do not fit or say nothing, or the stream
             stays below the floor.
+        TypeError: an argument of the wrong type.
         OSError: the path cannot be written.
 
     Example:
@@ -78,7 +78,9 @@ def streaming_to_saved_model(
     >>> sorted(report.signatures), report.snr_db > 110
     (['flush', 'initial_state', 'step'], True)
     """
-    chunks, batch, recipe = checked_chunks(chunk), checked_batch(batch), RECIPES["float32"]
+    _check_streams(model)
+    number("timing_seconds", timing_seconds, least=0)
+    chunks, batch, recipe = checked_chunks(chunk), checked_count("batch", batch, "stream", least=1), RECIPES["float32"]
     destination, floor = checked_destination(path, folder=True), Floor.of(floor_db, recipe)
     check_model(model)
     claims, verified_on = live_claims(model, chunks, batch, read_given(stream_inputs(model), verification_data))
@@ -127,6 +129,7 @@ def streaming_to_tflite(
         ValueError: `quantization` or `states` is none of these, `"int8"` without `calibration_data` or with variables;
             `chunk` or `batch` has an int below 1; an operator is not builtin, then the message names it and the layer;
             weights are not finite, data do not fit or say nothing; or the stream stays below the floor.
+        TypeError: an argument of the wrong type.
         ImportError: LiteRT, or for some recipes the AI Edge Quantizer, is not installed.
         OSError: the path cannot be written.
 
@@ -142,15 +145,18 @@ def streaming_to_tflite(
     >>> following.pop("y").shape, sorted(following), report.snr_db > 110
     ((1, 2, 2), ['overlap'], True)
     """
+    _check_streams(model)
     recipe = recipe_named(quantization, streams=True)
     check_choice("states", states, get_args(States))
+    check_flag("compare_layers", compare_layers)
+    number("timing_seconds", timing_seconds, least=0)
     check_recipe(recipe, calibration_data)
     if recipe.calibrated and states == "variables":
         raise ValueError(
             "A calibrated file takes its states as inputs: the TFLite converter cannot calibrate variables. "
             f"Received: quantization={quantization!r}, states='variables'"
         )
-    chunks, batch = checked_chunks(chunk), checked_batch(batch)
+    chunks, batch = checked_chunks(chunk), checked_count("batch", batch, "stream", least=1)
     destination, floor = checked_destination(path), Floor.of(floor_db, recipe)
     check_model(model, "float32")
     given = read_given(stream_inputs(model), verification_data, calibration_data)
@@ -170,6 +176,11 @@ def streaming_to_tflite(
         warnings=given.warnings,
         verified_on=verified_on,
     )
+
+
+def _check_streams(model):
+    if not isinstance(model, Streaming):
+        raise TypeError(f"model must be a StreamingConvTranspose1d or a StreamingModel. Received: model={model!r}")
 
 
 def _with_explicit_states(model, chunks, batch, recipe, calibration, observed=False):

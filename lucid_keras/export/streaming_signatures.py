@@ -5,30 +5,19 @@ import itertools
 import numpy as np
 import tensorflow as tf
 
+from lucid_keras._arguments import checked_count
 from lucid_keras.export.live import as_batches, seen_name, time_axis
 from lucid_keras.export.signatures import without_variables
 from lucid_keras.streaming.states import reset_rows
 
 
 def checked_chunks(chunk):
-    """The lengths of chunks as a tuple; raises for one below 1."""
-    chunks = tuple(chunk) if isinstance(chunk, (list, tuple)) else (chunk,)
-    if any(isinstance(one, bool) or not isinstance(one, (int, np.integer)) for one in chunks):
-        raise TypeError(f"chunk must be an int or several. Received: chunk={chunk!r}")
-    if not chunks or min(chunks) < 1 or len(set(chunks)) < len(chunks):
-        raise ValueError(
-            f"chunk must be at least 1 position, or several such ints that differ. Received: chunk={chunk!r}"
-        )
+    """The lengths of chunks as a tuple of ints that differ, each of at least 1."""
+    given = chunk if isinstance(chunk, (list, tuple)) else [chunk]
+    chunks = tuple(checked_count("chunk", one, "position", least=1) for one in given)
+    if not chunks or len(set(chunks)) < len(chunks):
+        raise ValueError(f"chunk must be an int, or several that differ. Received: chunk={chunk!r}")
     return chunks
-
-
-def checked_batch(batch):
-    """The streams that advance together; raises for none."""
-    if isinstance(batch, bool) or not isinstance(batch, (int, np.integer)):
-        raise TypeError(f"batch must be an int. Received: batch={batch!r}")
-    if batch < 1:
-        raise ValueError(f"batch must be at least 1 stream. Received: batch={batch}")
-    return int(batch)
 
 
 def _steps(chunks):

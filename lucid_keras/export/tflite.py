@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import keras
 
+from lucid_keras._arguments import check_flag, number
 from lucid_keras._extras import needed
 from lucid_keras.export.accumulator import check_accumulators
 from lucid_keras.export.claims import computed, whole_claims
@@ -44,9 +45,9 @@ def to_tflite(
         calibration_data: for `"int8"` and `"int16x8"`, what real inputs look like: an array `[samples, ...]`, a dict
             of such arrays by input name, an iterable of samples, or the path of a `.npz`, a `.npy` or a folder of
             recordings and `.npy` files. Each fifth sample is held out for verification.
-        length: positions of the inputs where the model leaves them open: an int, `"dynamic"` to leave them open in
-            the file too, a dict by input name, or a list of those, one signature each (`length_100`, ...), of which
-            LiteRT's default delegate takes the first alone.
+        length: positions of the inputs where the model leaves them open, and only there: an int, `"dynamic"` to leave
+            them open in the file too, a dict by input name, or a list of those, one signature each (`length_100`, ...),
+            of which LiteRT's default delegate takes the first alone.
         verification_data: as `calibration_data`; what the file is compared on. Default: the samples held out, or
             standard normal ones.
         integer_io: whether inputs and outputs are integers too, for `"int8"` and `"int16x8"`. Default False.
@@ -76,6 +77,9 @@ def to_tflite(
     (True, True)
     """
     recipe = recipe_named(quantization)
+    check_flag("integer_io", integer_io)
+    check_flag("compare_layers", compare_layers)
+    number("timing_seconds", timing_seconds, least=0)
     check_recipe(recipe, calibration_data)
     inputs, made = model_inputs(model), signatures(model, length, batch=1)
     destination, floor = checked_destination(path), Floor.of(floor_db, recipe)

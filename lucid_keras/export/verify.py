@@ -51,7 +51,7 @@ def _live_claims(runtime, streaming, data):
     shape = runtime.signatures["step"].inputs["x"].shape
     if not tf.TensorShape(shape).is_compatible_with(streaming.chunk_shape(None, None)):
         raise ValueError(
-            f"The live artefact must take the decoder's chunks, {streaming.chunk_shape('batch', 'positions')}. "
+            f"The live artefact must take the decoder's chunks, {streaming.chunk_shape(None, None)}, None any number. "
             f"Received: {list(shape)}"
         )
     chunks = chunks_of(runtime, time_axis(streaming.data_format))

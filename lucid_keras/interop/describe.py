@@ -43,7 +43,7 @@ def describe(path: str | os.PathLike[str], key: str | None = None) -> Descriptio
         A `Description`: its `entries` have `name`, `shape`, `dtype` and `layer`; `str()` makes a table.
 
     Raises:
-        ValueError: as `read_state_dict`.
+        ValueError, TypeError, ImportError: as `read_state_dict`.
 
     Example:
 

@@ -9,10 +9,11 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from lucid_keras._arguments import check_flag, check_text
 from lucid_keras.interop.layouts import slots_of
 from lucid_keras.interop.misfit import misfit_message
 from lucid_keras.interop.naming import joined, named_layers
-from lucid_keras.interop.state_dict import as_array, read_state_dict
+from lucid_keras.interop.state_dict import arrays_by_name, read_state_dict
 from lucid_keras.interop.weight_norm import fold_weight_norm
 
 
@@ -68,7 +69,7 @@ def load_state_dict(
     Raises:
         ValueError: names or shapes do not fit; all of them are listed, each with the nearest candidate. Or the target
             is not built, or weights are normalised in a way that cannot be folded.
-        TypeError: an array's kind of number is not its variable's.
+        TypeError: an array's kind of number is not its variable's; an argument of the wrong type.
 
     Example:
 
@@ -80,8 +81,9 @@ def load_state_dict(
     >>> load_state_dict(up, state, rename={r"^generator\\.up\\.": ""}).loaded
     ('weight', 'bias')
     """
-    state = source if isinstance(source, Mapping) else read_state_dict(source)
-    state = fold_weight_norm(_renamed({name: as_array(name, tensor) for name, tensor in state.items()}, rename))
+    check_flag("strict", strict)
+    state = arrays_by_name(source) if isinstance(source, Mapping) else read_state_dict(source)
+    state = fold_weight_norm(_renamed(state, rename))
     slots = _named_slots(target)
     expected = {name: shape for slot in slots for name, shape in slot.shapes.items()}
     found = {name: array.shape for name, array in state.items()}
@@ -170,9 +172,12 @@ def _check_numbers(slot, state):
 def _renamed(state, rename):
     if rename is None:
         return state
+    if not callable(rename) and not isinstance(rename, Mapping):
+        raise TypeError(f"rename must be a function, a dict of regular expressions or None. Received: {rename!r}")
     renamed = {}
     for name, array in state.items():
         new = rename(name) if callable(rename) else _by_expressions(rename, name)
+        check_text(f"the new name of {name!r}", new)
         if new in renamed:
             raise ValueError(f"rename must give different names. Received: {new!r} for {name!r} and for another")
         if new is not None:
@@ -183,8 +188,14 @@ def _renamed(state, rename):
 def _by_expressions(expressions, name):
     """The name after all regular expressions in order; None where one matches whose replacement is None."""
     for pattern, replacement in expressions.items():
-        if replacement is not None:
-            name = re.sub(pattern, replacement, name)
-        elif re.search(pattern, name):
-            return None
+        try:
+            if replacement is not None:
+                name = re.sub(pattern, replacement, name)
+            elif re.search(pattern, name):
+                return None
+        except (TypeError, ValueError, IndexError, re.error) as error:
+            raise ValueError(
+                "rename must lead from regular expressions to their replacements or None. "
+                f"Received: {pattern!r}: {replacement!r} ({error})"
+            ) from None
     return name

@@ -6,9 +6,12 @@ import math
 import os
 import pathlib
 import re
+from collections.abc import Mapping
 
 import numpy as np
 
+from lucid_keras._arguments import check_text
+from lucid_keras._arrays import REAL, array_of_numbers
 from lucid_keras._extras import needed
 from lucid_keras._untrusted import DTYPES, archive_in, array_of, content_of, largest, npz_arrays, unique
 from lucid_keras.interop.lucid_file import read_lucid, read_sharded
@@ -39,6 +42,7 @@ def read_state_dict(path: str | os.PathLike[str], key: str | None = None) -> dic
         ValueError: the path is a pipe or a device, the file is larger than the memory, damaged or not what its name
             says, unfolds to far more than its size, or holds a name twice, or several state dicts of which `key` names
             none.
+        TypeError: `key` is no string.
         ImportError: the format needs a package that is not installed; the message names it.
 
     Example:
@@ -49,6 +53,7 @@ def read_state_dict(path: str | os.PathLike[str], key: str | None = None) -> dic
     >>> {name: array.shape for name, array in read_state_dict(path).items()}
     {'up.weight': (16, 8, 4)}
     """
+    check_text("key", key)
     path = pathlib.Path(path)
     if not path.exists():
         raise FileNotFoundError(f"there must be a checkpoint at the path. Received: path={str(path)!r}")
@@ -61,7 +66,7 @@ def read_state_dict(path: str | os.PathLike[str], key: str | None = None) -> dic
     tensors = _state_dict_in(read(path), key, path)
     files = path.iterdir() if path.is_dir() else [path]
     limit = largest(sum(file.stat().st_size for file in files))
-    held = sum(math.prod(tensor.shape) * tensor.itemsize for tensor in tensors.values())
+    held = sum(math.prod(_plain(name, one).shape) * one.itemsize for name, one in tensors.items())
     if held > limit:  # torch's tensors may be views that repeat few numbers many times
         raise ValueError(f"a file of this size holds at most {limit} bytes. Received: {path} with {held}")
     return {name: as_array(name, tensor) for name, tensor in tensors.items()}
@@ -127,18 +132,34 @@ def _check_sums(archive):
 def as_array(name, tensor):
     """The array that an array-like or a torch tensor holds; torch is there if the tensor is."""
     if not _is_tensor(tensor) or isinstance(tensor, np.ndarray):
-        return np.asarray(tensor)
+        return array_of_numbers(name, tensor, "c" + REAL)
     import torch
 
-    if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
-        raise ValueError(
-            "a tensor must be dense and hold plain numbers. "
-            f"Received: {name} of {tensor.layout}, {tensor.dtype}, on {tensor.device}"
-        )
+    _plain(name, tensor)
     tensor = tensor.detach().resolve_conj().resolve_neg()
     if tensor.dtype == torch.bfloat16 or (tensor.dtype.is_floating_point and tensor.element_size() == 1):
         tensor = tensor.float()
     return np.array(tensor.numpy())  # a copy: views of one storage are independent after it
+
+
+def _plain(name, tensor):
+    """The array or torch tensor, once it is known that its shape and its numbers can be asked for."""
+    if isinstance(tensor, np.ndarray):
+        return tensor
+    strided, nested = str(tensor.layout) == "torch.strided", tensor.is_nested
+    if not strided or nested or tensor.is_quantized or tensor.device.type != "cpu":
+        raise ValueError(
+            "a tensor must be dense and hold plain numbers. "
+            f"Received: {name} of {'nested ' if nested else ''}{tensor.layout}, {tensor.dtype}, on {tensor.device}"
+        )
+    return tensor
+
+
+def arrays_by_name(state):
+    """A state dict's tensors as arrays; raises where it is none."""
+    if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
+        raise TypeError(f"a state dict must be a dict of arrays by name. Received: {state!r:.200}")
+    return {name: as_array(name, tensor) for name, tensor in state.items()}
 
 
 READERS = {

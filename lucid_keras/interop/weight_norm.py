@@ -5,6 +5,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from lucid_keras.interop.state_dict import arrays_by_name
+
 PARAMETRIZED = re.compile(r"(?P<module>.*?)parametrizations\.(?P<name>\w+)\..+")
 
 
@@ -26,6 +28,7 @@ def fold_weight_norm(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     Raises:
         ValueError: half of a pair is missing, `g` does not fit `v`, a direction is zero, or the state dict holds
             spectral norm or another parametrization.
+        TypeError: `state` is no dict of arrays by name.
 
     Example:
 
@@ -36,7 +39,7 @@ def fold_weight_norm(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
     Source: T. Salimans and D. Kingma, "Weight Normalization", arXiv:1602.07868, eq. 2.
     """
-    folded = {}
+    state, folded = arrays_by_name(state), {}
     for name, array in state.items():
         weight, *pair = _pair(name, state)
         if not pair:

@@ -5,8 +5,10 @@ import math
 import warnings
 
 import keras
+import tensorflow as tf
 
 from lucid_keras import ops
+from lucid_keras._arguments import check_choice, check_flag
 from lucid_keras._geometry import ConvTranspose1dGeometry
 from lucid_keras._lowering.choice import LOWERINGS, Lowering
 from lucid_keras.layers.device import existing_device, on_device
@@ -111,25 +113,26 @@ class ConvTranspose1d(keras.layers.Layer):
     ):
         sizes = (kernel_size, stride, padding, output_padding, groups, dilation)
         geometry = ConvTranspose1dGeometry(in_channels, out_channels, *sizes)  # type: ignore[arg-type]  # 1-tuples too
-        ops.check_choice("data_format", data_format, ops.DATA_FORMATS)
-        ops.check_choice("lowering", lowering, LOWERINGS)
-        for flag, value in (("bias", bias), ("jit_compile", jit_compile)):
-            if not isinstance(value, bool):
-                raise TypeError(f"{flag} must be True or False. Received: {flag}={value!r}")
+        check_choice("data_format", data_format, ops.DATA_FORMATS)
+        check_choice("lowering", lowering, LOWERINGS)
+        check_flag("bias", bias)
+        check_flag("jit_compile", jit_compile)
         device = existing_device(device)
         super().__init__(dtype=dtype, name=name, **kwargs)
+        if not tf.as_dtype(self.compute_dtype).is_floating:
+            raise TypeError(f"dtype must be floating point. Received: dtype={dtype!r}")
         self.geometry = geometry
         self.device = device
         self.data_format = data_format
         self.lowering = lowering
         self.jit_compile = jit_compile
         self.use_bias = bias
-        self.weight_initializer = keras.initializers.get(weight_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
-        self.weight_regularizer = keras.regularizers.get(weight_regularizer)
-        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
-        self.weight_constraint = keras.constraints.get(weight_constraint)
-        self.bias_constraint = keras.constraints.get(bias_constraint)
+        self.weight_initializer = _known("weight_initializer", weight_initializer, keras.initializers)
+        self.bias_initializer = _known("bias_initializer", bias_initializer, keras.initializers)
+        self.weight_regularizer = _known("weight_regularizer", weight_regularizer, keras.regularizers)
+        self.bias_regularizer = _known("bias_regularizer", bias_regularizer, keras.regularizers)
+        self.weight_constraint = _known("weight_constraint", weight_constraint, keras.constraints)
+        self.bias_constraint = _known("bias_constraint", bias_constraint, keras.constraints)
         with on_device(device):
             self.weight = self._kaiming_weight("weight", geometry.weight_shape)
             self.bias = self._kaiming_weight("bias", (geometry.out_channels,)) if bias else None
@@ -157,6 +160,9 @@ class ConvTranspose1d(keras.layers.Layer):
 
     def call(self, x, output_size: int | tuple[int, ...] | None = None):
         """`x` to the output; `output_size` (int, 1-tuple or the whole shape) takes output_padding's place."""
+        if tf.is_symbolic_tensor(output_size):  # Keras makes one of a NumPy number
+            known = tf.get_static_value(output_size)
+            output_size = output_size if known is None else known
         return ops.apply_geometry(
             self.geometry,
             x,
@@ -176,7 +182,9 @@ class ConvTranspose1d(keras.layers.Layer):
         return self.geometry.output_shape(input_shape, self.data_format, output_size)
 
     def compute_output_spec(self, x, output_size=None):
-        return keras.KerasTensor(self.compute_output_shape(x.shape, output_size), dtype=self.compute_dtype)
+        shape = self.compute_output_shape(tuple(getattr(x, "shape", ())), output_size)
+        ops.check_floating(x.dtype)
+        return keras.KerasTensor(shape, dtype=self.compute_dtype)
 
     def get_config(self):
         return {
@@ -215,3 +223,14 @@ class ConvTranspose1d(keras.layers.Layer):
 
     def __repr__(self):
         return f"ConvTranspose1d({self.extra_repr()})"
+
+
+def _known(name, given, of_keras):
+    """What a module of Keras makes of a name, a config or an object."""
+    try:
+        found = of_keras.get(given)
+    except (TypeError, ValueError, AttributeError):
+        found = ...
+    if found is not None and not callable(found):
+        raise ValueError(f"{name} must be None or what {of_keras.__name__} knows. Received: {name}={given!r}")
+    return found

@@ -9,6 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from lucid_keras import ops
+from lucid_keras._arguments import check_choice, check_flag, check_shape, checked_count
+from lucid_keras._arrays import array_of_numbers
+from lucid_keras._geometry import ConvTranspose1dGeometry
 from lucid_keras.layers.conv_transpose1d import ConvTranspose1d
 
 Window = Literal["hann", "hamming", "rectangular"]
@@ -48,7 +51,7 @@ class ISTFT(keras.layers.Layer):
     Raises:
         ValueError: a size is not positive, the window does not fit, `padding` without `center`, or a sample is left
             uncovered, between the frames or, as the first one by Hann windows without `center`, at the ends.
-        TypeError: `center` is no bool.
+        TypeError: an argument of the wrong type.
 
     Example:
 
@@ -75,27 +78,29 @@ class ISTFT(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(dtype=dtype, name=name, **kwargs)
-        ops.check_choice("data_format", data_format, ops.DATA_FORMATS)
-        ops.check_choice("padding", padding, get_args(Padding))
-        if not isinstance(center, bool):
-            raise TypeError(f"center must be a bool. Received: center={center!r}")
+        check_choice("data_format", data_format, ops.DATA_FORMATS)
+        check_choice("padding", padding, get_args(Padding))
+        check_flag("center", center)
         if padding == "same" and not center:
             raise ValueError("padding='same' says what center=True cuts. Received: padding='same', center=False")
-        self.n_fft = n_fft
-        self.hop_length = n_fft // 4 if hop_length is None else hop_length
-        self.win_length = n_fft if win_length is None else win_length
-        for size in ("n_fft", "hop_length", "win_length"):
-            if not isinstance(getattr(self, size), int) or getattr(self, size) < 1:
-                raise ValueError(f"{size} must be a positive int. Received: {size}={getattr(self, size)!r}")
+        self.n_fft = n_fft = checked_count("n_fft", n_fft, least=1)
+        self.hop_length = checked_count("hop_length", n_fft // 4 if hop_length is None else hop_length, least=1)
+        self.win_length = checked_count("win_length", n_fft if win_length is None else win_length, least=1)
         if self.hop_length > self.win_length:
             raise ValueError(
                 "hop_length must be at most win_length, or samples are left uncovered. "
                 f"Received: hop_length={self.hop_length}, win_length={self.win_length}"
             )
-        self.window = window if isinstance(window, str) else np.asarray(window, np.float64).tolist()
+        if self.win_length > n_fft:
+            raise ValueError(f"win_length must be at most n_fft. Received: win_length={self.win_length}, n_fft={n_fft}")
+        if not isinstance(window, str):
+            window = array_of_numbers("window", window, "fiu").astype(np.float64).tolist()
+        self.window = window
         self.center = center
         self.padding = padding
         self.data_format = data_format
+        sizes = (2 * (n_fft // 2 + 1), 1, n_fft, self.hop_length)
+        ConvTranspose1dGeometry(*sizes)  # before arrays of that size are made
         self._window = _centred(_window(self.window, self.win_length), n_fft)
         self._cut = (n_fft - (0 if padding == "center" else self.hop_length)) // 2 if center else 0
         self._gain(frames=2 * len(_squares(self._window, self.hop_length)))  # both ends, and all that repeats between
@@ -141,7 +146,7 @@ class ISTFT(keras.layers.Layer):
         return _gain(tuple(self._window), self.hop_length, self._cut, frames)
 
     def compute_output_shape(self, input_shape):
-        shape = list(input_shape)
+        shape = list(check_shape("input_shape", input_shape))
         if self.data_format == "channels_first":
             shape[-2:] = shape[:-3:-1]
         return self.synthesis.compute_output_shape(shape)[:-1]
@@ -177,17 +182,15 @@ def _window(window, length):
             "hamming": 0.54 - 0.46 * np.cos(turn),
             "rectangular": np.ones(length),
         }
-        ops.check_choice("window", window, tuple(named))
+        check_choice("window", window, tuple(named))
         return named[window]
-    if len(window) != length or not np.all(np.isfinite(window)):
-        raise ValueError(f"window must hold win_length={length} finite numbers. Received: {len(window)} numbers")
+    if np.shape(window) != (length,) or not np.all(np.isfinite(window)):
+        raise ValueError(f"window must hold win_length={length} finite numbers. Received: {np.size(window)} numbers")
     return np.asarray(window)
 
 
 def _centred(window, n_fft):
     missing = n_fft - len(window)
-    if missing < 0:
-        raise ValueError(f"win_length must be at most n_fft. Received: win_length={len(window)}, n_fft={n_fft}")
     return np.pad(window, (missing // 2, missing - missing // 2))
 
 

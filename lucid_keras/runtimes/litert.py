@@ -68,7 +68,7 @@ def interpreter(content: bytes, threads: int = 2):
         loaded = litert.Interpreter(model_content=content, num_threads=threads)
         loaded.allocate_tensors()
     except (RuntimeError, ValueError) as error:
-        raise ValueError(f"LiteRT refuses the file: {error}") from None
+        raise ValueError(f"LiteRT must be able to load the file. Received: {error}") from None
     return loaded
 
 

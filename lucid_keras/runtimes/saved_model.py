@@ -26,7 +26,7 @@ class SavedModel:
     def __init__(self, artefact: str | os.PathLike):
         try:
             self._loaded = tf.saved_model.load(str(artefact))  # kept: its variables go with it
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, tf.errors.OpError) as error:
             raise ValueError(f"The folder must hold a whole SavedModel. Received: {artefact}: {error}") from None
         # Live files step first; other signatures have no order.
         self._functions = dict(sorted(self._loaded.signatures.items(), key=lambda one: one[0] != "step"))

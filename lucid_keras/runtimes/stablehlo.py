@@ -1,5 +1,6 @@
 """A folder of StableHLO programs, compiled and run by TensorFlow's own XLA."""
 
+import hashlib
 import json
 import os
 import pathlib
@@ -49,18 +50,22 @@ class StableHlo:
 
 def call(program: bytes, arguments: list[tf.Tensor], results: list[Spec]) -> list[tf.Tensor]:
     """What a serialized program gives for its arguments in order."""
-    return gen_xla_ops.xla_call_module(
-        args=arguments,
-        version=CALLING_CONVENTION,
-        module=program,
-        Sout=[list(spec.shape) for spec in results],
-        Tout=[spec.dtype for spec in results],
-        platforms=["CPU"],
-        dim_args_spec=[],
-        function_list=[],
-        has_token_input_output=False,
-        disabled_checks=[],
-    )
+    try:
+        return gen_xla_ops.xla_call_module(
+            args=arguments,
+            version=CALLING_CONVENTION,
+            module=program,
+            Sout=[list(spec.shape) for spec in results],
+            Tout=[spec.dtype for spec in results],
+            platforms=["CPU"],
+            dim_args_spec=[],
+            function_list=[],
+            has_token_input_output=False,
+            disabled_checks=[],
+        )
+    except tf.errors.InvalidArgumentError as error:
+        reason = error.message.splitlines()[0]
+        raise ValueError(f"The program must take and give what the manifest says. Received: {reason}") from None
 
 
 def programs(folder: str | os.PathLike) -> tuple[dict[str, bytes], dict[str, Signature]]:
@@ -68,13 +73,21 @@ def programs(folder: str | os.PathLike) -> tuple[dict[str, bytes], dict[str, Sig
     folder = pathlib.Path(folder)
     try:
         described = json.loads((folder / MANIFEST).read_text())["programs"]
-        contents = {name: (folder / one["file"]).read_bytes() for name, one in described.items()}
+        contents = {name: _whole(folder / one["file"], one["sha256"]) for name, one in described.items()}
         signatures = {
             name: Signature(_specs(one["parameters"]), _specs(one["results"])) for name, one in described.items()
         }
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"The folder must hold whole StableHLO programs. Received: {folder}: {error}") from None
     return contents, signatures
+
+
+def _whole(file, sha256):
+    """A program's bytes; XLA says nothing of use of damaged ones."""
+    content = file.read_bytes()
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise ValueError(f"{file.name} is not the one that the manifest names")
+    return content
 
 
 def _specs(rows):

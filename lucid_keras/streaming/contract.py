@@ -6,10 +6,11 @@ from typing import TypeAlias
 import keras
 import tensorflow as tf
 
+from lucid_keras._arguments import checked_count
 from lucid_keras._lowering.edges import extents
 from lucid_keras._lowering.target import current_target
-from lucid_keras.ops import DataFormat
-from lucid_keras.streaming.states import checked_count, checked_state, reset_rows, shown
+from lucid_keras.ops import DataFormat, as_tensor, extents_of
+from lucid_keras.streaming.states import checked_state, reset_rows
 
 TensorLike: TypeAlias = tf.types.experimental.TensorLike
 State: TypeAlias = Mapping[str, TensorLike]
@@ -61,6 +62,10 @@ class Streaming:
             `[batch, positions, channels]` or channels first `[batch, channels, positions]`; `[batch, positions]` for
             the indices that an embedding takes.
         """
+        batch, positions = (
+            None if extent is None else checked_count(name, extent)
+            for name, extent in (("batch", batch), ("positions", positions))
+        )
         return [batch, *sized(self._input, self.data_format, positions)]
 
     def initial_state(self, batch: int | None = 1) -> dict[str, tf.Tensor]:
@@ -78,7 +83,7 @@ class Streaming:
         if batch is None and self._takes_unbatched:
             first = []
         else:
-            first = [batch if tf.is_tensor(batch) else checked_count("batch", batch, "streams")]
+            first = [batch if tf.is_symbolic_tensor(batch) else checked_count("batch", batch, "streams")]
         return {name: tf.zeros([*first, *spec.shape], spec.dtype) for name, spec in self._state_specs.items()}
 
     def step(self, x: TensorLike, state: State) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
@@ -151,7 +156,7 @@ class Streaming:
         Raises:
             TypeError, ValueError: `chunks` is one array; as in `step`.
         """
-        if hasattr(chunks, "shape"):
+        if hasattr(chunks, "shape") or isinstance(chunks, (str, bytes)) or not isinstance(chunks, Iterable):
             raise TypeError(
                 "chunks must be an iterable of chunks, such as a list or a generator, not one array. "
                 f"Received: chunks of type {type(chunks).__name__}"
@@ -180,14 +185,14 @@ class Streaming:
 
     def _checked_chunk(self, x):
         """The chunk as a tensor, and its batch in a list, which is empty for a stream without one."""
-        x = tf.convert_to_tensor(x)
+        x = as_tensor("A chunk", x)
         if not (x.dtype.is_floating or x.dtype.is_integer):
             raise TypeError(f"A chunk must hold real numbers. Received: a chunk of dtype {x.dtype.name}")
         shape = self.chunk_shape(None, None)
         batched = not self._takes_unbatched or x.shape.rank == len(shape)
         if x.shape.rank is None or not x.shape.is_compatible_with(shape if batched else shape[1:]):
-            named = ", ".join(map(str, self.chunk_shape("batch", "positions")))
-            raise ValueError(f"A chunk must have the shape [{named}]. Received: a chunk of shape {shown(x)}")
+            named = ", ".join(map(str, ["batch", *sized(self._input, self.data_format, "positions")]))
+            raise ValueError(f"A chunk must have the shape [{named}]. Received: a chunk of shape {extents_of(x)}")
         return tf.cast(x, self.chunk_dtype), [x.shape[0]] if batched else []
 
     def _no_samples(self, batch):

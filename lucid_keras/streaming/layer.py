@@ -3,11 +3,11 @@
 import keras
 import tensorflow as tf
 
+from lucid_keras._arguments import checked_count
 from lucid_keras.layers.conv_transpose1d import ConvTranspose1d
 from lucid_keras.streaming.contract import Streaming, sized
 from lucid_keras.streaming.overlap import Transposed
 from lucid_keras.streaming.stage import laid_out
-from lucid_keras.streaming.states import checked_count
 
 
 @keras.saving.register_keras_serializable(package="lucid_keras")
@@ -92,7 +92,7 @@ class StreamingConvTranspose1d(Streaming, keras.layers.Layer):
         Returns:
             The layer's output, less `trim` samples at the end.
         """
-        y = self.layer(x)
+        y = self.layer(self._checked_chunk(x)[0])
         return y[self._span(None, -self.trim)] if self.trim else y
 
     def call(self, x, overlap):

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from lucid_keras._arguments import check_choice
 from lucid_keras._lowering.target import current_target
 from lucid_keras._names import identifier
-from lucid_keras.ops import DATA_FORMATS, DataFormat, check_choice
+from lucid_keras.ops import DATA_FORMATS, DataFormat
 from lucid_keras.streaming.contract import Streaming
 from lucid_keras.streaming.stage import CannotStreamError, Pointwise, Signal, laid_out
 from lucid_keras.streaming.stages import stage_of
@@ -89,9 +90,12 @@ class StreamingModel(Streaming, keras.Model):
                 "decoder must have one input and one output. "
                 f"Received: {len(decoder.inputs)} inputs and {len(decoder.outputs)} outputs"
             )
-        data_format = data_format or _data_format_of(decoder.inputs[0].shape)
+        data_format = _data_format_of(decoder.inputs[0].shape) if data_format is None else data_format
         check_choice("data_format", data_format, DATA_FORMATS)
-        super().__init__(name=name or f"{decoder.name}_streaming", dtype=decoder.dtype_policy)
+        if not isinstance(pointwise, (list, tuple)) or not all(isinstance(one, type) for one in pointwise):
+            raise TypeError(f"pointwise must be a list of layer classes. Received: pointwise={pointwise!r}")
+        name = f"{decoder.name}_streaming" if name is None else name
+        super().__init__(name=name, dtype=decoder.dtype_policy)
         self.decoder = decoder
         self.pointwise = tuple(pointwise)
         self.data_format = data_format
@@ -113,7 +117,7 @@ class StreamingModel(Streaming, keras.Model):
         Returns:
             The decoder's output, in `output_data_format`.
         """
-        return self.decoder(x, training=False)
+        return self.decoder(self._checked_chunk(x)[0], training=False)
 
     def call(self, x, state):
         """`step`, under the name that Keras calls."""

@@ -2,17 +2,9 @@
 
 from collections.abc import Mapping
 
-import numpy as np
 import tensorflow as tf
 
-
-def checked_count(name, value, unit):
-    """`value` as an int of at least 0."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} must be an int. Received: {name}={value!r}")
-    if value < 0:
-        raise ValueError(f"{name} must be at least 0 {unit}. Received: {name}={value}")
-    return int(value)
+from lucid_keras.ops import as_tensor, extents_of
 
 
 def checked_state(state, specs, batch=None, *, unbatched=False):
@@ -31,12 +23,7 @@ def checked_state(state, specs, batch=None, *, unbatched=False):
         )
     tensors = {}
     for name, spec in specs.items():
-        try:
-            tensor = tensors[name] = tf.convert_to_tensor(state[name])
-        except (TypeError, ValueError):
-            raise TypeError(
-                f"The state {name} must be a tensor or an array. Received: {name} of type {type(state[name]).__name__}"
-            ) from None
+        tensor = tensors[name] = as_tensor(f"The state {name}", state[name])
         if tensor.dtype != spec.dtype:
             raise TypeError(
                 f"The state {name} must have the dtype {spec.dtype.name}. Received: {name} of dtype {tensor.dtype.name}"
@@ -47,7 +34,7 @@ def checked_state(state, specs, batch=None, *, unbatched=False):
         if not tensor.shape.is_compatible_with(fits):
             raise ValueError(
                 f"The state {name} must have the shape {fits}, one batch for a chunk and all states. "
-                f"Received: {name} of shape {shown(tensor)}"
+                f"Received: {name} of shape {extents_of(tensor)}"
             )
         if batch == [None] and tensor.shape.rank:
             batch = [tensor.shape[0]]
@@ -56,7 +43,7 @@ def checked_state(state, specs, batch=None, *, unbatched=False):
 
 def reset_rows(state, rows):
     """The states, each `[batch, ...]`, with the streams where `rows [batch]` is True at their beginning."""
-    rows = tf.convert_to_tensor(rows)
+    rows = as_tensor("rows", rows)
     if rows.dtype != tf.bool:
         raise TypeError(f"rows must be boolean. Received: rows of dtype {rows.dtype.name}")
     following = {}
@@ -64,13 +51,8 @@ def reset_rows(state, rows):
         if not rows.shape.is_compatible_with(tensor.shape[:1]):
             raise ValueError(
                 "rows must have one entry for each stream of the batch. "
-                f"Received: rows of shape {shown(rows)}, {name} of shape {shown(tensor)}"
+                f"Received: rows of shape {extents_of(rows)}, {name} of shape {extents_of(tensor)}"
             )
         begun = tf.reshape(rows, [-1] + [1] * (tensor.shape.rank - 1))
         following[name] = tf.where(begun, tf.zeros_like(tensor), tensor)
     return following
-
-
-def shown(tensor):
-    """The shape of a tensor in a message."""
-    return "unknown rank" if tensor.shape.rank is None else tensor.shape.as_list()
