@@ -223,7 +223,7 @@ def test_a_saved_model_is_whole_or_not_there(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="path must not be an existing path"):
         to_folder(streaming, there)
 
-    def fail(module, folder, signatures):
+    def fail(module, folder, **_):
         (pathlib.Path(folder) / "half").write_text("")
         raise RuntimeError("disk full")
 
