@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 LUCID_KERAS_LITERT_TORCH ?= $(abspath $(VENV)/litert-torch/bin/python)
 
-.PHONY: help demo test lint sweep bench clean
+.PHONY: help demo test lint sweep corners bench clean
 
 help:
 	@echo "make demo   install, then reconstruct a recording in Keras and under LiteRT (saved_models/demo/)"
 	@echo "make test   install, then lint and run the tests (PYTEST_ARGS=... is passed on)"
 	@echo "make sweep  install, then the long sweeps: 10,000 random configurations and more (about an hour)"
+	@echo "make corners  run the tests with the lowest versions stated, and with Python 3.12 and 3.13 (half an hour)"
 	@echo "make bench  install, then time the operation against its peers and write the README's tables (about two hours)"
 	@echo "make lint   install, then formatting, style, the layering contract and the types"
 	@echo "make clean  remove the environment and every cache"
@@ -30,6 +31,10 @@ lint: $(VENV)/.test
 
 sweep: $(VENV)/.test
 	$(BIN)/python -m pytest -m sweep -n 2 -v $(PYTEST_ARGS)
+
+corners: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet nox
+	$(BIN)/nox $(NOX_ARGS)
 
 bench: export LUCID_KERAS_LITERT_TORCH := $(LUCID_KERAS_LITERT_TORCH)
 bench: $(VENV)/.test $(VENV)/.bench | $(LUCID_KERAS_LITERT_TORCH)
@@ -56,6 +61,6 @@ $(VENV)/.%: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info saved_models/demo
+	rm -rf $(VENV) .nox build dist *.egg-info saved_models/demo
 	rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache .grimp_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

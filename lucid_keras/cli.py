@@ -37,7 +37,7 @@ def _quieten():
     """Silence the frameworks' own notes, which would hide the results: this process is ours, a library's is not."""
     for name in ("absl", "tensorflow"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="ai_edge|keras|tensorflow")
+    warnings.filterwarnings("ignore", module="ai_edge|keras|litert|tensorflow")
 
 
 def _parser():
@@ -84,5 +84,5 @@ def _inspect(parsed):
 
 def _version(parsed):
     found = versions()
-    for package in ("lucid_keras", "tensorflow", "keras", "numpy", "ai-edge-litert", "ai-edge-quantizer"):
+    for package in ("lucid_keras", "tensorflow", "keras", "numpy", "ai-edge-litert", "litert-quantizer"):
         print(package, found.get(package, "not installed"))

@@ -39,8 +39,8 @@ NEEDS = {
         lambda at: lk.export.streaming_to_tflite(live(), at / "b.tflite"),
     ),
     "quantizer": (
-        "ai_edge_quantizer",
-        "AI Edge Quantizer.*export",
+        "litert_quantizer",
+        "LiteRT Quantizer.*export",
         lambda at: to_tflite(up(), at / "b.tflite", quantization="dynamic_int8"),
     ),
     "recordings": (

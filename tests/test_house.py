@@ -71,12 +71,13 @@ def test_what_is_imported_late_is_listed_and_nothing_else_is_there():
         _ = lk.exports
 
 
-def test_the_examples_in_the_readme(tmp_path, monkeypatch):
+@pytest.mark.parametrize("page", ["README.md", "docs/keras_export.md"])
+def test_the_examples_on_a_page(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
     assert blocks
     for block in blocks:
-        exec(compile(block, "README.md", "exec"), {})
+        exec(compile(block, page, "exec"), {})
 
 
 def test_an_import_adds_this_package_alone():
@@ -89,7 +90,7 @@ def test_an_import_adds_this_package_alone():
     assert not added & {
         "torch",
         "ai_edge_litert",
-        "ai_edge_quantizer",
+        "litert_quantizer",
         "matplotlib",
         "soundfile",
         "safetensors",

@@ -270,7 +270,7 @@ def test_a_batch_is_at_least_one_sample(batch, error, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("module", "quantization"), [("ai_edge_litert", "float32"), ("ai_edge_quantizer", "dynamic_int8")]
+    ("module", "quantization"), [("ai_edge_litert", "float32"), ("litert_quantizer", "dynamic_int8")]
 )
 def test_a_missing_extra_is_told_before_the_work(module, quantization, tmp_path, monkeypatch):
     for name in [name for name in __import__("sys").modules if name.split(".")[0] == module]:

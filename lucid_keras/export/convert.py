@@ -2,7 +2,7 @@
 
 Which tool quantizes what was measured over the cases of the test registry (Gaussian data, held-out samples):
 for calibrated recipes the TFLite converter's ranges are the extremes seen and give 24 to 39 dB in int8, where the
-AI Edge Quantizer's moving averages clip and give 14 to 27 dB; for weights alone and for dynamic int8 the AI Edge
+LiteRT Quantizer's moving averages clip and give 14 to 27 dB; for weights alone and for dynamic int8 the LiteRT
 Quantizer takes every layer (43 to 47 dB), where the converter leaves weights of fewer than 1024 numbers in float32.
 """
 
@@ -126,8 +126,8 @@ def _louder(array, headroom):
 
 
 def _edge_quantized(model, content, recipe):
-    from ai_edge_quantizer import quantizer
-    from ai_edge_quantizer import recipe as edge
+    from litert_quantizer import quantizer
+    from litert_quantizer import recipe as edge
 
     left = [(".*", operator) for operator in recipe.left_in_float]
     # Not learned, and the last to touch the sound: its errors would be heard in every quiet band.

@@ -1,6 +1,6 @@
 """Changes to the flatbuffer of a `.tflite` file that its converters leave undone. Needs no TensorFlow.
 
-The AI Edge Quantizer comes after all of these: it puts the weights of a large file behind the flatbuffer, where nothing
+The LiteRT Quantizer comes after all of these: it puts the weights of a large file behind the flatbuffer, where nothing
 may be moved any more.
 """
 
@@ -45,7 +45,7 @@ def with_constants(content, constants):
 def without_unused_constants(content):
     """The bytes of a file whose graphs hold no numbers that no operator of theirs reads.
 
-    The converter leaves a loop's weights in the graph around it too, unused, where the AI Edge Quantizer (0.10) sees
+    The converter leaves a loop's weights in the graph around it too, unused, where the LiteRT Quantizer (0.10) sees
     the one of two tensors with the same numbers only, and writes a file that LiteRT refuses.
     """
     model = _read(content)

@@ -16,8 +16,8 @@ class Recipe:
         floor_db: the least signal-to-noise ratio against the Keras model.
         meaning: in one line.
         weights: `"float16"` where the TFLite converter stores them so.
-        edge_recipe: the AI Edge Quantizer's recipe, where that tool quantizes; None: the TFLite converter does.
-        left_in_float: operators that the AI Edge Quantizer is to leave as they are.
+        edge_recipe: the LiteRT Quantizer's recipe, where that tool quantizes; None: the TFLite converter does.
+        left_in_float: operators that the LiteRT Quantizer is to leave as they are.
         activations: `"int8"` or `"int16"` where the activations are integers too, whose ranges the user's data give.
         headroom: by how much louder than the calibration data inputs may be.
         streams: whether a streaming model may be written so.

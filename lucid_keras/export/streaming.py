@@ -130,7 +130,7 @@ def streaming_to_tflite(
             `chunk` or `batch` has an int below 1; an operator is not builtin, then the message names it and the layer;
             weights are not finite, data do not fit or say nothing; or the stream stays below the floor.
         TypeError: an argument of the wrong type.
-        ImportError: LiteRT, or for some recipes the AI Edge Quantizer, is not installed.
+        ImportError: LiteRT, or for some recipes the LiteRT Quantizer, is not installed.
         OSError: the path cannot be written.
 
     Example:

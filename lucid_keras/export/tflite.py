@@ -64,7 +64,7 @@ def to_tflite(
         ValueError: the model is not built or its weights are not finite, an operator is not builtin, data do not fit
             or say nothing, or the file stays below its floor; then the message names the layer that loses the most.
         TypeError: an argument of the wrong type.
-        ImportError: LiteRT, or for some recipes the AI Edge Quantizer, is not installed.
+        ImportError: LiteRT, or for some recipes the LiteRT Quantizer, is not installed.
         OSError: the path cannot be written.
 
     Example:
@@ -118,7 +118,7 @@ def check_recipe(recipe, calibration_data):
     """Raise unless its tools are installed, and there are data where it needs them, and none where it does not."""
     needed("ai_edge_litert.interpreter", "running a .tflite file needs LiteRT")
     if recipe.edge_recipe is not None:
-        needed("ai_edge_quantizer", f"{recipe.name!r} needs the AI Edge Quantizer")
+        needed("litert_quantizer", f"{recipe.name!r} needs the LiteRT Quantizer")
     if recipe.calibrated and calibration_data is None:
         raise ValueError(
             f"quantization={recipe.name!r} needs calibration_data, samples of what the model will be given. "

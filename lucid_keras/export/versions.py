@@ -5,7 +5,7 @@ import sys
 
 from lucid_keras.version import __version__
 
-PACKAGES = ("keras", "tensorflow", "numpy", "ai-edge-litert", "ai-edge-quantizer")
+PACKAGES = ("keras", "tensorflow", "numpy", "ai-edge-litert", "litert-quantizer")
 
 
 def versions(*further: str) -> dict[str, str]:
