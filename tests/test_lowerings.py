@@ -163,6 +163,15 @@ def test_an_empty_batch_in_a_graph(case, lowering, rng):
     assert_exact(case, data, compute(*tensors_of(data)))
 
 
+@pytest.mark.parametrize("lowering", LOWER)
+@pytest.mark.parametrize("name", ["wavegan_up", "grouped_dilated", "bigvgan_up", "depthwise_dilated"])
+def test_an_empty_batch_under_xla(name, lowering, rng):
+    case = dataclasses.replace(CASES[name], batch=0)
+    data = arrays.integers(case, rng)
+    compute = tf.function(value_and_gradients(case, data, lowering), jit_compile=True, autograph=False)
+    assert_exact(case, data, compute(*tensors_of(data)))
+
+
 def test_unbatched(rng):
     case = CASES["grouped_dilated"]
     data = arrays.integers(case, rng)

@@ -113,7 +113,7 @@ def _by_kernel(x, dz, taps, spacing, target):
 
 def _summed(x, dz, taps, spacing, target):
     batch, count, phases, channels, multiplier = extents(dz)
-    rows = max(ROWS // batch, 8) if isinstance(batch, int) else 32
+    rows = max(ROWS // max(batch, 1), 8) if isinstance(batch, int) else 32
     steps, reach = -(-count // rows), (taps - 1) * spacing
     dz = tf.pad(dz, [[0, 0], [0, steps * rows - count], [0, 0], [0, 0], [0, 0]])
     x = tf.pad(x[:, 0], [[0, 0], [0, steps * rows - count], [0, 0]])
