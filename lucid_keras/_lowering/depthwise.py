@@ -27,22 +27,21 @@ def depthwise(x, kernel, bias, spacing, target):
     if few and (x.shape[0] or target.name != "tensorflow"):
         return _correlate(x, kernel, bias, spacing)
 
-    def compute(x, kernel):
-        return _correlate(x, kernel, None, spacing)
+    def compute(x, kernel, bias=None):
+        return _correlate(x, kernel, bias, spacing)
 
-    def backward(dz, x, kernel):
+    def backward(dz, x, kernel, bias=None):
         batch = extents(x)[0]
         x, dz = at_least_one(x, 0), at_least_one(dz, 0)  # of nothing the kernel's would be what the memory held (2.21)
         if few:
             dx, dkernel = _vector_jacobian(compute, dz, x, kernel)
         else:
-            dz = tf.expand_dims(dz, 1)
-            dx = tf.nn.depthwise_conv2d_backprop_input(tf.shape(x), kernel, dz, [1, 1, 1, 1], "VALID")
-            dkernel = _correlate_by_kernel(x, dz, multiplier)
-        return dx[:batch], dkernel
+            rows = tf.expand_dims(dz, 1)
+            dx = tf.nn.depthwise_conv2d_backprop_input(tf.shape(x), kernel, rows, [1, 1, 1, 1], "VALID")
+            dkernel = _correlate_by_kernel(x, rows, multiplier)
+        return (dx[:batch], dkernel) if bias is None else (dx[:batch], dkernel, tf.reduce_sum(dz, [0, 1]))
 
-    z = with_gradient(compute, backward, x, kernel)
-    return z if bias is None else tf.nn.bias_add(z, bias)
+    return with_gradient(compute, backward, x, kernel, *([] if bias is None else [bias]))
 
 
 def _vector_jacobian(compute, dz, *inputs):
