@@ -47,9 +47,9 @@ def run(parsed):
             raise ValueError(f"--{name} must be at least 1. Received: {getattr(parsed, name)}")
     if not 0 < parsed.seconds < float("inf"):
         raise ValueError(f"--seconds must be positive. Received: {parsed.seconds}")
-    if parsed.json is not None and not parsed.json.parent.is_dir():
-        raise FileNotFoundError(f"The folder of --json must exist. Received: {parsed.json}")
     if parsed.json is not None:
+        if not parsed.json.parent.is_dir():
+            raise FileNotFoundError(f"The folder of --json must exist. Received: {parsed.json}")
         checked_destination(parsed.json)
     names = list(dict.fromkeys(map(named, parsed.subjects or SUBJECTS)))
     workload = Workload(**{name: getattr(parsed, name) for name in Workload.__dataclass_fields__})
