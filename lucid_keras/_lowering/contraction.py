@@ -62,7 +62,7 @@ def _batched_product(x, folded, spacing, target):
     groups, group_in, group_out, taps, phases = folded.shape
     kernel = tf.reshape(tf.transpose(folded, [0, 3, 1, 4, 2]), [groups, taps * group_in, phases * group_out])
     batch = extents(x)[0]
-    filled = at_least_one(x, 0)  # oneDNN's batched product of nothing divides by zero (TensorFlow 2.21)
+    filled = at_least_one(x)  # oneDNN's batched product of nothing divides by zero (TensorFlow 2.21)
     shifted = met_by_taps(filled, taps, spacing, target)
     rows, _, count, _ = extents(shifted[0])
     columns = reshape(tf.stack(shifted, axis=3), [rows * count, taps, groups, group_in])

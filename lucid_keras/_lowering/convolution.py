@@ -29,11 +29,23 @@ def differentiable(x, kernel, bias, spacing, target):
     def compute(x, kernel, bias=None):
         return _convolve(x, kernel, bias, spacing)
 
+    def gradients(dz, x, kernel):
+        dx = _by_input(dz, kernel, groups, spacing, target)
+        return dx, _by_kernel(x, dz, kernel.shape, groups, spacing, target)
+
+    return with_own_gradients(compute, gradients, x, kernel, bias)
+
+
+def with_own_gradients(compute, gradients, x, kernel, bias):
+    """`compute(x, kernel[, bias])`, whose `gradients(dz, x, kernel)` by the first two are never asked of nothing.
+
+    Of an empty batch TensorFlow's gradient by a kernel is what the memory held (2.21).
+    """
+
     def backward(dz, x, kernel, bias=None):
-        batch = extents(x)[0]
-        x, dz = at_least_one(x, 0), at_least_one(dz, 0)  # of nothing the kernel's would be what the memory held (2.21)
-        dx = _by_input(dz, kernel, groups, spacing, target)[:batch]
-        dkernel = _by_kernel(x, dz, kernel.shape, groups, spacing, target)
+        filled, dz = at_least_one(x), at_least_one(dz)
+        dx, dkernel = gradients(dz, filled, kernel)
+        dx = dx if filled is x else dx[: extents(x)[0]]
         return (dx, dkernel) if bias is None else (dx, dkernel, tf.reduce_sum(dz, [0, 1]))
 
     return with_gradient(compute, backward, x, kernel, *([] if bias is None else [bias]))

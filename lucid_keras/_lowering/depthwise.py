@@ -9,8 +9,8 @@ Throughout `x` is `[N, 1, L, C]`, the last tap of a kernel meets the oldest inpu
 
 import tensorflow as tf
 
-from lucid_keras._lowering.convolution import MANY_TAPS, differentiable, finished
-from lucid_keras._lowering.edges import at_least_one, extents, met_by_taps
+from lucid_keras._lowering.convolution import MANY_TAPS, differentiable, finished, with_own_gradients
+from lucid_keras._lowering.edges import extents, met_by_taps
 from lucid_keras._lowering.gradient import with_gradient
 
 ROWS = 128  # positions, of all signals of the batch together, that a step of XLA's loop takes
@@ -30,18 +30,14 @@ def depthwise(x, kernel, bias, spacing, target):
     def compute(x, kernel, bias=None):
         return _correlate(x, kernel, bias, spacing)
 
-    def backward(dz, x, kernel, bias=None):
-        batch = extents(x)[0]
-        x, dz = at_least_one(x, 0), at_least_one(dz, 0)  # of nothing the kernel's would be what the memory held (2.21)
+    def gradients(dz, x, kernel):
         if few:
-            dx, dkernel = _vector_jacobian(compute, dz, x, kernel)
-        else:
-            rows = tf.expand_dims(dz, 1)
-            dx = tf.nn.depthwise_conv2d_backprop_input(tf.shape(x), kernel, rows, [1, 1, 1, 1], "VALID")
-            dkernel = _correlate_by_kernel(x, rows, multiplier)
-        return (dx[:batch], dkernel) if bias is None else (dx[:batch], dkernel, tf.reduce_sum(dz, [0, 1]))
+            return _vector_jacobian(compute, dz, x, kernel)
+        dz = tf.expand_dims(dz, 1)
+        dx = tf.nn.depthwise_conv2d_backprop_input(tf.shape(x), kernel, dz, [1, 1, 1, 1], "VALID")
+        return dx, _correlate_by_kernel(x, dz, multiplier)
 
-    return with_gradient(compute, backward, x, kernel, *([] if bias is None else [bias]))
+    return with_own_gradients(compute, gradients, x, kernel, bias)
 
 
 def _vector_jacobian(compute, dz, *inputs):

@@ -21,11 +21,15 @@ def reshape(x, shape):
     return tf.reshape(x, shape)
 
 
-def at_least_one(x, axis):
-    """`x` with a position of zeros along `axis` where it has none, and as it was where it is known to have some."""
-    extent = extents(x)[axis]
-    missing = max(1 - extent, 0) if isinstance(extent, int) else tf.maximum(1 - extent, 0)
-    return x if isinstance(missing, int) and not missing else with_zeros(x, missing, axis)
+def shortage(extent):
+    """How many positions `extent` lacks to be one at least."""
+    return max(1 - extent, 0) if isinstance(extent, int) else tf.maximum(1 - extent, 0)
+
+
+def at_least_one(x):
+    """`x` with a row of zeros where its batch has none, and as it was where it is known to have some."""
+    missing = shortage(extents(x)[0])
+    return x if isinstance(missing, int) and not missing else with_zeros(x, missing, 0)
 
 
 def with_zeros(x, count, axis):

@@ -15,7 +15,7 @@ def overlap_add(geometry, x, weight, bias, target):
     """`[N, L, C_in]` and `[C_in, C_out/groups, K]` to `[N, L_out, C_out]`."""
     batch = extents(x)[0]
     # oneDNN's batched product of nothing divides by zero (TensorFlow 2.21).
-    filled = at_least_one(x, 0) if geometry.groups > 1 else x
+    filled = at_least_one(x) if geometry.groups > 1 else x
     taps = _to_whole_blocks(geometry, _products(geometry, filled, weight), target)
     blocks = _added(taps)
     rows, count, channels, stride = extents(blocks)

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from lucid_keras._lowering.choice import choose_form
 from lucid_keras._lowering.contraction import FORMS
-from lucid_keras._lowering.edges import as_rows, blocks_to_positions, crop, extents, pad_or_crop, with_zeros
+from lucid_keras._lowering.edges import as_rows, blocks_to_positions, crop, extents, pad_or_crop, shortage, with_zeros
 from lucid_keras._lowering.phases import phase_plan
 
 
@@ -36,8 +36,7 @@ def _result(contract, x, folded, bias, kernels, spacing, target):
     if target.name == "litert" or (x.shape[1] or 1) + sum(kernels.pad) > reach:
         return contract(met, folded, bias, spacing, target)
     count = extents(met)[2] - reach
-    more = 1 - count if isinstance(count, int) else tf.maximum(1 - count, 0)
-    return contract(with_zeros(met, more, 2), folded, bias, spacing, target)[:, :count]
+    return contract(with_zeros(met, shortage(count), 2), folded, bias, spacing, target)[:, :count]
 
 
 def _met(x, pad, target):
