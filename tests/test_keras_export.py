@@ -87,7 +87,7 @@ def check_file(model, data, content, length):
 @each_length(QUICK, WITH_ELEMENTS)
 def test_litert(cases, length, tmp_path, rng):
     model = model_of(cases, length)
-    model.export(tmp_path / "model.tflite", format="litert", verbose=False)
+    model.export(str(tmp_path / "model.tflite"), format="litert", verbose=False)
     check_file(model, data_of(model, rng, 1), (tmp_path / "model.tflite").read_bytes(), length)
 
 
