@@ -16,6 +16,7 @@ if keras.backend.backend() != "tensorflow":
     )
 
 from lucid_keras.layers.conv_transpose1d import ConvTranspose1d
+from lucid_keras.layers.from_keras import from_keras
 from lucid_keras.layers.istft import ISTFT
 from lucid_keras.ops import conv_transpose1d
 from lucid_keras.streaming.layer import StreamingConvTranspose1d
@@ -30,6 +31,7 @@ __all__ = [
     "__version__",
     "conv_transpose1d",
     "export",
+    "from_keras",
     "interop",
 ]
 
