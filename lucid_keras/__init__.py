@@ -19,12 +19,14 @@ __all__ = [
     "__version__",
     "conv_transpose1d",
     "export",
+    "from_keras",
     "interop",
 ]
 
 if TYPE_CHECKING:
     from lucid_keras import export, interop
     from lucid_keras.layers.conv_transpose1d import ConvTranspose1d
+    from lucid_keras.layers.from_keras import from_keras
     from lucid_keras.layers.istft import ISTFT
     from lucid_keras.ops import conv_transpose1d
     from lucid_keras.streaming.layer import StreamingConvTranspose1d
@@ -36,6 +38,7 @@ else:
         "StreamingConvTranspose1d": "lucid_keras.streaming.layer",
         "StreamingModel": "lucid_keras.streaming.model",
         "conv_transpose1d": "lucid_keras.ops",
+        "from_keras": "lucid_keras.layers.from_keras",
     }
     _LATER = {"export": "lucid_keras.export", "interop": "lucid_keras.interop"}  # an import costs no more than it must
     __getattr__, __dir__ = on_use(__name__, _OPERATION | _LATER)

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 from typing import Literal, get_args
 
+import keras
 import tensorflow as tf
 
 from lucid_keras._arguments import check_choice
@@ -18,9 +19,9 @@ DATA_FORMATS = get_args(DataFormat)
 
 
 def conv_transpose1d(
-    x: tf.types.experimental.TensorLike,
-    weight: tf.types.experimental.TensorLike,
-    bias: tf.types.experimental.TensorLike | None = None,
+    x: tf.types.experimental.TensorLike | keras.KerasTensor,
+    weight: tf.types.experimental.TensorLike | keras.KerasTensor,
+    bias: tf.types.experimental.TensorLike | keras.KerasTensor | None = None,
     stride: int | tuple[int] = 1,
     padding: int | tuple[int] = 0,
     output_padding: int | tuple[int] = 0,
@@ -29,11 +30,14 @@ def conv_transpose1d(
     *,
     data_format: DataFormat = "channels_first",
     lowering: Lowering = "auto",
-) -> tf.Tensor:
+) -> tf.Tensor | keras.KerasTensor:
     """1-D transposed convolution, with PyTorch's semantics in every parameter.
 
     `y[n, o, t] = bias[o] + sum x[n, i, l] * weight[i, o, k]` over the `l, k` with
     `l*stride + k*dilation - padding == t` and the `i` of `o`'s group; the adjoint of a strided convolution.
+
+    Where an argument is a `keras.KerasTensor`, as `keras.Input` makes them, this is an operation of a functional model,
+    as in `keras.ops`. The arrays beside it are constants of that model, and saved in its config.
 
     Args:
         x: float tensor `[batch, in_channels, length]`, or unbatched `[in_channels, length]`; with
@@ -55,7 +59,7 @@ def conv_transpose1d(
 
     Raises:
         ValueError: a parameter, shape or length breaks a rule; the message states the rule and what was received.
-        TypeError: a parameter or dtype of the wrong type.
+        TypeError: a parameter or dtype of the wrong type; a variable in a functional model, which belongs into a layer.
 
     Example:
 
@@ -69,23 +73,61 @@ def conv_transpose1d(
     """
     check_choice("data_format", data_format, DATA_FORMATS)
     check_choice("lowering", lowering, LOWERINGS)
+    sizes = {"stride": stride, "padding": padding, "output_padding": output_padding, "dilation": dilation}
+    if any(isinstance(tensor, keras.KerasTensor) for tensor in (x, weight, bias)):
+        symbolic = ConvTranspose1dOperation(**sizes, groups=groups, data_format=data_format, lowering=lowering)
+        return symbolic.symbolic_call(x, weight, bias)
     weight = as_tensor("weight", weight)
-    geometry = ConvTranspose1dGeometry.of_weight(
-        extents_of(weight),
-        groups=groups,
-        stride=stride,
-        padding=padding,
-        output_padding=output_padding,
-        dilation=dilation,
-    )
-    if bias is not None:
-        bias = as_tensor("bias", bias)
-        if extents_of(bias) != [geometry.out_channels]:
-            raise ValueError(
-                f"bias must have the shape [out_channels] = [{geometry.out_channels}]. "
-                f"Received: bias of shape {extents_of(bias)}"
-            )
+    bias = None if bias is None else as_tensor("bias", bias)
+    geometry = _geometry_of(weight, bias, groups=groups, **sizes)
     return apply_geometry(geometry, x, weight, bias, data_format=data_format, lowering=lowering)
+
+
+@keras.saving.register_keras_serializable(package="lucid_keras")
+class ConvTranspose1dOperation(keras.Operation):
+    """`conv_transpose1d` with its arguments but the tensors, as a functional model holds it."""
+
+    def __init__(self, name=None, **arguments):
+        super().__init__(name=name)
+        self.arguments = arguments
+
+    def call(self, x, weight, bias=None):
+        return conv_transpose1d(x, weight, bias, **self.arguments)
+
+    def compute_output_spec(self, x, weight, bias=None):
+        x, weight = _specified("x", x), _specified("weight", weight)
+        bias = None if bias is None else _specified("bias", bias)
+        parameters = dict(self.arguments)
+        data_format, _ = parameters.pop("data_format"), parameters.pop("lowering")
+        geometry = _geometry_of(weight, bias, **parameters)
+        _check_dtypes(x, weight, bias)
+        return keras.KerasTensor(geometry.output_shape(extents_of(x), data_format), dtype=x.dtype.name)
+
+    def get_config(self):
+        return {**super().get_config(), **self.arguments}
+
+
+def _specified(name, value):
+    """Shape and dtype of a symbolic tensor or of a constant; raises for a variable, which no model would train."""
+    if isinstance(value, keras.KerasTensor):
+        return tf.TensorSpec(value.shape, value.dtype)
+    if isinstance(value, (keras.Variable, tf.Variable)):
+        raise TypeError(
+            f"{name} must be no variable where a functional model is built, which would neither train nor save it: use "
+            f"the layer ConvTranspose1d. Received: {name} of type {type(value).__name__}"
+        )
+    return as_tensor(name, value)
+
+
+def _geometry_of(weight, bias, **parameters):
+    """The geometry that a weight and the parameters make; raises unless the bias fits it."""
+    geometry = ConvTranspose1dGeometry.of_weight(extents_of(weight), **parameters)
+    if bias is not None and extents_of(bias) != [geometry.out_channels]:
+        raise ValueError(
+            f"bias must have the shape [out_channels] = [{geometry.out_channels}]. "
+            f"Received: bias of shape {extents_of(bias)}"
+        )
+    return geometry
 
 
 def apply_geometry(

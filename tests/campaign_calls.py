@@ -75,6 +75,8 @@ def operation_calls():
         **dict.fromkeys((*ADDED, *OF_KERAS)),
     }
     up = lk.ConvTranspose1d(4, 2, 3, stride=2)
+    theirs = keras.layers.Conv1DTranspose(2, 3)
+    theirs.build((None, None, 4))
     constants = optional(
         lambda value: callable(value) or value is None or tensors(WEIGHT.shape, (2,), kinds="fi")(value)
     )
@@ -84,10 +86,14 @@ def operation_calls():
     quirk = {"x": lambda value: shapes["x"](value) or getattr(value, "dtype", "") in ("O", "M8[s]")}  # TensorFlow's own
     return {
         "conv_transpose1d": Call(lk.conv_transpose1d, operation, lk.conv_transpose1d, shapes),
+        "conv_transpose1d of Keras": Call(
+            lk.conv_transpose1d, {**operation, "x": keras.Input((4, 5))}, lk.conv_transpose1d, shapes
+        ),
         "conv_transpose1d in a graph": Call(in_a_graph(lk.conv_transpose1d), operation, lk.conv_transpose1d, shapes),
         "ConvTranspose1d": Call(
             lk.ConvTranspose1d, layer, lk.ConvTranspose1d.__init__, dict.fromkeys(OF_KERAS, constants)
         ),
+        "from_keras": Call(lk.from_keras, {"layer": theirs}, lk.from_keras, {"layer": never}),
         "ConvTranspose1d()": Call(up, sized, up.call, shapes, sizes),
         "ConvTranspose1d() in a graph": Call(in_a_graph(up), sized, up.call, quirk, sizes),
         "ConvTranspose1d() of Keras": Call(up, symbolic, up.call, shapes, sizes),

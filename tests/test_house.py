@@ -71,7 +71,7 @@ def test_what_is_imported_late_is_listed_and_nothing_else_is_there():
         _ = lk.exports
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/keras_export.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/keras_export.md", "docs/howto/switch_from_keras.md"])
 def test_the_examples_on_a_page(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)

@@ -152,12 +152,14 @@ def load_model(path):
     """The Keras model of a `.keras` file; raises for any other file."""
     import keras
 
-    from lucid_keras import ISTFT, ConvTranspose1d, StreamingConvTranspose1d, StreamingModel  # noqa: F401  (registered)
+    import lucid_keras
 
     if not path.is_file():
         raise FileNotFoundError(f"The model's file must exist. Received: {path}")
     if path.suffix != ".keras":
         raise ValueError(f"The model must be a .keras file. Received: {path}")
+    for name in lucid_keras.__all__:  # Keras loads the classes that their import told it of
+        getattr(lucid_keras, name)
     try:
         return keras.models.load_model(path, compile=False)
     except Exception as error:  # zip, JSON, HDF5 and Keras each have their own

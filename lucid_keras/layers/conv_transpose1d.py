@@ -12,6 +12,9 @@ from lucid_keras._arguments import check_choice, check_flag
 from lucid_keras._geometry import ConvTranspose1dGeometry
 from lucid_keras._lowering.choice import LOWERINGS, Lowering
 from lucid_keras.layers.device import existing_device, on_device
+from lucid_keras.layers.kernel import Kernel
+
+QUANTIZE_FILES = 'quantize the file instead, with lucid_keras.export.to_tflite(model, path, quantization="int8")'
 
 
 @keras.saving.register_keras_serializable(package="lucid_keras")
@@ -45,6 +48,8 @@ class ConvTranspose1d(keras.layers.Layer):
     Attributes:
         weight: `keras.Variable` of shape `[in_channels, out_channels // groups, kernel_size]`.
         bias: `keras.Variable` of shape `[out_channels]`, or None.
+        kernel: the weight as `[in_channels, kernel_size, out_channels // groups]`, for
+            `keras.layers.SpectralNormalization`, which so divides by the same norm as PyTorch's `spectral_norm`.
 
     Input shape:
         `[batch, in_channels, length]` or unbatched `[in_channels, length]`; with `data_format="channels_last"`
@@ -121,6 +126,8 @@ class ConvTranspose1d(keras.layers.Layer):
         super().__init__(dtype=dtype, name=name, **kwargs)
         if not tf.as_dtype(self.compute_dtype).is_floating:
             raise TypeError(f"dtype must be floating point. Received: dtype={dtype!r}")
+        if self.quantization_mode is not None:
+            raise ValueError(f"dtype must be no quantized policy; {QUANTIZE_FILES}. Received: dtype={dtype!r}")
         self.geometry = geometry
         self.device = device
         self.data_format = data_format
@@ -146,6 +153,7 @@ class ConvTranspose1d(keras.layers.Layer):
     output_padding = property(lambda self: self.geometry.output_padding)
     groups = property(lambda self: self.geometry.groups)
     dilation = property(lambda self: self.geometry.dilation)
+    kernel = property(lambda self: Kernel(self.weight))
 
     def _kaiming_weight(self, name, shape):
         """The variable by that name with its regularizer and constraint, and PyTorch's initial values by default."""
@@ -185,6 +193,13 @@ class ConvTranspose1d(keras.layers.Layer):
         shape = self.compute_output_shape(tuple(getattr(x, "shape", ())), output_size)
         ops.check_floating(x.dtype)
         return keras.KerasTensor(shape, dtype=self.compute_dtype)
+
+    def quantize(self, mode=None, **kwargs):
+        """Refuses; `Model.quantize` warns with this text, layer by layer, and goes on to the next."""
+        raise NotImplementedError(
+            f"The layers of lucid_keras have no quantized form in Keras and stay as they are; {QUANTIZE_FILES}. "
+            f"Received: mode={mode!r} for the layer {self.path or self.name!r}"
+        )
 
     def get_config(self):
         return {

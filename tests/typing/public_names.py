@@ -18,6 +18,8 @@ print(lk.__version__.split("."))
 # The operation and the layers.
 y = lk.conv_transpose1d(x, np.zeros((4, 2, 3), np.float32), stride=2, data_format="channels_first", lowering="auto")
 y = lk.conv_transpose1d(tf.constant(x), tf.zeros([4, 2, 3]), tf.zeros([2]), stride=(2,), padding=(1,), dilation=1)
+y = lk.conv_transpose1d(keras.Input((4, 8)), np.zeros((4, 2, 3), np.float32))
+switched = lk.from_keras(keras.layers.Conv1DTranspose(2, 4, strides=2, padding="same"))
 layer = lk.ConvTranspose1d(
     4,
     2,
