@@ -11,7 +11,7 @@ help:
 	@echo "make test   install, then lint and run the tests (PYTEST_ARGS=... is passed on)"
 	@echo "make sweep  install, then the long sweeps: 10,000 random configurations and more (about an hour)"
 	@echo "make corners  run the tests with the lowest versions stated, and with Python 3.12 and 3.13 (half an hour)"
-	@echo "make bench  install, then time the operation against its peers and write the tables of docs/speed (about two hours)"
+	@echo "make bench  install, then time the operation against its peers and write docs/speed and the README's lines (about two hours)"
 	@echo "make docs   install, then build the documentation site (site/index.html)"
 	@echo "make lint   install, then formatting, style, the layering contract and the types"
 	@echo "make clean  remove the environment and every cache"

@@ -1,4 +1,4 @@
-"""What the site's generator does to docstrings: Keras writes examples bare, Markdown would take `>>>` for quotations."""
+"""Docstrings on their way to a page: Keras writes examples bare, and Markdown would take `>>>` for quotations."""
 
 import re
 
