@@ -1,5 +1,6 @@
 """The documentation: the code on its pages runs, it names all that is public, and what is generated is current."""
 
+import ast
 import doctest
 import json
 import pathlib
@@ -15,6 +16,7 @@ from pages import drawings
 
 import lucid_keras as lk
 from lucid_keras import cli, runtimes
+from lucid_keras.export.recipes import RECIPES
 
 ROOT = pathlib.Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -116,6 +118,30 @@ def test_every_command_and_option_is_on_its_page(capsys):
         assert {option for option in missing if f"`{option}" not in section} == set()
 
 
+def said():
+    """Every text in the package, its places to fill as `...`."""
+    for file in (ROOT / "lucid_keras").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.JoinedStr):
+                yield "".join(part.value if isinstance(part, ast.Constant) else "..." for part in node.values)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+
+
+def test_the_errors_with_remedies_are_said():
+    rows = re.findall(r"^\| (`.*?) \|", (DOCS / "errors.md").read_text(), re.MULTILINE)
+    messages = [message for row in rows for message in re.findall("`(.+?)`", row)]
+    texts = list(said())
+    assert len(messages) > 20
+    assert [message for message in messages if not any(message in text for text in texts)] == []
+
+
+def test_the_recipes_have_the_floors_of_their_page():
+    text = (DOCS / "howto/recipes.md").read_text()
+    rows = [f"| `{recipe.name}` | {recipe.floor_db:g} dB |" for recipe in RECIPES.values()]
+    assert [row for row in rows if row not in text] == []
+
+
 def test_the_readme_is_short_and_its_paths_are_there():
     text = (ROOT / "README.md").read_text()
     assert len(text.splitlines()) <= 150
@@ -132,8 +158,8 @@ def test_what_is_generated_is_current():
     results, costs, speed = read("results.json"), read("costs.json"), read("models.json")
     streaming, parity = read("streaming.json"), read("parity.json")
     readme = (ROOT / "README.md").read_text()
-    for lines in (report.digest(results, costs), streaming_report.digest(streaming), model_report.digest(speed["models"])):
-        assert "\n".join(lines) in readme
+    digests = report.digest(results, costs), streaming_report.digest(streaming), model_report.digest(speed["models"])
+    assert [lines for lines in digests if "\n".join(lines) not in readme] == []
     for page, lines in (
         ("layers", report.tables(results, report.DRAWN, batches=1)),
         ("streaming", streaming_report.tables(streaming)),
