@@ -118,6 +118,16 @@ def test_every_command_and_option_is_on_its_page(capsys):
         assert {option for option in missing if f"`{option}" not in section} == set()
 
 
+def test_an_interrupted_command_ends_as_its_page_says(monkeypatch, capsys):
+    def interrupted(parsed):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(READ_ALONE["demo"], interrupted)
+    code = exit_status(["demo"])
+    assert capsys.readouterr().err == "lucid-keras: interrupted\n"
+    assert f"\n| {code} | interrupted by Ctrl-C |\n" in (DOCS / "reference/command_line.md").read_text()
+
+
 def said():
     """Every text in the package, its places to fill as `...`."""
     for file in (ROOT / "lucid_keras").rglob("*.py"):
