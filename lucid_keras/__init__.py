@@ -4,22 +4,11 @@ What you trained is what the phone runs: the eager layer, the XLA-jitted call, t
 compute the same numbers.
 """
 
-import importlib
+import pathlib
+import sys
 from typing import TYPE_CHECKING
 
-import keras
-
-if keras.backend.backend() != "tensorflow":
-    raise ImportError(
-        "lucid_keras needs Keras on its TensorFlow backend; set KERAS_BACKEND=tensorflow before keras is imported. "
-        f"Received: Keras on the {keras.backend.backend()!r} backend"
-    )
-
-from lucid_keras.layers.conv_transpose1d import ConvTranspose1d
-from lucid_keras.layers.istft import ISTFT
-from lucid_keras.ops import conv_transpose1d
-from lucid_keras.streaming.layer import StreamingConvTranspose1d
-from lucid_keras.streaming.model import StreamingModel
+from lucid_keras._on_use import on_use
 from lucid_keras.version import __version__
 
 __all__ = [
@@ -33,17 +22,23 @@ __all__ = [
     "interop",
 ]
 
-
 if TYPE_CHECKING:
     from lucid_keras import export, interop
+    from lucid_keras.layers.conv_transpose1d import ConvTranspose1d
+    from lucid_keras.layers.istft import ISTFT
+    from lucid_keras.ops import conv_transpose1d
+    from lucid_keras.streaming.layer import StreamingConvTranspose1d
+    from lucid_keras.streaming.model import StreamingModel
 else:
-
-    def __getattr__(name):
-        """Exporters and checkpoints on first use: importing the package costs no more than it must."""
-        if name in ("export", "interop"):
-            return importlib.import_module(f"lucid_keras.{name}")
-        raise AttributeError(f"module 'lucid_keras' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    _OPERATION = {
+        "ConvTranspose1d": "lucid_keras.layers.conv_transpose1d",
+        "ISTFT": "lucid_keras.layers.istft",
+        "StreamingConvTranspose1d": "lucid_keras.streaming.layer",
+        "StreamingModel": "lucid_keras.streaming.model",
+        "conv_transpose1d": "lucid_keras.ops",
+    }
+    _LATER = {"export": "lucid_keras.export", "interop": "lucid_keras.interop"}  # an import costs no more than it must
+    __getattr__, __dir__ = on_use(__name__, _OPERATION | _LATER)
+    # Keras loads the layers that it was told of, so a library's import tells it; the command imports what it needs.
+    if pathlib.PurePath(*sys.argv[:1]).stem != "lucid-keras":
+        globals().update({name: __getattr__(name) for name in _OPERATION})

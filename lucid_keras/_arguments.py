@@ -10,10 +10,10 @@ MAX_LENGTH = 2**31 - 1  # TensorFlow, XLA and LiteRT hold shapes and strides in 
 def integer(name, value):
     """An int from what stands for one, NumPy's and a scalar tensor of integers too; neither a bool nor a float does."""
     try:
-        if isinstance(value, bool):
+        if isinstance(value, bool) or "bool" in str(getattr(value, "dtype", "")):  # some versions index with theirs
             raise TypeError
         return operator.index(value)
-    except (TypeError, AttributeError):  # the latter from a scalar tensor of another dtype
+    except (TypeError, AttributeError, NotImplementedError):  # of scalar tensors: of another dtype, or not yet known
         raise TypeError(f"{name} must be an int. Received: {name}={value!r}") from None
 
 

@@ -1,28 +1,40 @@
 """The command line, `lucid-keras`: arguments in, one line for an error, the work in the modules it calls."""
 
 import argparse
-import logging
+import contextlib
+import os
 import pathlib
 import sys
-import warnings
 
 from lucid_keras.bench.commands import add_command as add_bench
 from lucid_keras.export.commands import add_commands, run_inspect
 from lucid_keras.export.versions import versions
+from lucid_keras.terminal import own_lines
+
+EXIT_STATUS = "exit status: 0 done, 1 an error in one line, 2 an option that is wrong, 130 interrupted"
 
 
 def main(arguments=None):
     """Run a command; returns the exit status."""
     parsed = _parser().parse_args(arguments)
-    _quieten()
     try:
-        parsed.handler(parsed)
-    except (ImportError, MemoryError, OSError, TypeError, ValueError) as error:
-        print(f"lucid-keras: {' '.join(str(error).split()) or 'the memory does not suffice'}", file=sys.stderr)
-        return 1
+        with contextlib.nullcontext() if parsed.verbose else own_lines():
+            return _run(parsed)
     except KeyboardInterrupt:
         print("lucid-keras: interrupted", file=sys.stderr)
         return 130
+
+
+def _run(parsed):
+    """Call the handler; what it documents to raise is one line."""
+    try:
+        parsed.handler(parsed)
+    except BrokenPipeError:  # who reads it has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (ImportError, MemoryError, OSError, TypeError, ValueError) as error:
+        print(f"lucid-keras: {' '.join(str(error).split()) or 'the memory does not suffice'}", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -33,15 +45,12 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\n")
 
 
-def _quieten():
-    """Silence the frameworks' own notes, which would hide the results: this process is ours, a library's is not."""
-    for name in ("absl", "tensorflow"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="ai_edge|keras|litert|tensorflow")
-
-
 def _parser():
-    parser = _Parser(prog="lucid-keras", description="The 1-D transposed convolution from training to the phone.")
+    parser = _Parser(
+        prog="lucid-keras",
+        description="The 1-D transposed convolution from training to the phone.",
+        epilog=f"example: lucid-keras export model.keras model.tflite --length 100; {EXIT_STATUS}",
+    )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     demo = commands.add_parser(
         "demo",
@@ -60,6 +69,8 @@ def _parser():
         "version", help="print the versions that results depend on", epilog="example: lucid-keras version"
     )
     version.set_defaults(handler=_version)
+    for command in commands.choices.values():
+        command.add_argument("--verbose", action="store_true", help="show the frameworks' own logs too")
     return parser
 
 

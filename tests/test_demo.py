@@ -67,17 +67,6 @@ def test_an_output_that_is_a_file_is_one_line(tmp_path, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_version(capsys):
-    assert cli.main(["version"]) == 0
-    assert "tensorflow 2." in capsys.readouterr().out
-
-
-def test_every_command_says_how_it_is_called(capsys):
-    with pytest.raises(SystemExit, match="0"):
-        cli.main(["demo", "--help"])
-    assert "example: lucid-keras demo" in capsys.readouterr().out
-
-
 def test_inspect_lists_a_checkpoint(tmp_path, capsys):
     np.savez(tmp_path / "up.npz", **{"up.weight": np.zeros((4, 2, 3), "float32"), "up.bias": np.zeros(2, "float32")})
     assert cli.main(["inspect", str(tmp_path / "up.npz")]) == 0

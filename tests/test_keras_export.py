@@ -3,6 +3,8 @@
 Each format is asked for many cases of the registry at once, in both layouts, as inputs and outputs of one model.
 """
 
+import sys
+
 import keras
 import numpy as np
 import openvino
@@ -87,7 +89,7 @@ def check_file(model, data, content, length):
 @each_length(QUICK, WITH_ELEMENTS)
 def test_litert(cases, length, tmp_path, rng):
     model = model_of(cases, length)
-    model.export(tmp_path / "model.tflite", format="litert", verbose=False)
+    model.export(str(tmp_path / "model.tflite"), format="litert", verbose=False)
     check_file(model, data_of(model, rng, 1), (tmp_path / "model.tflite").read_bytes(), length)
 
 
@@ -113,6 +115,9 @@ def test_onnx(cases, length, tmp_path, rng):
     check(model, data, dict(zip(names, session.run(None, data), strict=True)))
 
 
+# OpenVINO finds TensorFlow by exec("import tensorflow") and exec("del tensorflow") in a function; since PEP 667 the
+# second finds nothing there: no model of any layer is exported on Python 3.13.
+@pytest.mark.xfail(sys.version_info >= (3, 13), raises=NameError, strict=True, reason="OpenVINO on Python 3.13")
 @each_length(QUICK, CASES)
 def test_openvino(cases, length, tmp_path, rng):
     model = model_of(cases, length)

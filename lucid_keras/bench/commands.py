@@ -6,8 +6,6 @@ import pathlib
 
 from lucid_keras._extras import needed
 from lucid_keras.bench.machine import machine
-from lucid_keras.bench.measured import quartiles, ratio, times
-from lucid_keras.bench.rounds import Contest
 from lucid_keras.bench.subjects import SUBJECTS, named, option
 from lucid_keras.bench.workload import MODES, Workload
 from lucid_keras.export.files import checked_destination
@@ -57,6 +55,8 @@ def run(parsed):
     from rich.console import Console
     from rich.progress import Progress
 
+    from lucid_keras.bench.rounds import Contest
+
     bar = Progress(console=Console(stderr=True), transient=True)
     with Contest(names, parsed.threads) as contest, bar:
         task = bar.add_task("starting", total=contest.steps(parsed.rounds))
@@ -93,6 +93,8 @@ def _record(workload, parsed, results):
 def _table(workload, results):
     """Subject, milliseconds, its time over each of ours, quartiles, parity error, peak memory."""
     from rich.table import Table
+
+    from lucid_keras.bench.measured import quartiles, ratio, times
 
     ours = {label: name for label, name in OURS.items() if times(results, name)}
     headings = ["ms", *(f"over {label}" for label in ours), "quartiles", "error", "MiB"]

@@ -3,8 +3,6 @@
 import collections
 import dataclasses
 
-import numpy as np
-
 from lucid_keras._arguments import check_choice, checked_count
 from lucid_keras._geometry import ConvTranspose1dGeometry
 
@@ -50,6 +48,8 @@ class Workload(ConvTranspose1dGeometry):
 
     def arrays(self):
         """Standard normal numbers, the same at each call."""
+        import numpy as np  # not for `--help`
+
         rng = np.random.default_rng(SEED)
         draw = lambda *shape: rng.standard_normal(shape, np.float32)  # noqa: E731
         return Arrays(

@@ -20,7 +20,13 @@ def add_commands(subparsers):
 
 
 def _add_export(subparsers):
-    parser = subparsers.add_parser("export", help="a .keras file to a verified .tflite file, SavedModel or StableHLO")
+    parser = subparsers.add_parser(
+        "export",
+        help="a .keras file to a verified .tflite file, SavedModel or StableHLO",
+        description="Converts, runs what was made beside the Keras model, and gives it its name only if it is right.",
+        epilog="example: lucid-keras export model.keras model.tflite --quantization int8 --calibration recordings/ "
+        "--length 100 --report report.html",
+    )
     parser.add_argument("model", type=pathlib.Path, help="the .keras file")
     parser.add_argument("path", type=pathlib.Path, help="NAME.tflite, NAME.stablehlo, or a new folder: a SavedModel")
     parser.add_argument("--quantization", choices=tuple(RECIPES), help="default: float32")
@@ -40,15 +46,23 @@ def _add_export(subparsers):
 
 
 def _add_inspect(subparsers):
-    parser = subparsers.add_parser("inspect", help="what is in a .tflite file, and which devices would refuse it")
-    parser.add_argument("file", type=pathlib.Path)
+    parser = subparsers.add_parser(
+        "inspect",
+        help="what is in a .tflite file or a checkpoint, and which devices would refuse the file",
+        epilog="example: lucid-keras inspect model.tflite --benchmark",
+    )
+    parser.add_argument("file", type=pathlib.Path, help=".tflite, or .safetensors, .npz, .pt or .lucid")
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.add_argument("--benchmark", action="store_true", help="also time a .tflite file with litert-benchmark")
     parser.set_defaults(handler=run_inspect)
 
 
 def _add_verify(subparsers):
-    parser = subparsers.add_parser("verify", help="compare an exported artefact with its .keras file")
+    parser = subparsers.add_parser(
+        "verify",
+        help="compare an exported artefact with its .keras file",
+        epilog="example: lucid-keras verify model.tflite model.keras --data recordings/",
+    )
     parser.add_argument(
         "artefact", type=pathlib.Path, help="the .tflite file, or the folder of a SavedModel or StableHLO"
     )
@@ -138,7 +152,7 @@ def load_model(path):
     """The Keras model of a `.keras` file; raises for any other file."""
     import keras
 
-    import lucid_keras  # noqa: F401  (registers the layers)
+    from lucid_keras import ISTFT, ConvTranspose1d, StreamingConvTranspose1d, StreamingModel  # noqa: F401  (registered)
 
     if not path.is_file():
         raise FileNotFoundError(f"The model's file must exist. Received: {path}")
