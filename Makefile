@@ -4,14 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 LUCID_KERAS_LITERT_TORCH ?= $(abspath $(VENV)/litert-torch/bin/python)
 
-.PHONY: help demo test lint sweep corners bench clean
+.PHONY: help demo test lint sweep corners bench docs clean
 
 help:
 	@echo "make demo   install, then reconstruct a recording in Keras and under LiteRT (saved_models/demo/)"
 	@echo "make test   install, then lint and run the tests (PYTEST_ARGS=... is passed on)"
 	@echo "make sweep  install, then the long sweeps: 10,000 random configurations and more (about an hour)"
 	@echo "make corners  run the tests with the lowest versions stated, and with Python 3.12 and 3.13 (half an hour)"
-	@echo "make bench  install, then time the operation against its peers and write the README's tables (about two hours)"
+	@echo "make bench  install, then time the operation against its peers and write docs/speed and the README's lines (about two hours)"
+	@echo "make docs   install, then build the documentation site (site/index.html)"
 	@echo "make lint   install, then formatting, style, the layering contract and the types"
 	@echo "make clean  remove the environment and every cache"
 
@@ -47,6 +48,9 @@ bench: $(VENV)/.test $(VENV)/.bench | $(LUCID_KERAS_LITERT_TORCH)
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.models parity
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.models report
 
+docs: $(VENV)/.docs
+	$(BIN)/zensical build --clean --strict
+
 # litert-torch needs other versions than this package, so an environment of its own, or the one that is named.
 $(LUCID_KERAS_LITERT_TORCH):
 	$(PYTHON) -m venv $(VENV)/litert-torch
@@ -61,6 +65,6 @@ $(VENV)/.%: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) .nox build dist *.egg-info saved_models/demo
-	rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache .grimp_cache
+	rm -rf $(VENV) .nox build dist site *.egg-info saved_models/demo
+	rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache .grimp_cache .cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -34,8 +34,9 @@ class StreamingConvTranspose1d(Streaming, keras.layers.Layer):
     Attributes:
         latency: int, samples by which the output lags: `padding`, and more where the signal's own output ends before
             its last block does; 0 for causal layers.
-        flush_length, samples_per_position, state_shapes, data_format, output_data_format: as of a `StreamingModel`.
         state_length: int, samples of the overlap.
+        flush_length: int, as of a `StreamingModel`; so are `samples_per_position`, `state_shapes`, `data_format` and
+            `output_data_format`.
 
     Raises:
         TypeError, ValueError: `layer` is no `ConvTranspose1d`, `trim` is negative; in `step`, `flush` and `reset`, a

@@ -1,7 +1,7 @@
 """One frame of an EnCodec-sized decoder: live, out of a whole second, with recomputed context, and in torch by hand.
 
     PYTHONPATH=tests python -m benchmarks.bench_streaming     writes tests/benchmarks/streaming.json
-    PYTHONPATH=tests python -m benchmarks.streaming_report    writes the README's tables from it
+    PYTHONPATH=tests python -m benchmarks.streaming_report    writes the page and the README's line from it
 
 Equality comes first, then the times, taken in turn because a machine's speed drifts; torch runs in a process of its
 own, because two frameworks' threads in one slow each other down. One thread everywhere.

@@ -1,7 +1,8 @@
 """Whole decoders: `python -m benchmarks.models run | parity | report`.
 
 `run` times one second of audio of each decoder, batch 1, 2 threads, in every subject that can run it; `parity` runs
-every example's own comparison; both write JSON beside this file, from which `report` writes a section of the README.
+every example's own comparison; both write JSON beside this file, from which `report` writes
+`docs/speed/decoders.md` and a line of the README.
 """
 
 import argparse
@@ -30,9 +31,10 @@ HERE = pathlib.Path(__file__).parent
 SPEED, PARITY = HERE / "models.json", HERE / "parity.json"
 PAUSE = 0.2  # seconds, in which a runtime's threads stop waiting for more
 MAKING = 1800.0  # seconds that a file, or a compiler, may take
+DECIBELS = "the energy of the original's samples over the energy of the error"  # what `snr_db` says
 WITHIN = 1e-4  # of the largest sample, in float32
 
-# The examples' commands whose comparison the README shows: the name there, the script, its arguments, its reference.
+# The examples' commands whose comparison the page shows: the name there, the script, its arguments, its reference.
 EXAMPLES = [
     ("EnCodec 24 kHz decoder", "encodec_decoder", ["--audio", str(RECORDING)], "transformers.EncodecModel"),
     ("HiFi-GAN V1", "hifigan_generator", ["--preset", "v1"], "transformers.SpeechT5HifiGan"),
@@ -115,7 +117,7 @@ def timed(model, subjects, folder, rounds, seconds, tell):
 def run(arguments):
     """Time the models, writing the results after each, so that an interrupted run keeps what it has."""
     random.seed(0)
-    results = {"machine": machine(THREADS), "rounds": arguments.rounds, "models": {}}
+    results = {"machine": machine(THREADS), "rounds": arguments.rounds, "decibels": DECIBELS, "models": {}}
     with Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("", total=None)
         for model in arguments.models:
@@ -160,16 +162,16 @@ def main():
     comparing = commands.add_parser("parity", help="run the examples' comparisons")
     comparing.add_argument("--out", type=pathlib.Path, default=PARITY)
     comparing.set_defaults(handler=parity)
-    reporting = commands.add_parser("report", help="write the README's section from both")
+    reporting = commands.add_parser("report", help="write the page and the README's line from both")
     reporting.set_defaults(handler=lambda _: _report())
     arguments = parser.parse_args()
     arguments.handler(arguments)
 
 
 def _report():
-    from benchmarks.model_report import write
+    from benchmarks.model_report import write_report
 
-    write(json.loads(SPEED.read_text()), json.loads(PARITY.read_text()))
+    write_report(json.loads(SPEED.read_text()), json.loads(PARITY.read_text()))
 
 
 if __name__ == "__main__":

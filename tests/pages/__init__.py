@@ -1,0 +1,1 @@
+"""What the documentation is made with: its drawings, and how docstrings become pages."""
