@@ -23,9 +23,9 @@ demo: $(VENV)/.demo
 test: lint
 	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
 
-# The operation, the layers, the readers, one export of each kind, the errors; many exports and whole decoders take the rest.
+# The operation, the layers, the readers and the errors; exports and whole decoders take the other minutes.
 QUICK := geometry lowerings layer torch properties istft errors extras read_state_dict load_state_dict describe \
-	streaming_contract export_recipes export_golden verify files data_files accuracy release
+	streaming_contract export_recipes export_golden files data_files accuracy release
 quick: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2 $(QUICK:%=tests/test_%.py) $(PYTEST_ARGS)
 

@@ -1,4 +1,4 @@
-"""What wants an environment of its own: the corners of what is supported (`make corners`), a release (`make release`)."""
+"""What wants environments of its own: the corners of what is supported (`make corners`), and `make release`."""
 
 import pathlib
 import shutil
@@ -39,7 +39,7 @@ def tested(session):
 
 @nox.session
 def distributions(session):
-    """The wheel and the sdist of what is committed: nothing that merely lies about gets in, and nothing else is tried."""
+    """The wheel and the sdist of what is committed: nothing that merely lies about gets in."""
     session.install("build", "twine")
     source = pathlib.Path(session.create_tmp(), "source")
     for old in (source, DIST):

@@ -46,7 +46,7 @@ def test_a_program_that_is_not_the_one_its_manifest_names_is_refused(report, tmp
     content = bytearray((folder / "forward.stablehlo").read_bytes())
     content[len(content) // 2] ^= 1
     (folder / "forward.stablehlo").write_bytes(content)
-    with pytest.raises(ValueError, match="forward.stablehlo is not the one that the manifest names"):
+    with pytest.raises(ValueError, match=r"forward\.stablehlo is not the one that the manifest names"):
         open_artefact(folder)
 
 
