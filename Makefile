@@ -4,13 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 LUCID_KERAS_LITERT_TORCH ?= $(abspath $(VENV)/litert-torch/bin/python)
 
-.PHONY: help demo test lint sweep corners bench docs clean
+.PHONY: help demo test quick lint sweep corners release bench docs clean
 
 help:
 	@echo "make demo   install, then reconstruct a recording in Keras and under LiteRT (saved_models/demo/)"
 	@echo "make test   install, then lint and run the tests (PYTEST_ARGS=... is passed on)"
+	@echo "make quick  install, then the tests that tell the most in two minutes"
 	@echo "make sweep  install, then the long sweeps: 10,000 random configurations and more (about an hour)"
 	@echo "make corners  run the tests with the lowest versions stated, and with Python 3.12 and 3.13 (half an hour)"
+	@echo "make release  build wheel and sdist of what is committed (dist/), and try each in an empty environment"
 	@echo "make bench  install, then time the operation against its peers and write docs/speed and the README's lines (about two hours)"
 	@echo "make docs   install, then build the documentation site (site/index.html)"
 	@echo "make lint   install, then formatting, style, the layering contract and the types"
@@ -21,6 +23,12 @@ demo: $(VENV)/.demo
 
 test: lint
 	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+# The operation, the layers, the readers and the errors; exports and whole decoders take the other minutes.
+QUICK := geometry lowerings layer torch properties istft errors extras read_state_dict load_state_dict describe \
+	streaming_contract export_recipes export_golden files data_files accuracy release
+quick: $(VENV)/.test
+	$(BIN)/python -m pytest -n 2 $(QUICK:%=tests/test_%.py) $(PYTEST_ARGS)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -33,7 +41,8 @@ lint: $(VENV)/.test
 sweep: $(VENV)/.test
 	$(BIN)/python -m pytest -m sweep -n 2 -v $(PYTEST_ARGS)
 
-corners: $(VENV)/.test
+release: NOX_ARGS := --session distributions installed
+corners release: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet nox
 	$(BIN)/nox $(NOX_ARGS)
 

@@ -188,3 +188,11 @@ def test_lengths_are_numbers(capsys):
     with pytest.raises(SystemExit):
         run("export", "a.keras", "b.tflite", "--length", "long")
     assert "must be numbers like 100" in capsys.readouterr().err
+
+
+def test_a_model_that_brings_code_is_refused(tmp_path):
+    """A Lambda layer is bytecode that would run with the first call."""
+    keras.Sequential([keras.Input((4, 5)), keras.layers.Lambda(lambda x: x)]).save(tmp_path / "code.keras")
+    with pytest.raises(ValueError, match=r"code\.keras: .*Lambda"):
+        run("export", tmp_path / "code.keras", tmp_path / "x.tflite")
+    assert not (tmp_path / "x.tflite").exists()

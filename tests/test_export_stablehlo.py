@@ -3,12 +3,14 @@
 import hashlib
 import json
 import pathlib
+import shutil
 
 import keras
 import pytest
 
 import lucid_keras as lk
 from lucid_keras.export import to_stablehlo
+from lucid_keras.runtimes import open_artefact
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +39,15 @@ def test_the_program_is_verified(report):
     assert report.kind == "stablehlo"
     assert report.snr_db >= 110
     assert [(one.signature, one.name) for one in report.outputs] == [("forward", "up"), ("vjp", "mel")]
+
+
+def test_a_program_that_is_not_the_one_its_manifest_names_is_refused(report, tmp_path):
+    folder = shutil.copytree(report.path, tmp_path / "up.stablehlo")
+    content = bytearray((folder / "forward.stablehlo").read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / "forward.stablehlo").write_bytes(content)
+    with pytest.raises(ValueError, match=r"forward\.stablehlo is not the one that the manifest names"):
+        open_artefact(folder)
 
 
 def test_no_folder_of_this_machine_is_in_the_programs(report):
