@@ -12,9 +12,10 @@ import soundfile
 import tensorflow as tf
 
 import lucid_keras as lk
-from lucid_keras.export import to_saved_model, to_tflite
+from lucid_keras.export import pictures, to_saved_model, to_tflite
 from lucid_keras.export.drawn_samples import OPEN_LENGTHS
 from lucid_keras.export.flatbuffer import read
+from lucid_keras.export.pictures import waveforms
 from lucid_keras.runtimes.litert import LiteRT, interpreter
 
 
@@ -396,6 +397,34 @@ def test_the_report_prints_and_saves(tmp_path, rng):
     assert page.pictures == 3
     assert page.elsewhere == []
     assert report.sha256 in text
+    under = loaded["conditions"]
+    assert (under["signature"], under["batch"], under["lengths"], under["threads"]) == ("serving_default", 1, [64], 2)
+    assert under["device"] in text
+    assert f"at batch 1, length 64, on 2 threads of {under['device']}" in " ".join(str(report).split())
+    assert "prefers-color-scheme: dark" in text
+    assert text.count("<details>") == 4
+
+
+def test_a_waveform_is_drawn_whole_and_of_the_channel_that_differs_most(rng):
+    reference = rng.standard_normal((1, 3, 5000))
+    result = reference.copy()
+    result[0, 2, 4321] += 1
+    title, drawn = waveforms(reference, result)
+    assert title == "Waveform of channel 2"
+    assert "currentColor" in drawn
+    assert pictures.INK not in drawn
+    short, _ = waveforms(reference[:, :, :3], reference[:, :, :3])
+    assert short == "Waveform of channel 0"
+
+
+def test_of_a_long_signal_every_extreme_is_drawn():
+    figure = pictures.check_pictures().Figure()
+    values = np.zeros(123_456)
+    values[77_777], values[-1] = 5, -7
+    axes = figure.subplots()
+    pictures._whole(axes, values, "red", "signal")
+    low, high = axes.dataLim.intervaly
+    assert (low, high) == (-7, 5)
 
 
 def test_an_exact_output_is_null_in_json(tmp_path):

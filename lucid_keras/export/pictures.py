@@ -20,7 +20,7 @@ FINITE_DB = 160.0  # where the bar of an exact layer ends
 
 
 def waveforms(reference, result):
-    """(title, SVG): the worst channel in Keras and in the artefact, whole, the difference, and where that is largest."""
+    """(title, SVG): the worst channel in Keras and in the artefact, whole, the difference, and its largest."""
     (before, after), channel = _worst_channel(reference, result)
     between, count = after - before, len(before)
     largest = int(np.argmax(np.abs(between)))

@@ -254,6 +254,7 @@ table { border-collapse: collapse; } th, td { padding: .3rem .9rem .3rem 0; text
 th { border-bottom: 1px solid var(--faint); font-weight: 600; } td { font-variant-numeric: tabular-nums; }
 code { font-size: .9em; overflow-wrap: anywhere; }
 .verdict { color: var(--good); font-weight: 600; } .wide { overflow-x: auto; }
+@media (max-width: 40rem) { tr:first-child:has(th), tr:first-child:has(th) ~ tr { white-space: nowrap; } }
 svg { display: block; width: 100%; min-width: 36rem; height: auto; }
 </style><title>$name</title></head><body>
 <h1>$name</h1>

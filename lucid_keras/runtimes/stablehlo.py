@@ -32,7 +32,7 @@ class StableHlo:
 
     def __init__(self, artefact: str | os.PathLike):
         self.programs, self.signatures = programs(artefact)
-        self.threads = tf.config.threading.get_intra_op_parallelism_threads() or None
+        self.threads: int | None = tf.config.threading.get_intra_op_parallelism_threads() or None
 
     def run(self, signature, inputs):
         outputs = self.prepared(signature, inputs)()
