@@ -7,7 +7,7 @@ import threading
 
 _LOCK = threading.Lock()  # rich shows one display at a time; threads that work at once have a line each in it
 _HERE = threading.local()  # the line of the stage that this thread is in
-_SHOWN = []  # the display, while there is a line
+_SHOWN: list = []  # the display, while there is a line
 
 
 @contextlib.contextmanager
