@@ -1,8 +1,13 @@
-"""How long a call takes. Standard library only."""
+"""How long a call takes, and on what processor. Standard library only."""
 
+import os
+import pathlib
+import platform
 import statistics
 import time
 from collections.abc import Callable
+
+CPUINFO = pathlib.Path("/proc/cpuinfo")
 
 
 def milliseconds(invoke: Callable[[], object], seconds: float = 1.0, least: int = 10) -> float:
@@ -15,3 +20,15 @@ def milliseconds(invoke: Callable[[], object], seconds: float = 1.0, least: int 
         invoke()
         times.append(time.perf_counter() - start)
     return 1e3 * statistics.median(times)
+
+
+def processor() -> str:
+    """Its name."""
+    lines = CPUINFO.read_text().splitlines() if CPUINFO.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def cores() -> int:
+    """How many this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

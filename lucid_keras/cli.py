@@ -8,6 +8,7 @@ import sys
 
 from lucid_keras.bench.commands import add_command as add_bench
 from lucid_keras.export.commands import add_commands, run_inspect
+from lucid_keras.export.progress import doing
 from lucid_keras.export.versions import versions
 from lucid_keras.terminal import own_lines
 
@@ -75,7 +76,8 @@ def _parser():
 
 
 def _demo(parsed):
-    from lucid_keras import demo
+    with doing("starting TensorFlow"):
+        from lucid_keras import demo
 
     console = demo.demo_extra("rich.console").Console()
     demo.print_result(demo.run(parsed.audio, parsed.out, console), console)

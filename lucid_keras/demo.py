@@ -11,6 +11,7 @@ import numpy as np
 
 from lucid_keras._extras import needed
 from lucid_keras.export import ExportReport, snr_db, to_tflite
+from lucid_keras.export.progress import doing
 from lucid_keras.export.report import rich_table
 from lucid_keras.layers.istft import ISTFT
 
@@ -141,6 +142,6 @@ def demo_extra(module):
 def _step(console, title):
     """Shows its name while it runs and its seconds afterwards."""
     start = time.perf_counter()
-    with console.status(f"{title} ..."):
+    with doing(title):
         yield
     console.print(f"{title}: {time.perf_counter() - start:.1f} s", highlight=False)

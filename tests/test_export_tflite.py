@@ -4,7 +4,6 @@ import html.parser
 import json
 import math
 import os
-import sys
 
 import keras
 import numpy as np
@@ -13,10 +12,10 @@ import soundfile
 import tensorflow as tf
 
 import lucid_keras as lk
-from lucid_keras.export import to_saved_model, to_tflite
+from lucid_keras.export import pictures, to_saved_model, to_tflite
 from lucid_keras.export.drawn_samples import OPEN_LENGTHS
 from lucid_keras.export.flatbuffer import read
-from lucid_keras.export.progress import progress_bar
+from lucid_keras.export.pictures import waveforms
 from lucid_keras.runtimes.litert import LiteRT, interpreter
 
 
@@ -116,16 +115,6 @@ def test_each_input_may_have_a_length_of_its_own(tmp_path):
         keras.Model([mel, noise], wave), tmp_path / "l.tflite", length={"mel": 5, "noise": 20}, timing_seconds=0
     )
     assert set(report.signatures["serving_default"]["inputs"]) == {"mel: float32[1, 4, 5]", "noise: float32[1, 2, 20]"}
-
-
-def test_the_progress_bar_hands_on_every_sample(monkeypatch, capsys):
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    streams = sys.stdout, sys.stderr
-    for expected, sample in enumerate(progress_bar([1, 2, 3], "calibrating"), 1):
-        assert sample == expected
-        assert (sys.stdout, sys.stderr) == streams
-    assert expected == 3
-    assert "calibrating" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("quantization", "dtype"), [("int8", np.int8), ("int16x8", np.int16)])
@@ -383,7 +372,7 @@ class Page(html.parser.HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         source = dict(attributes).get("src") or dict(attributes).get("href")
-        self.pictures += tag == "img"
+        self.pictures += tag == "svg"
         if source and not source.startswith("data:"):
             self.elsewhere.append(source)
 
@@ -408,6 +397,34 @@ def test_the_report_prints_and_saves(tmp_path, rng):
     assert page.pictures == 3
     assert page.elsewhere == []
     assert report.sha256 in text
+    under = loaded["conditions"]
+    assert (under["signature"], under["batch"], under["lengths"], under["threads"]) == ("serving_default", 1, [64], 2)
+    assert under["device"] in text
+    assert f"at batch 1, length 64, on 2 threads of {under['device']}" in " ".join(str(report).split())
+    assert "prefers-color-scheme: dark" in text
+    assert text.count("<details>") == 4
+
+
+def test_a_waveform_is_drawn_whole_and_of_the_channel_that_differs_most(rng):
+    reference = rng.standard_normal((1, 3, 5000))
+    result = reference.copy()
+    result[0, 2, 4321] += 1
+    title, drawn = waveforms(reference, result)
+    assert title == "Waveform of channel 2"
+    assert "currentColor" in drawn
+    assert pictures.INK not in drawn
+    short, _ = waveforms(reference[:, :, :3], reference[:, :, :3])
+    assert short == "Waveform of channel 0"
+
+
+def test_of_a_long_signal_every_extreme_is_drawn():
+    figure = pictures.check_pictures().Figure()
+    values = np.zeros(123_456)
+    values[77_700], values[-1] = 5, -7
+    axes = figure.subplots()
+    pictures._whole(axes, values, "red", "signal")
+    low, high = axes.dataLim.intervaly
+    assert (low, high) == (-7, 5)
 
 
 def test_an_exact_output_is_null_in_json(tmp_path):

@@ -26,7 +26,7 @@ def report():
     example = (np.ones((1, 2, 4)), np.ones((1, 2, 4)))
     proof = {"outputs": (), "floor_db": 0.0, "verified_on": "", "layers": (), "warnings": (), "example": example}
     return lk.export.ExportReport(
-        **nothing, **proof, partitions=0, milliseconds=0.0, runtime="", stream="", versions={}
+        **nothing, **proof, conditions=None, partitions=0, milliseconds=0.0, runtime="", stream="", versions={}
     )
 
 

@@ -6,7 +6,10 @@ import subprocess
 import sys
 import tempfile
 
+from lucid_keras.export.progress import doing
 
+
+@doing("timing in litert-benchmark")
 def benchmark(path):
     """What `litert-benchmark` finds for a `.tflite` file on this machine's CPU.
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from lucid_keras.export.progress import each
 from lucid_keras.export.samples import verification_samples
 from lucid_keras.export.signatures import call_by_name, model_inputs, output_shapes
 from lucid_keras.runtimes.protocol import Arrays, Runtime
@@ -38,7 +39,7 @@ class Claim:
 
 def claim_of(model, name, samples, compute, run, lengths, time_axes=None) -> Claim:
     """The `Claim`, its references computed; raises where they say nothing."""
-    references = [compute(model, sample) for sample in samples]
+    references = each(lambda sample: compute(model, sample), samples, "computing in Keras")
     for output in references[0]:
         _check_telling(name, output, [reference[output] for reference in references])
     return Claim(name, samples, compute, run, references, lengths, time_axes or {})
@@ -55,7 +56,7 @@ def whole_claim(model, name, samples, run=None) -> Claim:
     run = run or (lambda runtime, sample: runtime.run(name, sample))
     names = list(model_inputs(model))
     compute = lambda other, sample: computed(other, [sample[name] for name in names])  # noqa: E731
-    return claim_of(model, name, samples, compute, run, _lengths(model, samples), _time_axes(model))
+    return claim_of(model, name, samples, compute, run, lengths_of(model, samples), _time_axes(model))
 
 
 def computed(model, arrays) -> dict[str, np.ndarray]:
@@ -69,7 +70,7 @@ def vjp_claim(model, samples, forward, run=None) -> Claim:
     samples = [{**sample, **outputs} for sample, outputs in zip(samples, forward, strict=True)]
     run = run or (lambda runtime, sample: runtime.run("vjp", sample))
     names = list(model_inputs(model))
-    return claim_of(model, "vjp", samples, functools.partial(_gradients, names), run, _lengths(model, samples))
+    return claim_of(model, "vjp", samples, functools.partial(_gradients, names), run, lengths_of(model, samples))
 
 
 def _gradients(names, model, sample):
@@ -95,7 +96,7 @@ def _check_telling(signature, name, arrays):
         )
 
 
-def _lengths(model, samples):
+def lengths_of(model, samples):
     """The extents of the samples that the model leaves open; where it leaves none, the longest of each input."""
     found = set()
     for sample, (name, tensor) in itertools.product(samples, model_inputs(model).items()):

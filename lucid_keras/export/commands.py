@@ -6,6 +6,7 @@ import json
 import pathlib
 
 from lucid_keras._extras import needed
+from lucid_keras.export.progress import doing
 from lucid_keras.export.recipes import RECIPES
 
 
@@ -118,8 +119,9 @@ def _check_report(path):
 
 def _exporter(arguments):
     """The export that the path's ending and `--stream` ask for; an option that it does not take is refused."""
-    from lucid_keras import export
-    from lucid_keras.export.live import streaming_of
+    with doing("starting TensorFlow"):
+        from lucid_keras import export
+        from lucid_keras.export.live import streaming_of
 
     kind = {".tflite": "a .tflite file", ".stablehlo": "StableHLO"}.get(arguments.path.suffix, "a SavedModel")
     names = {"a .tflite file": "to_tflite", "a SavedModel": "to_saved_model", "StableHLO": "to_stablehlo"}
@@ -150,14 +152,19 @@ def _exporter(arguments):
 
 def load_model(path):
     """The Keras model of a `.keras` file; raises for any other file."""
-    import keras
-
-    import lucid_keras
-
     if not path.is_file():
         raise FileNotFoundError(f"The model's file must exist. Received: {path}")
     if path.suffix != ".keras":
         raise ValueError(f"The model must be a .keras file. Received: {path}")
+    with doing(f"loading {path.name}"):
+        return _loaded(path)
+
+
+def _loaded(path):
+    import keras
+
+    import lucid_keras
+
     for name in lucid_keras.__all__:  # Keras loads the classes that their import told it of
         getattr(lucid_keras, name)
     try:
@@ -227,11 +234,12 @@ def _print(*tables):
 
 def run_verify(arguments):
     """Compare an artefact with its model; raises below the floor."""
-    from lucid_keras.export.proof import Floor
-    from lucid_keras.export.report import decibels, output_table
-    from lucid_keras.export.verify import verified
-
     needed("rich", "the tables need rich")
+    with doing("starting TensorFlow"):
+        from lucid_keras.export.proof import Floor
+        from lucid_keras.export.report import decibels, output_table
+        from lucid_keras.export.verify import verified
+
     floor = Floor.of(arguments.floor, RECIPES["int8"]).decibels
     proof = verified(arguments.artefact, load_model(arguments.model), arguments.data)
     _print(output_table(proof.outputs))

@@ -18,7 +18,7 @@ from tensorflow.lite.python.convert import ConverterError
 from lucid_keras.export.files import workplace
 from lucid_keras.export.flatbuffer import contents
 from lucid_keras.export.flatbuffer_edits import with_64_bit_depthwise_biases, with_first, without_unused_constants
-from lucid_keras.export.progress import progress_bar
+from lucid_keras.export.progress import doing
 from lucid_keras.export.recipes import RECIPES
 from lucid_keras.export.save import save
 from lucid_keras.export.signatures import frozen
@@ -48,6 +48,7 @@ def convert(model, signatures, recipe, calibration=None, *, integer_io=False):
     return convert_traced(model, traced, recipe, calibration, first=first, integer_io=integer_io)
 
 
+@doing("converting")
 def convert_traced(model, traced, recipe, calibration=None, *, states=None, first=None, integer_io=False):
     """`convert` for concrete functions by name without variables, or with those of `states`, a `tf.Module`.
 
@@ -88,11 +89,16 @@ def _converted(folder, signatures, variables, recipe, calibration=None, integer_
     with CONVERTER:
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=signatures)
         converter.experimental_enable_resource_variables = variables
-        _configure(converter, recipe, calibration, integer_io)
-        return bytes(converter.convert())
+        if not recipe.calibrated:
+            _configure(converter, recipe)
+            return bytes(converter.convert())
+        # A stage of its own out here: the converter may leave the samples' generator suspended when it raises.
+        with doing("calibrating", sum(map(len, calibration.values()))) as advance:
+            _configure(converter, recipe, calibration, integer_io, advance)
+            return bytes(converter.convert())
 
 
-def _configure(converter, recipe, calibration, integer_io):
+def _configure(converter, recipe, calibration=None, integer_io=False, advance=None):
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     # What a loop writes of its results, as DYNAMIC_UPDATE_SLICE; else each step computes all of them anew.
     converter._experimental_enable_dynamic_update_slice = True
@@ -102,7 +108,7 @@ def _configure(converter, recipe, calibration, integer_io):
     if not recipe.calibrated:
         return
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: _representative(calibration, recipe.headroom)
+    converter.representative_dataset = lambda: _representative(calibration, recipe.headroom, advance)
     if recipe.activations == "int8":
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     else:
@@ -115,16 +121,18 @@ def _configure(converter, recipe, calibration, integer_io):
         converter.inference_input_type = converter.inference_output_type = tf.as_dtype(recipe.activations)
 
 
-def _representative(calibration, headroom):
+def _representative(calibration, headroom, advance):
     for name, samples in calibration.items():
-        for sample in progress_bar(samples, f"calibrating {name}"):
+        for sample in samples:
             yield name, {key: _louder(array, headroom) for key, array in sample.items()}
+            advance()
 
 
 def _louder(array, headroom):
     return array * array.dtype.type(headroom) if array.dtype.kind == "f" else array
 
 
+@doing("quantizing")
 def _edge_quantized(model, content, recipe):
     from litert_quantizer import quantizer
     from litert_quantizer import recipe as edge

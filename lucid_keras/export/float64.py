@@ -2,7 +2,10 @@
 
 import keras
 
+from lucid_keras.export.progress import doing
 
+
+@doing("computing in float64")
 def exact_outputs(model, claims):
     """What each claim's `compute` gives of its samples in float64; raises ValueError where the model has no such self.
 

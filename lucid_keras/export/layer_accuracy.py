@@ -7,6 +7,7 @@ from lucid_keras._names import identifier
 from lucid_keras.export.accuracy import LayerAccuracy, snr_db
 from lucid_keras.export.claims import computed
 from lucid_keras.export.live import LiveArtefact, cut, seen_name, time_axis
+from lucid_keras.export.progress import doing
 
 
 def observed_layers(model):
@@ -39,6 +40,7 @@ def layer_accuracies(observed, samples, references, results):
     return found
 
 
+@doing("comparing layers")
 def live_layer_accuracies(streaming, runtime, chunks, claim):
     """A `LayerAccuracy` of each layer of a streaming model's decoder, from a file whose steps give what they gave.
 

@@ -1,6 +1,8 @@
-"""The pictures of an export report: waveform and spectrogram before and after, and the error of each layer."""
+"""The pictures of an export report: waveform and spectrogram before and after, and the error of each layer.
 
-import base64
+They are SVG without a ground, their ink the page's own, so that they are read in light and in dark.
+"""
+
 import io
 import math
 
@@ -8,49 +10,74 @@ import numpy as np
 
 from lucid_keras._extras import needed
 
-BEFORE, AFTER, BETWEEN = "#57606a", "#0969da", "#cf222e"
-SHOWN = 512  # samples of a waveform that can still be told apart
+INK = "#010203"  # stands for the page's own colour
+BEFORE, AFTER, BETWEEN = "#e08a00", "#2f81f7", "#e5484d"  # told apart on white and on black
+COLUMNS = 1000  # of a waveform; of a longer signal each is the band between the extremes there
+CLOSE = 64  # positions around the largest difference that are drawn large
+SHOWN_LAYERS = 32
 ABOVE = {"loc": "lower right", "bbox_to_anchor": (1, 1), "ncols": 2, "frameon": False}  # hides nothing of the axes
 FINITE_DB = 160.0  # where the bar of an exact layer ends
 
 
 def waveforms(reference, result):
-    """(title, PNG in base64): one channel of the Keras model's output, the artefact's over it, and their difference."""
-    before, after = _channel(reference), _channel(result)
-    figure = _figure(4.2)
-    signal, error = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-    signal.plot(before[:SHOWN], color=BEFORE, linewidth=2.4, label="Keras")
-    signal.plot(after[:SHOWN], color=AFTER, linewidth=1, label="exported")
+    """(title, SVG): the worst channel in Keras and in the artefact, whole, the difference, and its largest."""
+    (before, after), channel = _worst_channel(reference, result)
+    between, count = after - before, len(before)
+    largest = int(np.argmax(np.abs(between)))
+    start = max(0, min(largest - CLOSE // 2, count - CLOSE))
+    near = np.arange(start, min(start + CLOSE, count))
+    figure = _figure(6.4)
+    signal, error, close = figure.subplots(3, 1, height_ratios=[3, 2, 3])
+    _whole(signal, before, BEFORE, "Keras")
+    _whole(signal, after, AFTER, "exported")
     signal.legend(**ABOVE)
-    signal.set_ylabel("amplitude")
-    error.plot((after - before)[:SHOWN], color=BETWEEN, linewidth=1)
-    error.set_ylabel("difference")
-    error.set_xlabel("position")
-    return "Waveform", _png(figure)
+    _whole(error, between, BETWEEN, "difference")
+    error.sharex(signal)
+    close.plot(near, before[near], color=BEFORE, alpha=0.75, linewidth=5)
+    close.plot(near, after[near], color=AFTER, linewidth=1.2)
+    for axes, label in ((signal, "amplitude"), (error, "difference"), (close, "amplitude")):
+        axes.set_ylabel(label)
+    error.set_xlabel(f"position, all {count:,}")
+    close.set_xlabel(f"position, around the largest difference, at {largest:,}")
+    return f"Waveform of channel {channel}", _svg(figure)
+
+
+def _whole(axes, values, color, label):
+    """A whole signal: a line, or the band between the extremes of each column."""
+    if len(values) <= COLUMNS:
+        axes.plot(values, color=color, alpha=0.6, linewidth=1, label=label)
+        return
+    starts = np.linspace(0, len(values), COLUMNS, endpoint=False).astype(int)
+    least, greatest = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
+    axes.fill_between(starts, least, greatest, color=color, alpha=0.6, linewidth=0.5, label=label)
 
 
 def spectrograms(reference, result):
-    """(title, PNG in base64): power over time and frequency, before and after; None for a signal too short."""
-    before, after = _channel(reference), _channel(result)
+    """(title, SVG): power over time and frequency, before, after and between; None for a signal too short."""
+    (before, after), channel = _worst_channel(reference, result)
     window = min(256, 2 ** int(math.log2(max(len(before) // 4, 1))))
     if window < 16:
         return None
-    figure = _figure(3.2)
-    spectra = [_power(channel, window) for channel in (before, after)]
-    top = max(spectrum.max() for spectrum in spectra)
-    for axes, spectrum, title in zip(figure.subplots(1, 2, sharey=True), spectra, ("Keras", "exported"), strict=True):
-        image = axes.imshow(
-            spectrum, origin="lower", aspect="auto", vmin=top - 100, vmax=top, extent=(0, len(before), 0, 0.5)
-        )
-        axes.set_title(title)
-        axes.set_xlabel("position")
-    figure.axes[0].set_ylabel("cycles per position")
-    figure.colorbar(image, ax=figure.axes, label="dB")
-    return "Spectrogram", _png(figure)
+    figure = _figure(3.4)
+    spectra = [_power(one, window) for one in (before, after, after - before)]
+    titles, axes = ("Keras", "exported", "difference"), figure.subplots(1, 3, sharey=True)
+    tops = [max(one.max() for one in spectra[:2])] * 2 + [spectra[2].max()]
+    for here, spectrum, title, top in zip(axes, spectra, titles, tops, strict=True):
+        extent = (0, len(before), 0, 0.5)
+        image = here.imshow(spectrum, origin="lower", aspect="auto", vmin=top - 100, vmax=top, extent=extent)
+        here.set_title(title)
+        here.set_xlabel("position")
+        if title != "Keras":
+            figure.colorbar(image, ax=axes[:2] if title == "exported" else here, label="dB", location="bottom")
+    axes[0].set_ylabel("cycles per position")
+    return f"Spectrogram of channel {channel}", _svg(figure)
 
 
 def error_per_layer(layers):
-    """(title, PNG in base64): the signal-to-noise ratio of each layer's output, and with exact inputs."""
+    """(title, SVG): the signal-to-noise ratio of each layer's output, and with exact inputs; of the worst layers."""
+    count, worst = len(layers), sorted(layers, key=lambda one: one.own_snr_db)[:SHOWN_LAYERS]
+    layers = [one for one in layers if one in worst]
+    title = "Error per layer" if count <= SHOWN_LAYERS else f"Error of the worst {SHOWN_LAYERS} of {count} layers"
     figure = _figure(0.8 + 0.32 * len(layers))
     axes = figure.subplots()
     positions = np.arange(len(layers))
@@ -62,15 +89,16 @@ def error_per_layer(layers):
     axes.invert_yaxis()
     axes.set_xlabel(f"SNR in dB (exact ends at {FINITE_DB:g})")
     axes.legend(**ABOVE)
-    return "Error per layer", _png(figure)
+    return title, _svg(figure)
 
 
-def _channel(array):
-    """The first sample's first channel along its longest axis."""
-    sample = np.asarray(array, np.float64)[0]
-    sample = np.atleast_1d(np.squeeze(sample))
-    longest = np.moveaxis(sample, int(np.argmax(sample.shape)), -1)
-    return longest.reshape(-1, longest.shape[-1])[0]
+def _worst_channel(reference, result):
+    """Both arrays' channel that differs most, along the longest axis of the first of the batch, and its number."""
+    pair = [np.atleast_1d(np.asarray(one, np.float64)[0]) for one in (reference, result)]
+    longest = int(np.argmax(pair[0].shape))
+    before, after = (np.moveaxis(one, longest, -1).reshape(-1, one.shape[longest]) for one in pair)
+    worst = int(np.argmax(np.sum(np.square(after - before), axis=1)))
+    return (before[worst], after[worst]), worst
 
 
 def _power(channel, window):
@@ -85,10 +113,19 @@ def check_pictures():
 
 
 def _figure(height):
-    return check_pictures().Figure(figsize=(9, height), layout="constrained")
+    return check_pictures().Figure(figsize=(7.2, height), layout="constrained", facecolor="none")
 
 
-def _png(figure):
-    target = io.BytesIO()
-    figure.savefig(target, format="png", dpi=110, metadata={"Software": None})
-    return base64.b64encode(target.getvalue()).decode()
+def _svg(figure):
+    for axes in figure.axes:
+        axes.patch.set_alpha(0)
+        axes.tick_params(colors=INK, labelsize=9)
+        legend = axes.get_legend()
+        for text in (axes.title, axes.xaxis.label, axes.yaxis.label, *(legend.get_texts() if legend else ())):
+            text.set_color(INK)
+        for spine in axes.spines.values():
+            spine.set_color(INK)
+    target = io.StringIO()
+    figure.savefig(target, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    drawn = target.getvalue()
+    return drawn[drawn.index("<svg") :].replace(INK, "currentColor")

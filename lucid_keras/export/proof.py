@@ -13,16 +13,18 @@ from typing import NoReturn
 import numpy as np
 
 from lucid_keras._arguments import number
-from lucid_keras._timing import milliseconds
+from lucid_keras._timing import cores, milliseconds, processor
 from lucid_keras.export.accuracy import QUIET_DB, LayerAccuracy, OutputAccuracy, accuracy, snr_db
-from lucid_keras.export.claims import Claim
+from lucid_keras.export.claims import Claim, lengths_of
 from lucid_keras.export.coverage import coverage_warnings
 from lucid_keras.export.float64 import exact_outputs
-from lucid_keras.export.live import described, first_call
+from lucid_keras.export.live import described, first_call, time_axis
+from lucid_keras.export.progress import doing, each
 from lucid_keras.export.recipes import Recipe
-from lucid_keras.export.report import ExportReport
+from lucid_keras.export.report import Conditions, ExportReport
 from lucid_keras.export.versions import versions
 from lucid_keras.runtimes.protocol import Runtime
+from lucid_keras.streaming.contract import Streaming
 
 SHOWN_DB = 6.0  # how much worse than the whole output a channel must be for that to hide it
 BLAMED_DB = 20.0  # how much less than the output a layer may lose and be told of: several may add up
@@ -80,6 +82,9 @@ def proven(
     """
     proof = prove(model, claims, runtime, floor, layers=layers)
     coverage = runtime.coverage()
+    signature, inputs = first_call(runtime, claims[0])
+    with doing(f"timing in {runtime.name}"):
+        median = milliseconds(runtime.prepared(signature, inputs), seconds)
     return ExportReport(
         kind=runtime.kind,
         quantization=floor.recipe,
@@ -87,7 +92,8 @@ def proven(
         ops=coverage.ops,
         delegated=coverage.delegated,
         partitions=coverage.partitions,
-        milliseconds=milliseconds(runtime.prepared(*first_call(runtime, claims[0])), seconds),
+        milliseconds=median,
+        conditions=_conditions(model, runtime, signature, inputs),
         runtime=f"{runtime.name} {runtime.version}",
         outputs=proof.outputs,
         floor_db=floor.decibels,
@@ -97,6 +103,18 @@ def proven(
         versions=versions(),
         example=proof.example,
         **facts,
+    )
+
+
+def _conditions(model, runtime, signature, inputs):
+    """Those of a call of `runtime`."""
+    positions = (inputs["x"].shape[time_axis(model.data_format)],) if isinstance(model, Streaming) else None
+    return Conditions(
+        signature=signature,
+        batch=len(next(iter(inputs.values()))),
+        lengths=positions or lengths_of(model, [inputs]),
+        threads=runtime.threads or cores(),
+        device=runtime.device or processor(),
     )
 
 
@@ -117,7 +135,8 @@ def prove(
         floor: the least signal-to-noise ratio.
         layers: gives `LayerAccuracy` of the model's layers, the worst for the message; called before it raises.
     """
-    results = [[claim.run(runtime, sample) for sample in claim.samples] for claim in claims]
+    proving = f"proving in {runtime.name}"
+    results = [each(functools.partial(claim.run, runtime), claim.samples, proving) for claim in claims]
     outputs = [
         accuracy(
             claim.name,
@@ -136,7 +155,13 @@ def prove(
         refuse = functools.partial(_refuse, floor=floor, layers=layers)
         warnings += _forgiven(below, claims, results, floor, model, refuse)
     first = next(iter(claims[0].references[0]))
-    return Proof(tuple(outputs), tuple(warnings), (claims[0].references[0][first], results[0][0][first]))
+    return Proof(tuple(outputs), tuple(warnings), _longest(claims[0].references, results[0], first))
+
+
+def _longest(references, results, name):
+    """The longest of an output's references, and its result."""
+    pairs = [(one[name], other[name]) for one, other in zip(references, results, strict=True)]
+    return max(pairs, key=lambda pair: pair[0].size)
 
 
 def _hidden(one, floor):

@@ -18,6 +18,22 @@ from lucid_keras.export.files import checked_destination, write_atomically
 
 
 @dataclasses.dataclass(frozen=True)
+class Conditions:
+    """Of a timed call: its signature, batch and lengths, the threads that it may take, and the device's name."""
+
+    signature: str
+    batch: int
+    lengths: tuple[int, ...]
+    threads: int
+    device: str
+
+    def __str__(self) -> str:
+        lengths, many = " and ".join(map(str, self.lengths)), "s" if self.threads > 1 else ""
+        shape = f"{self.signature} at batch {self.batch}, length {lengths}"
+        return f"{shape}, on {self.threads} thread{many} of {self.device}"
+
+
+@dataclasses.dataclass(frozen=True)
 class ExportReport:
     """The proof of one export; also a path, where one is expected.
 
@@ -31,6 +47,7 @@ class ExportReport:
         delegated: how many of them the XNNPACK delegate takes; None where there is no delegate.
         partitions: in how many pieces.
         milliseconds: median time of one call of the first signature on this machine.
+        conditions: of that call: signature, batch, lengths, threads and device.
         runtime: name and version of what ran the artefact.
         outputs: tuple of `OutputAccuracy`, against the Keras model.
         floor_db: the least signal-to-noise ratio that was asked for.
@@ -62,6 +79,7 @@ class ExportReport:
     delegated: int | None
     partitions: int
     milliseconds: float
+    conditions: Conditions
     runtime: str
     outputs: tuple[OutputAccuracy, ...]
     floor_db: float
@@ -97,21 +115,24 @@ class ExportReport:
 
     def facts(self) -> list[tuple[str, str]]:
         """The report's single values as pairs of a label and a text."""
-        delegated = ""
-        if self.delegated is not None:
-            pieces = f"{self.partitions} partition{'' if self.partitions == 1 else 's'}"
-            delegated = f", {self.delegated} delegated to XNNPACK in {pieces}"
         stream = [("stream", self.stream)] if self.stream else []
         return [
             ("file", str(self.path)),
             ("kind", f"{self.kind}, {self.quantization}"),
             *stream,
             ("size", f"{self.bytes:,} bytes"),
-            ("operators", f"{self.total}{delegated}"),
-            ("latency", f"{self.milliseconds:.3g} ms, {self.runtime}"),
+            ("operators", self.coverage()),
+            ("latency", f"{self.milliseconds:.3g} ms, {self.runtime}, {self.conditions}"),
             ("floor", f"{self.floor_db:g} dB"),
             ("verified on", self.verified_on),
         ]
+
+    def coverage(self) -> str:
+        """How many operators there are, and how many the delegate takes."""
+        if self.delegated is None:
+            return str(self.total)
+        pieces = f"{self.partitions} partition{'' if self.partitions == 1 else 's'}"
+        return f"{self.total}, {self.delegated} delegated to XNNPACK in {pieces}"
 
     def as_dict(self) -> dict[str, Any]:
         """The report in JSON's types; infinite ratios, of outputs without error, are null."""
@@ -165,7 +186,7 @@ def _finite(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-OUTPUT_HEADER = ("signature and output", "SNR", "worst channel", "max error", "peak", "lengths")
+OUTPUT_HEADER = ("signature and output", "SNR", "worst channel", "max error", "peak", "samples", "lengths")
 
 
 def output_rows(outputs):
@@ -173,7 +194,7 @@ def output_rows(outputs):
     for one in outputs:
         worst = "" if one.channel is None else f"{decibels(one.channel_db)} ({one.channel})"
         lengths = ", ".join(map(str, one.lengths))
-        numbers = (f"{one.max_error:.3g}", f"{one.peak:.3g}", lengths)
+        numbers = (f"{one.max_error:.3g}", f"{one.peak:.3g}", one.samples, lengths)
         yield (f"{one.signature}: {one.name}", decibels(one.snr_db), worst, *numbers)
 
 
@@ -209,14 +230,32 @@ def _rich_tables(report):
         yield f"warning: {warning}"
 
 
+RUNTIME_HEADER = ("runtime", "SNR", "operators", "ms", "signature", "batch", "length", "threads", "device")
+
+
+def _runtime_row(report):
+    """The row under `RUNTIME_HEADER` of what proved the artefact."""
+    under = report.conditions
+    call = (under.signature, under.batch, ", ".join(map(str, under.lengths)), under.threads, under.device)
+    return (report.runtime, decibels(report.snr_db), report.coverage(), f"{report.milliseconds:.3g}", *call)
+
+
 PAGE = string.Template("""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><style>
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1b1f24; }
-h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
+:root { color-scheme: light dark; --ink: #1b1f24; --faint: #8c959f; --good: #116329; --ground: #ffffff; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e6edf3; --faint: #6e7681; --good: #56d364; --ground: #0d1117; }
+}
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 56rem; margin: 2rem auto; padding: 0 1rem; }
+body { color: var(--ink); background: var(--ground); }
+h1 { font-size: 1.6rem; overflow-wrap: anywhere; } h2, summary { font-size: 1.15rem; font-weight: 600; }
+h2 { margin-top: 2rem; } details { margin-top: 1rem; } summary { cursor: pointer; }
 table { border-collapse: collapse; } th, td { padding: .3rem .9rem .3rem 0; text-align: left; vertical-align: top; }
-th { border-bottom: 1px solid #8c959f; font-weight: 600; } td { font-variant-numeric: tabular-nums; }
-img { max-width: 100%; } .verdict { color: #116329; font-weight: 600; } code { font-size: .9em; }
-.table { overflow-x: auto; }
+th { border-bottom: 1px solid var(--faint); font-weight: 600; } td { font-variant-numeric: tabular-nums; }
+code { font-size: .9em; overflow-wrap: anywhere; }
+.verdict { color: var(--good); font-weight: 600; } .wide { overflow-x: auto; }
+@media (max-width: 40rem) { tr:first-child:has(th), tr:first-child:has(th) ~ tr { white-space: nowrap; } }
+svg { display: block; width: 100%; min-width: 36rem; height: auto; }
 </style><title>$name</title></head><body>
 <h1>$name</h1>
 $body
@@ -227,21 +266,27 @@ $body
 def _page(report, pictures):
     escape = html.escape
     verdict = f"{decibels(report.snr_db)} against the Keras model; the floor is {report.floor_db:g} dB."
+    about = [fact for fact in report.facts() if fact[0] not in ("operators", "latency")]
+    layers = [(one.name, decibels(one.snr_db), decibels(one.own_snr_db)) for one in report.layers]
+    folded = {
+        "Layers": (("layer", "SNR of its output", "SNR given exact inputs"), layers),
+        "Operators": (("operator", "count"), report.counts().items()),
+        "Signatures": (("signature", "", "tensor"), signature_rows(report.signatures)),
+        "Made with": ((), report.versions.items()),
+    }
     parts = [
         f'<p class="verdict">{escape(verdict)}</p>',
-        _html_table((), report.facts()),
+        *(f"<p>Warning: {escape(warning)}</p>" for warning in report.warnings),
+        _html_table((), about),
+        "<h2>Runtimes</h2>",
+        _html_table(RUNTIME_HEADER, [_runtime_row(report)]),
         "<h2>Outputs</h2>",
         _html_table(OUTPUT_HEADER, output_rows(report.outputs)),
-        *(f"<p>Warning: {escape(warning)}</p>" for warning in report.warnings),
+        *(f'<h2>{escape(title)}</h2><div class="wide">{drawn}</div>' for title, drawn in pictures),
     ]
-    for title, data in pictures:
-        parts.append(f'<h2>{escape(title)}</h2><img alt="{escape(title)}" src="data:image/png;base64,{data}">')
-    if report.layers:
-        rows = [(one.name, decibels(one.snr_db), decibels(one.own_snr_db)) for one in report.layers]
-        parts += ["<h2>Layers</h2>", _html_table(("layer", "SNR of its output", "SNR given exact inputs"), rows)]
-    parts += ["<h2>Operators</h2>", _html_table(("operator", "count"), report.counts().items())]
-    parts += ["<h2>Signatures</h2>", _html_table(("signature", "", "tensor"), signature_rows(report.signatures))]
-    parts += ["<h2>Made with</h2>", _html_table((), report.versions.items())]
+    for title, (header, rows) in folded.items():
+        if rows:
+            parts.append(f"<details><summary>{title}</summary>{_html_table(header, rows)}</details>")
     if report.sha256:
         parts.append(f"<p>SHA-256 <code>{report.sha256}</code></p>")
     return PAGE.substitute(name=escape(report.path.name), body="\n".join(parts))
@@ -251,4 +296,4 @@ def _html_table(header, rows):
     cells = lambda tag, row: "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in row)  # noqa: E731
     head = f"<tr>{cells('th', header)}</tr>" if header else ""
     body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
-    return f'<div class="table"><table>{head}{body}</table></div>'
+    return f'<div class="wide"><table>{head}{body}</table></div>'

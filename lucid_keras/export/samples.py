@@ -17,7 +17,7 @@ from lucid_keras._arrays import array_of_numbers
 from lucid_keras._extras import needed
 from lucid_keras._untrusted import content_of, npy_array, npz_arrays
 from lucid_keras.export.drawn_samples import drawn_samples, vocabularies, what_is_drawn
-from lucid_keras.export.progress import progress_bar
+from lucid_keras.export.progress import each
 
 Data = np.ndarray | Mapping[str, np.ndarray] | Iterable[np.ndarray | Mapping[str, np.ndarray]] | str | os.PathLike[str]
 
@@ -42,7 +42,7 @@ def read_samples(source, inputs):
         TypeError: a wrong dtype, or a source that is none of the above.
     """
     taken = itertools.islice(_raw(source, inputs), MOST_SAMPLES)
-    samples = [_checked(sample, inputs) for sample in progress_bar(taken, "reading samples")]
+    samples = each(lambda sample: _checked(sample, inputs), taken, "reading samples")
     if not samples:
         raise ValueError(f"The data must hold at least one sample. Received: {_described(source)}")
     return samples

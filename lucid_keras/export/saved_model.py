@@ -9,6 +9,7 @@ import tensorflow as tf
 from lucid_keras._arguments import number
 from lucid_keras.export.claims import whole_claims
 from lucid_keras.export.files import checked_destination, folder_atomically
+from lucid_keras.export.progress import doing
 from lucid_keras.export.proof import Floor, proven
 from lucid_keras.export.recipes import RECIPES
 from lucid_keras.export.report import ExportReport
@@ -70,7 +71,8 @@ def to_saved_model(
 def proven_saved_model(model, destination, module, traced, claims, floor, **how) -> ExportReport:
     """Save concrete functions by name, their variables those of `module`; `how` as `proven`'s."""
     with folder_atomically(destination) as folder:
-        save(module, folder, traced)
+        with doing("saving"):
+            save(module, folder, traced)
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         return proven(model, claims, SavedModel(folder), floor, path=destination, bytes=size, **how)
 

@@ -13,6 +13,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from lucid_keras._arguments import checked_count
 from lucid_keras._lowering.target import lowering_for
 from lucid_keras._names import identifier
+from lucid_keras.export.progress import doing
 
 DEFAULT = "serving_default"
 DYNAMIC = "dynamic"
@@ -146,6 +147,7 @@ def _by_name(model, result):
     return dict(zip(names, flat, strict=True))
 
 
+@doing("tracing")
 def frozen(model, signature, target, *, fold=False):
     """The model as a concrete function of the signature's inputs, traced for `target`, its weights constants.
 

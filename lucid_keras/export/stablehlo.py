@@ -11,6 +11,7 @@ import tensorflow as tf
 from lucid_keras._arguments import check_flag, checked_count, number
 from lucid_keras.export.claims import vjp_claim, whole_claims
 from lucid_keras.export.files import checked_destination, folder_atomically
+from lucid_keras.export.progress import doing
 from lucid_keras.export.proof import Floor, proven
 from lucid_keras.export.recipes import RECIPES
 from lucid_keras.export.report import ExportReport
@@ -109,6 +110,7 @@ def _described(traced, vjp):
     return forward | {"vjp": Signature(inputs | outputs, inputs)} if vjp else forward
 
 
+@doing("compiling")
 def _programs(traced, described):
     """The serialized programs by name."""
     names = list(described["forward"].inputs)

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from lucid_keras._arguments import checked_count
 from lucid_keras.export.live import as_batches, seen_name, time_axis
+from lucid_keras.export.progress import doing
 from lucid_keras.export.signatures import without_variables
 from lucid_keras.streaming.states import reset_rows
 
@@ -96,6 +97,7 @@ def with_states_in_variables(signatures):
     return module, kept
 
 
+@doing("computing in Keras")
 def typical_inputs(model, chunks, samples, batch):
     """By signature, what it is given of typical signals `{"x": [1, ...]}`: every chunk with the states that come to it.
 

@@ -14,6 +14,7 @@ from lucid_keras.export.claims import computed, whole_claims
 from lucid_keras.export.convert import convert
 from lucid_keras.export.files import checked_destination, write_atomically
 from lucid_keras.export.layer_accuracy import layer_accuracies, observed_layers
+from lucid_keras.export.progress import doing
 from lucid_keras.export.proof import Floor, proven
 from lucid_keras.export.recipes import Quantization, recipe_named
 from lucid_keras.export.report import ExportReport
@@ -145,6 +146,7 @@ def _check_not_empty(claims):
                 )
 
 
+@doing("comparing layers")
 def _layer_accuracies(model, write, claim):
     """`LayerAccuracy` of the model's layers at the first signature; none where they cannot be reached."""
     observed = observed_layers(model)

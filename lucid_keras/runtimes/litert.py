@@ -26,10 +26,12 @@ class LiteRT:
 
     name = "LiteRT"
     kind = "tflite"
+    device: str | None = None
 
     def __init__(self, artefact: bytes | str | os.PathLike, threads: int = 2):
         content = artefact if isinstance(artefact, bytes) else pathlib.Path(artefact).read_bytes()
         self.interpreter = interpreter(content, threads)
+        self.threads: int | None = threads
         self.version = importlib.metadata.version("ai-edge-litert")
         self._names = _names(self.interpreter)
 

@@ -27,6 +27,8 @@ class Pjrt(StableHlo):
 
         super().__init__(artefact)
         self._device = self._jax.devices()[0]
+        self.device = None if self._device.platform == "cpu" else self._device.device_kind
+        self.threads = None  # PJRT keeps its own
         self.version = f"{self._jax.__version__} on {self._device.platform}"
         devices = xla_client.DeviceList((self._device,))
         self._executables = {

@@ -54,11 +54,16 @@ class Coverage:
 
 
 class Runtime(typing.Protocol):
-    """An artefact, opened. `name` and `version` are the runtime's own, `kind` is the artefact's."""
+    """An artefact, opened. `name` and `version` are the runtime's own, `kind` is the artefact's.
+
+    `device` names what computes, None the processor; `threads` how many it may take, None as many as there are.
+    """
 
     name: str
     kind: str
     version: str
+    device: str | None
+    threads: int | None
 
     def __init__(self, artefact: str | os.PathLike[str]) -> None: ...
 

@@ -28,6 +28,9 @@ class SavedModel:
             self._loaded = tf.saved_model.load(str(artefact))  # kept: its variables go with it
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, tf.errors.OpError) as error:
             raise ValueError(f"The folder must hold a whole SavedModel. Received: {artefact}: {error}") from None
+        self.threads = tf.config.threading.get_intra_op_parallelism_threads() or None
+        gpus = tf.config.list_physical_devices("GPU")
+        self.device = tf.config.experimental.get_device_details(gpus[0])["device_name"] if gpus else None
         # Live files step first; other signatures have no order.
         self._functions = dict(sorted(self._loaded.signatures.items(), key=lambda one: one[0] != "step"))
 

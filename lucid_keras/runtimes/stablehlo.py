@@ -28,9 +28,11 @@ class StableHlo:
     name = "XLA in TensorFlow"
     kind = "stablehlo"
     version = tf.__version__
+    device: str | None = None
 
     def __init__(self, artefact: str | os.PathLike):
         self.programs, self.signatures = programs(artefact)
+        self.threads: int | None = tf.config.threading.get_intra_op_parallelism_threads() or None
 
     def run(self, signature, inputs):
         outputs = self.prepared(signature, inputs)()
