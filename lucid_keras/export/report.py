@@ -186,7 +186,7 @@ def _finite(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-OUTPUT_HEADER = ("signature and output", "SNR", "worst channel", "max error", "peak", "samples", "lengths")
+OUTPUT_HEADER = ("signature and output", "SNR", "worst channel", "max error", "peak", "lengths", "samples")
 
 
 def output_rows(outputs):
@@ -194,7 +194,7 @@ def output_rows(outputs):
     for one in outputs:
         worst = "" if one.channel is None else f"{decibels(one.channel_db)} ({one.channel})"
         lengths = ", ".join(map(str, one.lengths))
-        numbers = (f"{one.max_error:.3g}", f"{one.peak:.3g}", one.samples, lengths)
+        numbers = (f"{one.max_error:.3g}", f"{one.peak:.3g}", lengths, one.samples)
         yield (f"{one.signature}: {one.name}", decibels(one.snr_db), worst, *numbers)
 
 
@@ -214,12 +214,12 @@ def rich_table(header, rows, **options):
 
 
 def output_table(outputs):
-    """The outputs as a table for the terminal; names give way to numbers."""
+    """The outputs as a table for the terminal, which has no room for the last column; names give way to numbers."""
     from rich.table import Column
 
-    name, *numbers = OUTPUT_HEADER
+    name, *numbers = OUTPUT_HEADER[:-1]
     header = [Column(name, overflow="fold"), *(Column(number, no_wrap=True) for number in numbers)]
-    return rich_table(header, output_rows(outputs))
+    return rich_table(header, [row[:-1] for row in output_rows(outputs)])
 
 
 def _rich_tables(report):
