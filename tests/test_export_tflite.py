@@ -4,6 +4,7 @@ import html.parser
 import json
 import math
 import os
+import re
 
 import keras
 import numpy as np
@@ -415,6 +416,18 @@ def test_a_waveform_is_drawn_whole_and_of_the_channel_that_differs_most(rng):
     assert pictures.INK not in drawn
     short, _ = waveforms(reference[:, :, :3], reference[:, :, :3])
     assert short == "Waveform of channel 0"
+
+
+def test_a_waveform_runs_along_time_where_there_are_more_channels(tmp_path, rng):
+    wide = keras.Sequential([keras.Input((4, None)), lk.ConvTranspose1d(4, 40, 3)])
+    report = to_tflite(wide, tmp_path / "wide.tflite", length=5, timing_seconds=0)
+    assert report.time_axis == 2
+    reference = rng.standard_normal((1, 40, 7))
+    result = reference.copy()
+    result[0, 33, 2] += 1
+    title, drawn = waveforms(reference, result, report.time_axis)
+    assert title == "Waveform of channel 33"
+    assert "all 7" in re.sub(r"<!--|-->", "", drawn)
 
 
 def test_of_a_long_signal_every_extreme_is_drawn():

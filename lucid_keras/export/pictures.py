@@ -19,9 +19,9 @@ ABOVE = {"loc": "lower right", "bbox_to_anchor": (1, 1), "ncols": 2, "frameon": 
 FINITE_DB = 160.0  # where the bar of an exact layer ends
 
 
-def waveforms(reference, result):
+def waveforms(reference, result, time_axis=None):
     """(title, SVG): the worst channel in Keras and in the artefact, whole, the difference, and its largest."""
-    (before, after), channel = _worst_channel(reference, result)
+    (before, after), channel = _worst_channel(reference, result, time_axis)
     between, count = after - before, len(before)
     largest = int(np.argmax(np.abs(between)))
     start = max(0, min(largest - CLOSE // 2, count - CLOSE))
@@ -52,9 +52,9 @@ def _whole(axes, values, color, label):
     axes.fill_between(starts, least, greatest, color=color, alpha=0.6, linewidth=0.5, label=label)
 
 
-def spectrograms(reference, result):
+def spectrograms(reference, result, time_axis=None):
     """(title, SVG): power over time and frequency, before, after and between; None for a signal too short."""
-    (before, after), channel = _worst_channel(reference, result)
+    (before, after), channel = _worst_channel(reference, result, time_axis)
     window = min(256, 2 ** int(math.log2(max(len(before) // 4, 1))))
     if window < 16:
         return None
@@ -92,11 +92,11 @@ def error_per_layer(layers):
     return title, _svg(figure)
 
 
-def _worst_channel(reference, result):
-    """Both arrays' channel that differs most, along the longest axis of the first of the batch, and its number."""
+def _worst_channel(reference, result, time_axis):
+    """Of the first of the batch both arrays' channel that differs most over time, or the longest axis; its number."""
     pair = [np.atleast_1d(np.asarray(one, np.float64)[0]) for one in (reference, result)]
-    longest = int(np.argmax(pair[0].shape))
-    before, after = (np.moveaxis(one, longest, -1).reshape(-1, one.shape[longest]) for one in pair)
+    time = int(np.argmax(pair[0].shape)) if time_axis is None else time_axis - 1
+    before, after = (np.moveaxis(one, time, -1).reshape(-1, one.shape[time]) for one in pair)
     worst = int(np.argmax(np.sum(np.square(after - before), axis=1)))
     return (before[worst], after[worst]), worst
 

@@ -33,11 +33,12 @@ ROUNDING_DB = 3.0  # how much further from float64 than Keras itself an artefact
 
 @dataclasses.dataclass(frozen=True)
 class Proof:
-    """What was found: `OutputAccuracy` of every output, warnings, and an example of an output before and after."""
+    """What was found: `OutputAccuracy` of every output, warnings, an output before and after, and its axis of time."""
 
     outputs: tuple[OutputAccuracy, ...]
     warnings: tuple[str, ...]
     example: tuple[np.ndarray, np.ndarray]
+    time_axis: int | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +103,7 @@ def proven(
         warnings=(*warnings, *proof.warnings, *coverage_warnings(model, runtime, claims[0])),
         versions=versions(),
         example=proof.example,
+        time_axis=proof.time_axis,
         **facts,
     )
 
@@ -155,7 +157,8 @@ def prove(
         refuse = functools.partial(_refuse, floor=floor, layers=layers)
         warnings += _forgiven(below, claims, results, floor, model, refuse)
     first = next(iter(claims[0].references[0]))
-    return Proof(tuple(outputs), tuple(warnings), _longest(claims[0].references, results[0], first))
+    example = _longest(claims[0].references, results[0], first)
+    return Proof(tuple(outputs), tuple(warnings), example, claims[0].time_axes.get(first))
 
 
 def _longest(references, results, name):

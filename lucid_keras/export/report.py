@@ -58,6 +58,7 @@ class ExportReport:
         versions: versions of the packages that made the artefact.
         sha256: of the artefact's file; empty for a folder.
         example: (reference, result) arrays of the first output of one verified sample, for pictures.
+        time_axis: the axis of both that is no channel; None where it is not known, and taken for the longest.
 
     Example:
 
@@ -89,6 +90,7 @@ class ExportReport:
     warnings: tuple[str, ...]
     versions: dict[str, str]
     example: tuple[np.ndarray, np.ndarray] = dataclasses.field(repr=False, compare=False)
+    time_axis: int | None = None
     sha256: str = ""
 
     @property
@@ -154,7 +156,7 @@ class ExportReport:
 
         pictures = []
         if self.example[0].size:
-            pictures += [waveforms(*self.example), spectrograms(*self.example)]
+            pictures += [drawn(*self.example, self.time_axis) for drawn in (waveforms, spectrograms)]
         if self.layers:
             pictures.append(error_per_layer(self.layers))
         return _page(self, [picture for picture in pictures if picture])
