@@ -179,12 +179,13 @@ def _first_line(error):
 
 def run_inspect(arguments):
     """Print signatures, operators, tensors, quantization, what devices refuse, and where asked how fast it is."""
-    from lucid_keras.export import flatbuffer
-    from lucid_keras.export.benchmark import benchmark
-    from lucid_keras.export.devices import refusals
-    from lucid_keras.export.live import described
-
     needed("rich", "the tables need rich")
+    with doing("starting TensorFlow"):
+        from lucid_keras.export import flatbuffer
+        from lucid_keras.export.benchmark import benchmark
+        from lucid_keras.export.devices import refusals
+        from lucid_keras.export.live import described
+
     contents = flatbuffer.read(arguments.file)
     refused = refusals(contents, flatbuffer.read_content(arguments.file))
     found = {"stream": described(contents.signatures), "refusals": refused}
