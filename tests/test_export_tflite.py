@@ -404,6 +404,7 @@ def test_the_report_prints_and_saves(tmp_path, rng):
     assert f"at batch 1, length 64, on 2 threads of {under['device']}" in " ".join(str(report).split())
     assert "prefers-color-scheme: dark" in text
     assert text.count("<details>") == 4
+    assert f"model-explorer {report.path.name}" in text
 
 
 def test_a_waveform_is_drawn_whole_and_of_the_channel_that_differs_most(rng):

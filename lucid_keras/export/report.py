@@ -289,6 +289,9 @@ def _page(report, pictures):
     for title, (header, rows) in folded.items():
         if rows:
             parts.append(f"<details><summary>{title}</summary>{_html_table(header, rows)}</details>")
+    if report.kind == "tflite":
+        drawn = f"model-explorer {report.path.name}"
+        parts.append(f"<p>The graph: <code>{escape(drawn)}</code> of <code>ai-edge-model-explorer</code> draws it.</p>")
     if report.sha256:
         parts.append(f"<p>SHA-256 <code>{report.sha256}</code></p>")
     return PAGE.substitute(name=escape(report.path.name), body="\n".join(parts))
