@@ -68,6 +68,9 @@ def _target(path, folder=False):
     except FileNotFoundError:
         target.parent.mkdir(parents=True, exist_ok=True)
         return target
+    except OSError as error:  # a name too long, a file in a folder's place, no permission to look
+        rule = f"path must be one that can be written: {error.strerror}. Received: path={str(path)!r}"
+        raise OSError(error.errno, rule) from None
     if folder or stat.S_ISDIR(mode):
         raise ValueError(f"path must not be an existing {'path' if folder else 'folder'}. Received: path={str(path)!r}")
     if not stat.S_ISREG(mode):
