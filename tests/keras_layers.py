@@ -110,6 +110,7 @@ SHAPES = {
 # What each recipe refuses: by operators that the TFLite converter cannot write, or, where none is named, by its floor.
 REFUSED = {
     "float16": {"MelSpectrogram": ""},
+    "weight_only_int8": {"STFTSpectrogram": ""},
     "int8": {
         "celu": "",
         "sparse_plus": "",
