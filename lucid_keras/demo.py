@@ -12,7 +12,7 @@ import numpy as np
 from lucid_keras._extras import needed
 from lucid_keras.export import ExportReport, snr_db, to_tflite
 from lucid_keras.export.progress import doing
-from lucid_keras.export.report import rich_table
+from lucid_keras.export.tables import rich_table
 from lucid_keras.layers.istft import ISTFT
 
 RECORDING = pathlib.Path(__file__).parent / "recording" / "guitar_slide.flac"

@@ -4,12 +4,18 @@ import pathlib
 import re
 import sys
 
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)  # its language and its code
+
+
+def run_python(code, page, names):
+    exec(compile(code, page, "exec"), names)
+
 
 def run_page(path):
-    namespace: dict = {}
-    blocks = re.findall(r"^```python\n(.*?)^```", pathlib.Path(path).read_text(), re.DOTALL | re.MULTILINE)
-    for block in blocks:
-        exec(compile(block, str(path), "exec"), namespace)
+    names = {"__name__": "__main__"}
+    blocks = [code for language, code in BLOCK.findall(pathlib.Path(path).read_text()) if language == "python"]
+    for code in blocks:
+        run_python(code, str(path), names)
     return len(blocks)
 
 

@@ -14,7 +14,7 @@ import pytest
 import lucid_keras as lk
 
 ROOT = pathlib.Path(__file__).parent.parent
-PAGES = ("CONTRIBUTING.md", "SECURITY.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md")
 BUILT = {"PKG-INFO", "setup.cfg"}
 
 
@@ -76,7 +76,7 @@ def test_what_a_page_names_is_there(page):
     made = (ROOT / ".gitignore").read_text().split()
     for target in re.findall(r"`make (\w+)", text):
         assert re.search(rf"^[\w ]*\b{target}\b[\w ]*:", makefile, re.MULTILINE), target
-    for name in re.findall(r"`([\w./-]+(?:/|\.(?:py|md|txt|toml|cff|in)))(?=`|::)", text):
+    for name in re.findall(r"`([\w.-]+/[\w./-]*|[\w.-]+\.(?:py|md|txt|toml|cff|in))(?=`|::)", text):
         assert name in made or any((ROOT / base / name).exists() for base in ("", "lucid_keras")), name
     for file, test in re.findall(r"`(tests/test_\w+\.py)::(\w+)`", text):
         assert f"\ndef {test}(" in (ROOT / file).read_text(), test

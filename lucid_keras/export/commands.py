@@ -203,7 +203,7 @@ def _inspection(contents, found):
     """The tables of what was found."""
     from rich.table import Column
 
-    from lucid_keras.export.report import rich_table, signature_rows
+    from lucid_keras.export.tables import rich_table, signature_rows
 
     described = signature_rows(contents.as_dict()["signatures"])
     yield rich_table(("signature", "", "tensor"), described, title=f"{contents.bytes:,} bytes")
@@ -238,7 +238,7 @@ def run_verify(arguments):
     needed("rich", "the tables need rich")
     with doing("starting TensorFlow"):
         from lucid_keras.export.proof import Floor
-        from lucid_keras.export.report import decibels, output_table
+        from lucid_keras.export.tables import decibels, output_table
         from lucid_keras.export.verify import verified
 
     floor = Floor.of(arguments.floor, RECIPES["int8"]).decibels

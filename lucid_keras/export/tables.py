@@ -1,0 +1,44 @@
+"""What a report, `inspect` and `verify` tell, as rows, and as tables for the terminal."""
+
+import math
+
+
+def decibels(value):
+    """A ratio as text; infinite where nothing differs."""
+    return "exact" if value == math.inf else f"{value:.1f} dB"
+
+
+OUTPUT_HEADER = ("signature and output", "SNR", "worst channel", "max error", "peak", "lengths", "samples")
+
+
+def output_rows(outputs):
+    """The rows under `OUTPUT_HEADER`."""
+    for one in outputs:
+        worst = "" if one.channel is None else f"{decibels(one.channel_db)} ({one.channel})"
+        lengths = ", ".join(map(str, one.lengths))
+        numbers = (f"{one.max_error:.3g}", f"{one.peak:.3g}", lengths, one.samples)
+        yield (f"{one.signature}: {one.name}", decibels(one.snr_db), worst, *numbers)
+
+
+def signature_rows(described):
+    """A row for each tensor of signatures that are described by name."""
+    return [(name, kind, text) for name, both in described.items() for kind, texts in both.items() for text in texts]
+
+
+def rich_table(header, rows, **options):
+    """A table for the terminal; in a column whose heading is a `rich.table.Column`, as that says."""
+    from rich.table import Table
+
+    table = Table(*header, **options)
+    for row in rows:
+        table.add_row(*map(str, row))
+    return table
+
+
+def output_table(outputs):
+    """The outputs as a table for the terminal, which has no room for the last column; names give way to numbers."""
+    from rich.table import Column
+
+    name, *numbers = OUTPUT_HEADER[:-1]
+    header = [Column(name, overflow="fold"), *(Column(number, no_wrap=True) for number in numbers)]
+    return rich_table(header, [row[:-1] for row in output_rows(outputs)])
