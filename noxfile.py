@@ -34,8 +34,6 @@ def newest(session):
 
 def tested(session):
     session.run("python", "-m", "pip", "check")
-    # A PyTorch for GPUs brings triton, whose library ends the process that TensorFlow's is loaded in.
-    session.run("python", "-m", "pip", "uninstall", "--quiet", "--yes", "triton")
     session.run("python", "-m", "pytest", "-n", "2", *session.posargs)
 
 

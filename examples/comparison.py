@@ -9,6 +9,10 @@ import numpy as np
 
 import lucid_keras as lk
 
+# transformers has PyTorch look for triton, which comes with a PyTorch for GPUs, PyPI's own on Linux: its library ends a
+# process that loaded TensorFlow's before. Nothing here is compiled for a GPU.
+sys.modules.setdefault("triton", None)
+
 
 def relative_error(ours, reference):
     """The largest difference over the largest magnitude of the reference."""

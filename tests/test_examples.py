@@ -24,6 +24,14 @@ from lucid_keras.interop import load_state_dict, to_state_dict
 SMALL_ENCODEC = {"num_filters": 4, "upsampling_ratios": (3, 2), "hidden_size": 6}
 
 
+def test_the_examples_keep_triton_out_of_tensorflows_process(tmp_path, monkeypatch):
+    """As if it were installed: after TensorFlow it would end the process."""
+    (tmp_path / "triton.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ImportError):
+        import triton  # noqa: F401
+
+
 def test_the_official_encodec_from_a_file(tmp_path, rng):
     reference, decoder = encodec_decoder.reference_model(), encodec_decoder.encodec_decoder()
     save_file(reference.state_dict(), tmp_path / "encodec.safetensors")
