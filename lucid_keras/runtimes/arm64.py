@@ -7,7 +7,9 @@ another one lies under QEMU's prefix.
 
 import pathlib
 import platform
+import re
 import shutil
+import subprocess
 import sys
 
 from lucid_keras.runtimes import places
@@ -16,6 +18,7 @@ from lucid_keras.runtimes.guest import Guest
 LITERT, NUMPY = "ai-edge-litert==2.3.0", "numpy==2.4.6"
 VERSIONS = f"Debian 13's QEMU, Debian 12's Python, {LITERT}, {NUMPY}\n"
 CORES = 2
+QEMU = "host/usr/bin/qemu-aarch64"
 CPUINFO = """processor\t: {number}
 BogoMIPS\t: 100.00
 Features\t: fp asimd
@@ -39,7 +42,16 @@ class Arm64(Guest):
 
     @classmethod
     def lacking(cls):
-        return "" if cls.timed or places.ready("arm64", VERSIONS) else "lucid-keras runtimes install arm64"
+        if cls.timed:
+            return ""
+        if not places.ready("arm64", VERSIONS):
+            return "lucid-keras runtimes install arm64"
+        told = subprocess.run([places.place("arm64") / QEMU, "--version"], capture_output=True, text=True).stdout
+        version = re.search(r"version (\d+)\.(\d+)", told)
+        if version and int(version[1]) >= 10:
+            return ""
+        received = version[0].removeprefix("version ") if version else "no version"
+        return f"QEMU must be 10 or later. Received: {received}; lucid-keras runtimes install arm64 brings one"
 
     @classmethod
     def installation(cls):
@@ -53,7 +65,7 @@ class Arm64(Guest):
         if cls.timed:
             return [sys.executable]
         folder = places.place("arm64")
-        qemu, python = folder / "host/usr/bin/qemu-aarch64", folder / "root/usr/bin/python3.11"
+        qemu, python = folder / QEMU, folder / "root/usr/bin/python3.11"
         return [str(qemu), "-cpu", cls.cpu, "-L", str(folder / "root"), str(python)]
 
     def environment(self):

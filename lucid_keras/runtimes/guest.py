@@ -104,7 +104,7 @@ class Guest:
         _, arrays = self._ask("run", signature, arrays=quantized(inputs, given))
         if missing := [name for name in gives if name not in arrays]:
             raise ValueError(
-                f"{self.name} must give every output of {signature!r}. Received: none called {missing[0]!r}"
+                f"{self.name} must give all outputs of {signature!r}. Received: none called {missing[0]!r}"
             )
         return dequantized(arrays, gives)
 
