@@ -8,13 +8,9 @@ async function opened(accelerator) {
   // JSPI lets WebGPU leave single operators to WebAssembly; without it a file runs there whole or not at all.
   await loadLiteRt("/packages/@litertjs/core/wasm/", {jspi: accelerator === "webgpu"});
   model = await loadAndCompile("/file.tflite", {accelerator, gpuOptions: {precision: "fp32"}});
-  const signatures = Object.entries(model.signatures).map(([name, one]) =>
-    [name, {inputs: specs(one.getInputDetails()), outputs: specs(one.getOutputDetails())}]);
   const {vendor, architecture, description} = getWebGpuDevice()?.adapterInfo ?? {};
-  return {signatures: Object.fromEntries(signatures), gpu: description || architecture || vendor};
+  return description || architecture || vendor;
 }
-
-const specs = (details) => Object.fromEntries(details.map(({name, dtype, shape}) => [name, [dtype, [...shape]]]));
 
 async function run(signature, inputs) {
   const given = tensors(inputs), outputs = await model.run(signature, given), arrays = {};

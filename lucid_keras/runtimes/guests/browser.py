@@ -12,7 +12,7 @@ import pathlib
 import re
 
 import numpy as np
-from graphs import Graphs
+from channel import serve
 from playwright.async_api import Error, async_playwright
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -53,47 +53,41 @@ class Browser:
 
     def __init__(self, path, options):
         self._path, self._console = pathlib.Path(path), []
-        self._graphs = Graphs(self._path)
         self._gpu = options.get("accelerator", "wasm") == "webgpu"
         self._package = pathlib.Path(options["packages"]).resolve() / "node_modules/@litertjs"
         if not (self._package / "core/package.json").is_file():
-            raise ValueError(f"packages must have LiteRT.js. Received: no {self._package / 'core'}")
+            raise ValueError(f"no LiteRT.js in {self._package}")
         chromium = started(str(options["chromium"]), self._gpu)
         self._page = within(LIMIT, self._loaded(chromium))
-        opened = self._asked("opened", "webgpu" if self._gpu else "wasm")
-        self._signatures = {name: opened["signatures"][name] for name in self._graphs.signatures}
+        adapter = self._asked("opened", "webgpu" if self._gpu else "wasm")
         core = json.loads((self._package / "core/package.json").read_text())
         self.version = f"{core['version']} in Chromium {chromium.version.split('.')[0]}"
-        self.device = opened["gpu"] if self._gpu else None
-
-    def signatures(self):
-        """What each takes and gives, that of the first graph first."""
-        return self._signatures
+        self.device = adapter if self._gpu else None
 
     def run(self, signature, inputs):
         """The outputs by name, in the file's own dtypes."""
         outputs = self._asked("run", signature, {name: packed(array) for name, array in inputs.items()})
         return {name: unpacked(one) for name, one in outputs.items()}
 
-    def coverage(self):
-        """How many of the first graph's operators the GPU takes, and what it says of the others; None without one."""
-        if not self._gpu:
-            return None
-        of_first, compiled, _ = self._said().partition(COMPILED)
-        refused, operators = REFUSED.search(of_first), self._graphs.operators[0]
-        left = int(refused[2]) if refused else 0 if compiled else operators
-        outside = refused[1].splitlines() if refused else []
-        return {"ops": operators - left, "operators": operators, "outside": outside}
-
-    def milliseconds(self, signature, inputs, seconds):
+    def milliseconds(self, signature, seconds, inputs):
         """The median time of a call, measured in the page for that long."""
         given = {name: packed(array) for name, array in inputs.items()}
         return self._asked("milliseconds", signature, given, seconds, limit=LIMIT + seconds)
 
-    def log(self):
-        """The errors and warnings of the page, LiteRT.js and the GPU; operators refused are told by `coverage`."""
-        said = REFUSED.sub("", self._said(("error", "warning")))
-        return [line for line in said.splitlines() if line and not TOLD.match(line)]
+    def found(self):
+        """How many of the first graph's operators the GPU left to the processor and why, and what failed.
+
+        `left` is None where no graph got to the GPU; `failures` are the errors and warnings of the page and the GPU.
+        """
+        within(LIMIT, self._page.evaluate("0"))  # what was said meanwhile comes with an answer
+        of_first, compiled, _ = self._said().partition(COMPILED)
+        refused = REFUSED.search(of_first)
+        failures = REFUSED.sub("", self._said(("error", "warning"))).splitlines()
+        return {
+            "left": int(refused[2]) if refused else 0 if compiled else None,
+            "reasons": refused[1].splitlines() if refused else [],
+            "failures": [line for line in failures if line and not TOLD.match(line)],
+        }
 
     def _said(self, kinds=("error", "warning", "log")):
         return "\n".join(text.splitlines()[0] for kind, text in self._console if kind in kinds and text)
@@ -129,7 +123,7 @@ def started(path, gpu):
 
 async def launched(path, gpu):
     if not pathlib.Path(path).is_file():
-        raise ValueError(f"chromium must be a browser: apt-get install chromium. Received: {path}")
+        raise ValueError(f"no Chromium at {path}")
     playwright = await async_playwright().start()
     return await playwright.chromium.launch(executable_path=path, args=WEBGPU if gpu else ())
 
@@ -139,10 +133,10 @@ def within(seconds, doing):
     try:
         return loop.run_until_complete(asyncio.wait_for(doing, seconds))
     except TimeoutError:
-        raise ValueError(f"The browser must answer within {seconds:g} seconds. Received: no answer") from None
+        raise ValueError(f"no answer within {seconds:g} s") from None
     except Error as error:
-        reason = error.message.strip().splitlines()[0].removeprefix("Page.evaluate: ").removeprefix("Error: ")
-        raise ValueError(f"LiteRT.js in Chromium must take the file and the call. Received: {reason}") from None
+        said = error.message.strip().splitlines()[0]
+        raise ValueError(said.removeprefix("Page.evaluate: ").removeprefix("Error: ")) from None
 
 
 def packed(array):
@@ -155,7 +149,4 @@ def unpacked(array):
     return np.frombuffer(base64.b64decode(array["data"]), array["dtype"]).reshape(array["shape"])
 
 
-if __name__ == "__main__":
-    from channel import serve
-
-    serve(Browser)
+serve(Browser)
