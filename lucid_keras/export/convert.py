@@ -17,7 +17,12 @@ from tensorflow.lite.python.convert import ConverterError
 
 from lucid_keras.export.files import workplace
 from lucid_keras.export.flatbuffer import contents
-from lucid_keras.export.flatbuffer_edits import with_64_bit_depthwise_biases, with_first, without_unused_constants
+from lucid_keras.export.flatbuffer_edits import (
+    with_64_bit_depthwise_biases,
+    with_first,
+    with_honest_versions,
+    without_unused_constants,
+)
 from lucid_keras.export.progress import doing
 from lucid_keras.export.recipes import RECIPES
 from lucid_keras.export.save import save
@@ -69,8 +74,10 @@ def convert_traced(model, traced, recipe, calibration=None, *, states=None, firs
     if first is not None:
         content = with_first(content, first)
     if recipe.edge_recipe is not None:
-        return _edge_quantized(model, content, recipe)
-    return with_64_bit_depthwise_biases(content) if recipe.activations == "int16" else content
+        content = _edge_quantized(model, content, recipe)
+    elif recipe.activations == "int16":
+        content = with_64_bit_depthwise_biases(content)
+    return with_honest_versions(content)
 
 
 def _check_no_loop(model, recipe, traced):
