@@ -20,6 +20,7 @@ from lucid_keras.export.flatbuffer import contents
 from lucid_keras.export.flatbuffer_edits import (
     with_64_bit_depthwise_biases,
     with_first,
+    with_honest_versions,
     with_outputs_apart,
     without_unused_constants,
 )
@@ -76,8 +77,10 @@ def convert_traced(model, traced, recipe, calibration=None, *, states=None, firs
     if any(not function.inputs for function in traced.values()):  # it gives constants
         content = with_outputs_apart(content)
     if recipe.edge_recipe is not None:
-        return _edge_quantized(model, content, recipe)
-    return with_64_bit_depthwise_biases(content) if recipe.activations == "int16" else content
+        content = _edge_quantized(model, content, recipe)
+    elif recipe.activations == "int16":
+        content = with_64_bit_depthwise_biases(content)
+    return with_honest_versions(content)
 
 
 def _check_no_loop(model, recipe, traced):
