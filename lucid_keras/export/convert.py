@@ -21,6 +21,7 @@ from lucid_keras.export.flatbuffer_edits import (
     with_64_bit_depthwise_biases,
     with_first,
     with_honest_versions,
+    with_outputs_apart,
     without_unused_constants,
 )
 from lucid_keras.export.progress import doing
@@ -73,6 +74,8 @@ def convert_traced(model, traced, recipe, calibration=None, *, states=None, firs
             raise ValueError(_quantizers_refusal(model, recipe, error, converted(RECIPES["float32"]))) from None
     if first is not None:
         content = with_first(content, first)
+    if any(not function.inputs for function in traced.values()):  # it gives constants
+        content = with_outputs_apart(content)
     if recipe.edge_recipe is not None:
         content = _edge_quantized(model, content, recipe)
     elif recipe.activations == "int16":

@@ -59,6 +59,28 @@ def with_constants(content, constants):
     return _written(model)
 
 
+def with_outputs_apart(content):
+    """The bytes of the file with a tensor of its own for each output of a signature that is a constant.
+
+    The converter makes one of equal constants, and of the names of one tensor LiteRT's CompiledModel and LiteRT.js
+    know one alone: of the zeros that begin a stream most names were missing.
+    """
+    model = _read(content)
+    for signature in model.signatureDefs:
+        graph = model.subgraphs[signature.subgraphIndex]
+        computed = {*graph.inputs, *(index for operator in graph.operators for index in operator.outputs)}
+        taken = set()
+        for output in signature.outputs:
+            if output.tensorIndex in taken - computed:
+                own = copy.copy(graph.tensors[output.tensorIndex])
+                own.name = signature.signatureKey + b"/" + output.name
+                output.tensorIndex = len(graph.tensors)
+                graph.tensors.append(own)
+            taken.add(output.tensorIndex)
+        graph.outputs = [output.tensorIndex for output in signature.outputs]
+    return _written(model)
+
+
 def without_unused_constants(content):
     """The bytes of a file whose graphs hold no numbers that no operator of theirs reads.
 

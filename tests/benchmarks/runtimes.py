@@ -1,4 +1,4 @@
-"""What runs where, out of what `pytest -m runtimes` leaves in `saved_models/runtimes/`: tables by recipe and runtime."""
+"""What runs where, out of what `pytest -m runtimes` leaves in `saved_models/runtimes/`: recipes by runtimes."""
 
 import json
 import pathlib
