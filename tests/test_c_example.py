@@ -1,8 +1,7 @@
 """examples/c/live_decoder.c: compiled here and for ARM64, its numbers those of Keras, its errors one line each."""
 
-import os
 import pathlib
-import shutil
+import platform
 import subprocess
 from importlib.util import find_spec
 
@@ -12,6 +11,7 @@ from decoders import DECODERS
 
 import lucid_keras as lk
 from lucid_keras.export import streaming_to_tflite
+from lucid_keras.runtimes import places
 
 SOURCE = pathlib.Path(__file__).resolve().parent.parent / "examples" / "c" / "live_decoder.c"
 STRICT = ("-O2", "-Wall", "-Wextra", "-Werror", "-Wl,--allow-shlib-undefined")  # the library finds its own at run time
@@ -19,9 +19,8 @@ pytestmark = pytest.mark.runtimes
 
 
 def arm64():
-    """QEMU, the root of an ARM64 system and the folder of its Python's packages, where they are installed."""
-    cache = os.environ.get("LUCID_KERAS_CACHE") or pathlib.Path.home() / ".cache" / "lucid_keras"
-    folder = pathlib.Path(cache) / "arm64"
+    """QEMU, the root of an ARM64 system and the folder of its Python's packages."""
+    folder = places.place("arm64")
     return folder / "host" / "usr" / "bin" / "qemu-aarch64", folder / "root", folder / "site"
 
 
@@ -31,17 +30,16 @@ def here(folder):
 
 
 def on_arm64(folder):
-    """The command of the program for ARM64."""
+    """The command of the program for ARM64; `make runtimes` has installed what it takes."""
+    if platform.machine() in ("aarch64", "arm64"):
+        pytest.skip("this machine is one")
     qemu, root, site = arm64()
-    if not qemu.exists():
-        pytest.skip("ARM64 is not here: lucid-keras runtimes install arm64")
     program = compiled("aarch64-linux-gnu-gcc", site / "ai_edge_litert", folder)
     return [qemu, "-cpu", "cortex-a76", "-L", root, program]
 
 
 def compiled(compiler, litert, folder):
-    if shutil.which(compiler) is None:
-        pytest.skip(f"{compiler} is not here: apt-get install gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross")
+    """Debian's packages of the compilers: gcc; gcc-aarch64-linux-gnu and libc6-dev-arm64-cross."""
     program = folder / "live_decoder"
     library = litert / "libLiteRt.so"
     subprocess.run([compiler, *STRICT, "-o", program, SOURCE, library, "-lm", f"-Wl,-rpath,{litert}"], check=True)

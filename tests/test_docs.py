@@ -22,7 +22,7 @@ from lucid_keras.export.recipes import RECIPES
 ROOT = pathlib.Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
-RESULT = ("text", "json")  # shown, not run
+RESULT = ("c", "cpp", "json", "text")  # shown, not run
 OF_THE_SYSTEM = ("docker", "make", "pip", "python")  # commands that are not ours
 READ_ALONE = {"bench": "lucid_keras.bench.commands.run", "demo": "lucid_keras.cli._demo"}  # their tests run them
 

@@ -37,6 +37,20 @@ def test_the_live_decode_is_the_whole_decode(own, live_decoder, monkeypatch, cap
     assert soundfile.info(output).samplerate == 24_000
 
 
+def test_what_it_writes_for_the_program_in_c_is_one_stream(live_decoder, monkeypatch, capsys, tmp_path):
+    folder = tmp_path / "for_c"
+    arguments = ["--filters", "2", "--seconds", "0.5", "--for-c", str(folder)]
+    monkeypatch.setattr(sys, "argv", ["live_decoder.py", *arguments])
+    live_decoder.main()
+    line = f"./live_decoder {folder}/decoder.tflite {folder}/chunks.f32 {folder}/expected.f32 0"
+    assert capsys.readouterr().out.splitlines()[-1] == line
+    frames = np.fromfile(folder / "chunks.f32", np.float32).reshape(1, -1, live_decoder.LATENTS)
+    samples, _ = live_decoder.decode_live(live_decoder.LiveDecoder(folder / "decoder.tflite"), frames)
+    expected = np.fromfile(folder / "expected.f32", np.float32)
+    assert samples.size == frames.shape[1] * live_decoder.FRAME
+    np.testing.assert_allclose(samples.ravel(), expected, atol=1e-5 * np.abs(expected).max())
+
+
 def test_refuses_a_stereo_recording(live_decoder, tmp_path):
     soundfile.write(tmp_path / "stereo.wav", np.zeros((8, 2)), 24_000)
     with pytest.raises(SystemExit, match=r"must be mono. Received: 2 channels in .*stereo.wav"):
