@@ -18,26 +18,29 @@ async function load(accelerator) {
 export class LiveDecoder {
   static async open(content, accelerator) {
     await load(accelerator);
-    const model = await loadAndCompile(content, {accelerator, gpuOptions: {precision: "fp32"}});
-    if (!model.signatures.step) {
-      model.delete();
-      throw new Error("The file must be live: it must have a signature `step`");
+    let model;
+    try {
+      model = await loadAndCompile(content, {accelerator, gpuOptions: {precision: "fp32"}});
+      return new LiveDecoder(model);
+    } catch (error) {
+      model?.delete();
+      throw new Error(`LiteRT.js must be able to decode with the file. Received: ${error.message ?? error}`);
     }
-    return new LiveDecoder(model);
   }
 
   constructor(model) {
     this.model = model;
     this.accelerator = model.options.accelerator;
     const {step, flush, initial_state: initial} = model.signatures;
+    if (!step) throw new Error("a file without a signature `step`, which live ones have");
     this.x = step.getInputDetails().find(({name}) => name === "x");
     this.y = step.getOutputDetails().find(({name}) => name === "y");
     this.tail = flush?.getOutputDetails().find(({name}) => name === "y");
     const given = new Set(initial?.getOutputDetails().map(({name}) => name));
     this.names = step.getInputDetails().map(({name}) => name).filter((name) => name !== "x");
     const lost = this.names.filter((name) => !given.has(name));
-    if (lost.length) throw new Error(`\`initial_state\` must give every state. Received: none called ${lost.join(", ")}`);
-    if (this.x.shape[0] !== 1) throw new Error(`The file must decode one stream. Received: ${this.x.shape[0]}`);
+    if (lost.length) throw new Error(`no ${lost.join(", ")} from \`initial_state\``);
+    if (this.x.shape[0] !== 1) throw new Error(`${this.x.shape[0]} streams where one is decoded`);
   }
 
   // Before the first chunk of a stream.

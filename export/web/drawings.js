@@ -54,10 +54,10 @@ export class Waveform extends Picture {
     const column = (sample) => Math.floor(sample * width / this.samples.length);
     this.context.fillStyle = colour("--wave");
     for (let x = column(from); x <= column(this.count - 1); x++) {
-      const first = Math.floor(x * this.samples.length / width);
-      const end = Math.min(this.count, Math.max(first + 1, Math.floor((x + 1) * this.samples.length / width)));
+      const first = Math.floor(x * this.samples.length / width) - 1; // that of the column before: they are joined
+      const end = Math.min(this.count, Math.max(first + 2, Math.floor((x + 1) * this.samples.length / width)));
       let low = Infinity, high = -Infinity;
-      for (let index = first; index < end; index++) {
+      for (let index = Math.max(0, first); index < end; index++) {
         low = Math.min(low, this.samples[index]);
         high = Math.max(high, this.samples[index]);
       }

@@ -136,7 +136,7 @@ function show(file, decoder, stream) {
   part("times").replaceChildren(...marks(total / rate));
   const states = decoder.names.length ? `${decoder.names.length} states in and out` : "states kept inside";
   part("facts").textContent =
-    `${file.name}: ${(file.content.length / 1e6).toFixed(1)} MB; chunks [${decoder.x.shape.join(", ")}] become ` +
+    `${file.name}: ${(file.content.length / 1e6).toPrecision(2)} MB; chunks [${decoder.x.shape.join(", ")}] become ` +
     `${stream.samplesPerStep} samples; ${states}; latency ${stream.latency} samples; ${rate} samples a second.`;
 }
 
@@ -179,6 +179,7 @@ async function take() {
     expected: expected && readNpy(expected),
     rate: Number(part("rate").value),
   };
+  for (const number of document.querySelectorAll("dd")) number.textContent = "–";
   say("ready", `Ready: ${offered.name}`);
   scrollTo({top: 0, behavior: "smooth"});
 }
