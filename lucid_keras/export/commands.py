@@ -1,6 +1,7 @@
 """The commands `lucid-keras export | inspect | verify`: arguments in, tables out, one clear line for an error."""
 
 import argparse
+import dataclasses
 import inspect
 import json
 import pathlib
@@ -8,6 +9,7 @@ import pathlib
 from lucid_keras._extras import needed
 from lucid_keras.export.progress import doing
 from lucid_keras.export.recipes import RECIPES
+from lucid_keras.export.runtime_commands import ON_EXAMPLE, add_runtimes, runtime_names
 
 
 def add_commands(subparsers):
@@ -18,6 +20,7 @@ def add_commands(subparsers):
     _add_export(subparsers)
     _add_inspect(subparsers)
     _add_verify(subparsers)
+    add_runtimes(subparsers)
 
 
 def _add_export(subparsers):
@@ -42,6 +45,7 @@ def _add_export(subparsers):
     parser.add_argument("--chunk", type=_chunks, help="positions of a chunk, or several: 1 (default) or 1,8; --stream")
     parser.add_argument("--batch", type=int, help="streams that advance together; --stream. Default: 1")
     parser.add_argument("--states", choices=("explicit", "variables"), help="in and out, or kept inside; --stream")
+    parser.add_argument("--on", type=runtime_names, metavar="NAMES", help=f"where it has to be right too: {ON_EXAMPLE}")
     parser.add_argument("--report", type=pathlib.Path, help="also save the report: NAME.html or NAME.json")
     parser.set_defaults(handler=run_export)
 
@@ -55,6 +59,7 @@ def _add_inspect(subparsers):
     parser.add_argument("file", type=pathlib.Path, help=".tflite, or .safetensors, .npz, .pt or .lucid")
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.add_argument("--benchmark", action="store_true", help="also time a .tflite file with litert-benchmark")
+    parser.add_argument("--on", type=runtime_names, metavar="NAMES", help=f"also run the file there: {ON_EXAMPLE}")
     parser.set_defaults(handler=run_inspect)
 
 
@@ -70,6 +75,7 @@ def _add_verify(subparsers):
     parser.add_argument("model", type=pathlib.Path, help="the .keras file")
     parser.add_argument("--data", type=pathlib.Path, help=".npz, .npy, or a folder; default: standard normal samples")
     parser.add_argument("--floor", type=float, help=f"in dB; default: {RECIPES['int8'].floor_db:g}")
+    parser.add_argument("--on", type=runtime_names, metavar="NAMES", help=f"also run it there: {ON_EXAMPLE}")
     parser.set_defaults(handler=run_verify)
 
 
@@ -138,11 +144,12 @@ def _exporter(arguments):
         "states": arguments.states,
         "verification_data": arguments.verification,
         "floor_db": arguments.floor,
+        "prove_on": arguments.on,
     }
     given = {name: value for name, value in options.items() if value is not None}  # the rest has defaults
     taken = inspect.signature(to).parameters
     for name in given.keys() - taken.keys():
-        option = name.removesuffix("_data").replace("_", "-")
+        option = name.removesuffix("_data").removeprefix("prove_").replace("_", "-")
         live = "live " if arguments.stream else ""
         raise ValueError(f"--{option} does not go with {live}{kind.removeprefix('a ')}. Received: {given[name]}")
     if "compare_layers" in taken:
@@ -184,19 +191,26 @@ def run_inspect(arguments):
         from lucid_keras.export import flatbuffer
         from lucid_keras.export.benchmark import benchmark
         from lucid_keras.export.devices import refusals
+        from lucid_keras.export.elsewhere import chosen, compared
         from lucid_keras.export.live import described
+        from lucid_keras.export.report import finite
+        from lucid_keras.export.tables import runtime_table
 
-    contents = flatbuffer.read(arguments.file)
-    refused = refusals(contents, flatbuffer.read_content(arguments.file))
-    found = {"stream": described(contents.signatures), "refusals": refused}
+    names = chosen(arguments.on or (), "tflite")
+    contents, content = flatbuffer.read(arguments.file), flatbuffer.read_content(arguments.file)
+    found = {"stream": described(contents.signatures), "refusals": refusals(contents, content)}
+    proofs = [compared(content, name) for name in names]
     if arguments.benchmark:
         found["benchmark"] = benchmark(arguments.file)
     if arguments.json:
-        print(json.dumps(contents.as_dict() | found, indent=2))
+        runs = {"runs": [finite(dataclasses.asdict(one)) for one in proofs]} if proofs else {}
+        print(json.dumps(contents.as_dict() | found | runs, indent=2))
         return
     if found["stream"]:
         print(f"live: {found['stream']}")
     _print(*_inspection(contents, found))
+    if proofs:
+        _print(runtime_table(proofs, title="beside LiteRT's interpreter here, on drawn inputs"))
 
 
 def _inspection(contents, found):
@@ -237,16 +251,25 @@ def run_verify(arguments):
     """Compare an artefact with its model; raises below the floor."""
     needed("rich", "the tables need rich")
     with doing("starting TensorFlow"):
-        from lucid_keras.export.proof import Floor
-        from lucid_keras.export.tables import decibels, output_table
-        from lucid_keras.export.verify import verified
+        from lucid_keras.export.elsewhere import chosen, tried
+        from lucid_keras.export.proof import Floor, prove
+        from lucid_keras.export.tables import decibels, output_table, runtime_table
+        from lucid_keras.export.verify import NO_FLOOR, opened
+        from lucid_keras.runtimes import kind_of
 
     floor = Floor.of(arguments.floor, RECIPES["int8"]).decibels
-    proof = verified(arguments.artefact, load_model(arguments.model), arguments.data)
+    names = chosen(arguments.on or (), kind_of(arguments.artefact))
+    runtime, model, claims = opened(arguments.artefact, load_model(arguments.model), arguments.data)
+    proof = prove(model, claims, runtime, NO_FLOOR)
     _print(output_table(proof.outputs))
+    proofs = [tried(model, claims, arguments.artefact, name, Floor(floor, yields=False)) for name in names]
+    if proofs:
+        _print(runtime_table(proofs))
     worst = min(proof.outputs, key=lambda one: one.snr_db)
     if worst.snr_db < floor:
         raise ValueError(
             f"The artefact must reach {floor:g} dB against the model. Received: {decibels(worst.snr_db)} "
             f"at the output {worst.name!r} of {worst.signature!r}"
         )
+    if refused := [one for one in proofs if one.refusal]:
+        raise ValueError(f"On the runtime {refused[0].name!r}: {refused[0].refusal}")

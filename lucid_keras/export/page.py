@@ -4,17 +4,14 @@ import html
 import string
 
 from lucid_keras.export.pictures import error_per_layer, spectrograms, waveforms
-from lucid_keras.export.tables import OUTPUT_HEADER, decibels, output_rows, signature_rows
-
-RUNTIME_HEADER = ("runtime", "SNR", "operators", "ms", "signature", "batch", "length", "threads", "device")
-
-
-def _runtime_row(report):
-    """The row under `RUNTIME_HEADER` of what proved the artefact."""
-    under = report.conditions
-    call = (under.signature, under.batch, ", ".join(map(str, under.lengths)), under.threads, under.device)
-    return (report.runtime, decibels(report.snr_db), report.coverage(), f"{report.milliseconds:.3g}", *call)
-
+from lucid_keras.export.tables import (
+    OUTPUT_HEADER,
+    RUNTIME_HEADER,
+    decibels,
+    output_rows,
+    runtime_rows,
+    signature_rows,
+)
 
 PAGE = string.Template("""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><style>
@@ -56,7 +53,7 @@ def page(report):
         *(f"<p>Warning: {escape(warning)}</p>" for warning in report.warnings),
         _html_table((), about),
         "<h2>Runtimes</h2>",
-        _html_table(RUNTIME_HEADER, [_runtime_row(report)]),
+        _html_table(RUNTIME_HEADER, runtime_rows([report, *report.elsewhere])),
         "<h2>Outputs</h2>",
         _html_table(OUTPUT_HEADER, output_rows(report.outputs)),
         *(f'<h2>{escape(title)}</h2><div class="wide">{drawn}</div>' for title, drawn in pictures),

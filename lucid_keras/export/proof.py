@@ -13,7 +13,7 @@ from typing import NoReturn
 import numpy as np
 
 from lucid_keras._arguments import number
-from lucid_keras._timing import cores, milliseconds, processor
+from lucid_keras._timing import cores, processor
 from lucid_keras.export.accuracy import QUIET_DB, LayerAccuracy, OutputAccuracy, accuracy, snr_db
 from lucid_keras.export.claims import Claim, lengths_of
 from lucid_keras.export.coverage import coverage_warnings
@@ -85,7 +85,7 @@ def proven(
     coverage = runtime.coverage()
     signature, inputs = first_call(runtime, claims[0])
     with doing(f"timing in {runtime.name}"):
-        median = milliseconds(runtime.prepared(signature, inputs), seconds)
+        median = runtime.milliseconds(signature, inputs, seconds)
     return ExportReport(
         kind=runtime.kind,
         quantization=floor.recipe,
@@ -94,7 +94,7 @@ def proven(
         delegated=coverage.delegated,
         partitions=coverage.partitions,
         milliseconds=median,
-        conditions=_conditions(model, runtime, signature, inputs),
+        conditions=conditions(model, runtime, signature, inputs),
         runtime=f"{runtime.name} {runtime.version}",
         outputs=proof.outputs,
         floor_db=floor.decibels,
@@ -108,8 +108,8 @@ def proven(
     )
 
 
-def _conditions(model, runtime, signature, inputs):
-    """Those of a call of `runtime`."""
+def conditions(model, runtime: Runtime, signature: str, inputs) -> Conditions:
+    """Those of a call under a runtime."""
     positions = (inputs["x"].shape[time_axis(model.data_format)],) if isinstance(model, Streaming) else None
     return Conditions(
         signature=signature,

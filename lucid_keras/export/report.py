@@ -13,7 +13,7 @@ import numpy as np
 
 from lucid_keras.export.accuracy import LayerAccuracy, OutputAccuracy
 from lucid_keras.export.files import checked_destination, write_atomically
-from lucid_keras.export.tables import output_table, rich_table
+from lucid_keras.export.tables import output_table, rich_table, runtime_table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +30,23 @@ class Conditions:
         lengths, many = " and ".join(map(str, self.lengths)), "s" if self.threads > 1 else ""
         shape = f"{self.signature} at batch {self.batch}, length {lengths}"
         return f"{shape}, on {self.threads} thread{many} of {self.device}"
+
+
+@dataclasses.dataclass(frozen=True)
+class RuntimeProof:
+    """What a further runtime showed of an artefact: its name here, its own with the version, and the least ratio in dB.
+
+    `coverage` says what its accelerator took, as text; `milliseconds` is NaN where a call's time on this machine says
+    nothing of the real device. Where it refused the artefact, `refusal` is its sentence, and the rest says nothing.
+    """
+
+    name: str
+    runtime: str
+    snr_db: float = -math.inf
+    coverage: str = ""
+    milliseconds: float = math.nan
+    conditions: Conditions | None = None
+    refusal: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +73,7 @@ class ExportReport:
         warnings: tuple of sentences.
         versions: versions of the packages that made the artefact.
         sha256: of the artefact's file; empty for a folder.
+        elsewhere: tuple of `RuntimeProof`, one for each further runtime that it was proven on.
         example: (reference, result) arrays of the first output of one verified sample, for pictures.
         time_axis: the axis of both that is no channel; None where it is not known, and taken for the longest.
 
@@ -91,6 +109,7 @@ class ExportReport:
     example: tuple[np.ndarray, np.ndarray] = dataclasses.field(repr=False, compare=False)
     time_axis: int | None = None
     sha256: str = ""
+    elsewhere: tuple[RuntimeProof, ...] = ()
 
     @property
     def total(self) -> int:
@@ -139,7 +158,7 @@ class ExportReport:
         """The report in JSON's types; infinite ratios, of outputs without error, are null."""
         fields = dataclasses.asdict(self) | {"path": str(self.path)}
         del fields["example"]
-        return _finite(fields | {"total": self.total, "snr_db": self.snr_db, "max_error": self.max_error})
+        return finite(fields | {"total": self.total, "snr_db": self.snr_db, "max_error": self.max_error})
 
     def save_json(self, path: str | os.PathLike[str]) -> pathlib.Path:
         """Write the report as JSON to `path`, whole or not at all."""
@@ -168,18 +187,20 @@ class ExportReport:
         return target.getvalue().rstrip()
 
 
-def _finite(value):
+def finite(value):
     """What JSON can say of a value: of what is infinite, null."""
     if isinstance(value, dict):
-        return {name: _finite(one) for name, one in value.items()}
+        return {name: finite(one) for name, one in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(one) for one in value]
+        return [finite(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _rich_tables(report):
     yield rich_table((), report.facts(), show_header=False, box=None)
     yield output_table(report.outputs)
+    if report.elsewhere:
+        yield runtime_table(report.elsewhere)
     yield "  ".join(f"{name} x{count}" for name, count in report.counts().items())
     for warning in report.warnings:
         yield f"warning: {warning}"

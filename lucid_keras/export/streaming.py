@@ -10,6 +10,7 @@ import tensorflow as tf
 from lucid_keras._arguments import check_choice, check_flag, checked_count, number
 from lucid_keras._lowering.target import lowering_for
 from lucid_keras.export.convert import convert_traced
+from lucid_keras.export.elsewhere import RuntimeName, chosen
 from lucid_keras.export.files import checked_destination
 from lucid_keras.export.flatbuffer_edits import with_constants
 from lucid_keras.export.layer_accuracy import live_layer_accuracies
@@ -105,13 +106,14 @@ def streaming_to_tflite(
     floor_db: float | None = None,
     compare_layers: bool = False,
     timing_seconds: float = 0.3,
+    prove_on: Sequence[RuntimeName] = (),
 ) -> ExportReport:
     """Export a streaming layer or model as one `.tflite` file of builtin operators, verified before it takes its name.
 
     Args:
         model, chunk, batch: as for `streaming_to_saved_model`; the file has the same signatures. LiteRT's default
             delegate takes the first alone, which is `step`: give the chunk that has to be fast first, or alone.
-        path, floor_db, compare_layers: as for `to_tflite`, of the whole decode in Keras.
+        path, floor_db, compare_layers, prove_on: as for `to_tflite`, of the whole decode in Keras.
         quantization: `"float32"` (default), `"float16"`, `"dynamic_int8"`, `"weight_only_int8"` or, calibrated,
             `"int8"`, as for `to_tflite`. In all of them chunks, samples and states are float32: a state that leaves in
             int8 would have to enter with the same scale.
@@ -151,6 +153,7 @@ def streaming_to_tflite(
     check_flag("compare_layers", compare_layers)
     number("timing_seconds", timing_seconds, least=0)
     check_recipe(recipe, calibration_data)
+    further = chosen(prove_on, "tflite")
     if recipe.calibrated and states == "variables":
         raise ValueError(
             "A calibrated file takes its states as inputs: the TFLite converter cannot calibrate variables. "
@@ -175,6 +178,7 @@ def streaming_to_tflite(
         compare_layers=compare_layers,
         warnings=given.warnings,
         verified_on=verified_on,
+        further=further,
     )
 
 

@@ -20,6 +20,25 @@ def output_rows(outputs):
         yield (f"{one.signature}: {one.name}", decibels(one.snr_db), worst, *numbers)
 
 
+RUNTIME_HEADER = ("runtime", "SNR", "operators", "ms", "call")
+
+
+def runtime_rows(proofs):
+    """The rows under `RUNTIME_HEADER` of what runtimes found: `RuntimeProof`s, or an `ExportReport`'s own."""
+    for one in proofs:
+        if getattr(one, "refusal", ""):
+            yield (one.runtime, "refused", one.refusal, "", "")
+            continue
+        time = "" if math.isnan(one.milliseconds) else f"{one.milliseconds:.3g}"
+        coverage = one.coverage if isinstance(one.coverage, str) else one.coverage()
+        yield (one.runtime, decibels(one.snr_db), coverage, time, str(one.conditions))
+
+
+def runtime_table(proofs, **options):
+    """The runtimes as a table for the terminal, which leaves the conditions out."""
+    return rich_table(RUNTIME_HEADER[:-1], [row[:-1] for row in runtime_rows(proofs)], **options)
+
+
 def signature_rows(described):
     """A row for each tensor of signatures that are described by name."""
     return [(name, kind, text) for name, both in described.items() for kind, texts in both.items() for text in texts]

@@ -1,5 +1,6 @@
 """`to_tflite`: a Keras model to a `.tflite` file of builtin operators, shown to compute the same."""
 
+import dataclasses
 import functools
 import hashlib
 import os
@@ -12,6 +13,7 @@ from lucid_keras._extras import needed
 from lucid_keras.export.accumulator import check_accumulators
 from lucid_keras.export.claims import computed, whole_claims
 from lucid_keras.export.convert import convert
+from lucid_keras.export.elsewhere import RuntimeName, chosen, proven_elsewhere
 from lucid_keras.export.files import checked_destination, write_atomically
 from lucid_keras.export.layer_accuracy import layer_accuracies, observed_layers
 from lucid_keras.export.progress import doing
@@ -35,6 +37,7 @@ def to_tflite(
     floor_db: float | None = None,
     compare_layers: bool = False,
     timing_seconds: float = 0.3,
+    prove_on: Sequence[RuntimeName] = (),
 ) -> ExportReport:
     """Export a Keras model to a `.tflite` file of builtin operators, verified before it takes its name.
 
@@ -57,16 +60,19 @@ def to_tflite(
             warning says so.
         compare_layers: whether the report compares layer by layer (converts once more). Default False.
         timing_seconds: how long the latency is measured, in seconds. Default 0.3.
+        prove_on: names of further runtimes that the file has to be right on, such as `("arm64", "gpu")`; `lucid-keras
+            runtimes` lists them. Default: none.
 
     Returns:
         An `ExportReport`.
 
     Raises:
         ValueError: the model is not built or its weights are not finite, an operator is not builtin, data do not fit
-            or say nothing, or the file stays below its floor; then the message names the layer that loses the most.
+            or say nothing, or the file stays below its floor; then the message names the layer that loses the most;
+            or a runtime of `prove_on` refuses the file, ends or is below the floor.
         TypeError: an argument of the wrong type.
         ImportError: LiteRT, or for some recipes the LiteRT Quantizer, is not installed.
-        OSError: the path cannot be written.
+        OSError: the path cannot be written, or a runtime of `prove_on` is not installed.
 
     Example:
 
@@ -82,6 +88,7 @@ def to_tflite(
     check_flag("compare_layers", compare_layers)
     number("timing_seconds", timing_seconds, least=0)
     check_recipe(recipe, calibration_data)
+    further = chosen(prove_on, "tflite")
     inputs, made = model_inputs(model), signatures(model, length, batch=1)
     destination, floor = checked_destination(path), Floor.of(floor_db, recipe)
     check_model(model, "float32")
@@ -104,15 +111,17 @@ def to_tflite(
         compare_layers=compare_layers,
         warnings=(*given.warnings, *overflows),
         verified_on=verified_on,
+        further=further,
     )
 
 
-def proven_file(model, destination, content, claims, floor, **how) -> ExportReport:
-    """Write the bytes of a file once they are proven; `how` as `proven`'s."""
+def proven_file(model, destination, content, claims, floor, *, further=(), **how) -> ExportReport:
+    """Write the bytes of a file once they are proven, on the runtimes `further` too; `how` as `proven`'s."""
     facts = {"path": destination, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     report = proven(model, claims, LiteRT(content), floor, **how, **facts)
+    elsewhere = proven_elsewhere(model, claims, content, further, floor, how["seconds"])
     write_atomically(destination, content)
-    return report
+    return dataclasses.replace(report, elsewhere=elsewhere)
 
 
 def check_recipe(recipe, calibration_data):

@@ -32,6 +32,12 @@ def verified(path: str | os.PathLike[str], model: keras.Model | Streaming, data:
         ValueError: the artefact is not whole, or its inputs or outputs are not the model's.
         OSError: there is no such artefact.
     """
+    runtime, model, claims = opened(path, model, data)
+    return prove(model, claims, runtime, NO_FLOOR)
+
+
+def opened(path, model, data):
+    """An artefact under the runtime that reads its kind, the model or what streams it, and what has to hold."""
     path = pathlib.Path(path)
     if path.is_file():
         read(path)  # a clear error for a file that is foreign or cut short, before LiteRT sees it
@@ -44,7 +50,7 @@ def verified(path: str | os.PathLike[str], model: keras.Model | Streaming, data:
     else:
         claims = _whole_claims(runtime, model, data)
     check_model(model)
-    return prove(model, claims, runtime, NO_FLOOR)
+    return runtime, model, claims
 
 
 def _live_claims(runtime, streaming, data):

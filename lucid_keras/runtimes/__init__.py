@@ -1,12 +1,17 @@
-"""What runs artefacts, each behind one protocol. Of this package `_extras` alone is imported here."""
+"""What runs artefacts, each behind one protocol. Of this package extras and timing alone are imported here."""
 
 import pathlib
 
+from lucid_keras.runtimes.arm64 import Arm64, CortexA53, CortexA76, CortexA710
+from lucid_keras.runtimes.guest import Guest as Guest
 from lucid_keras.runtimes.litert import LiteRT
+from lucid_keras.runtimes.litert_compiled import CompiledModel, LiteRTGpu
+from lucid_keras.runtimes.microcontroller import Micro
 from lucid_keras.runtimes.pjrt import Pjrt
 from lucid_keras.runtimes.protocol import Runtime
 from lucid_keras.runtimes.saved_model import SavedModel
 from lucid_keras.runtimes.stablehlo import MANIFEST, StableHlo
+from lucid_keras.runtimes.tflite_2023 import TFLite2023
 
 # By name; of two that read the same artefact the first is the one that needs nothing more than this package.
 RUNTIMES: dict[str, type[Runtime]] = {
@@ -14,15 +19,29 @@ RUNTIMES: dict[str, type[Runtime]] = {
     "stablehlo": StableHlo,
     "pjrt": Pjrt,
     "saved_model": SavedModel,
+    "compiled": CompiledModel,
+    "gpu": LiteRTGpu,
+    "arm64-a53": CortexA53,
+    "arm64-a76": CortexA76,
+    "arm64-a710": CortexA710,
+    "arm64-max": Arm64,
+    "micro": Micro,
+    "old": TFLite2023,
 }
+# A name for several: what is proven on "arm64" is proven on each of these cores.
+FAMILIES = {"arm64": tuple(name for name in RUNTIMES if name.startswith("arm64-"))}
 
 
 def open_artefact(path: pathlib.Path) -> Runtime:
     """The artefact at a path, under the first runtime that reads its kind; raises where none does."""
-    if path.is_file():
-        kind = "tflite"
-    elif path.is_dir():
-        kind = "stablehlo" if (path / MANIFEST).is_file() else "saved_model"
-    else:
-        raise FileNotFoundError(f"The artefact must exist. Received: {path}")
+    kind = kind_of(path)
     return next(runtime for runtime in RUNTIMES.values() if runtime.kind == kind)(path)
+
+
+def kind_of(path: pathlib.Path) -> str:
+    """What the artefact at a path is: "tflite", "stablehlo" or "saved_model"; raises where there is none."""
+    if path.is_file():
+        return "tflite"
+    if path.is_dir():
+        return "stablehlo" if (path / MANIFEST).is_file() else "saved_model"
+    raise FileNotFoundError(f"The artefact must exist. Received: {path}")

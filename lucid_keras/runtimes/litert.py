@@ -6,7 +6,8 @@ import pathlib
 
 import numpy as np
 
-from lucid_keras._extras import needed
+from lucid_keras._extras import lacking, needed
+from lucid_keras._timing import milliseconds
 from lucid_keras.runtimes.protocol import Coverage, Signature, Spec
 
 DELEGATE = "DELEGATE"
@@ -28,6 +29,10 @@ class LiteRT:
     kind = "tflite"
     device: str | None = None
 
+    @classmethod
+    def lacking(cls):
+        return lacking("ai_edge_litert", "export")
+
     def __init__(self, artefact: bytes | str | os.PathLike, threads: int = 2):
         content = artefact if isinstance(artefact, bytes) else pathlib.Path(artefact).read_bytes()
         self.interpreter = interpreter(content, threads)
@@ -45,15 +50,21 @@ class LiteRT:
         }
 
     def run(self, signature, inputs):
-        results = self.prepared(signature, inputs)()
-        details = self._runner(signature).get_output_details()
-        return {name: _dequantized(array, details[name]) for name, array in results.items()}
+        return dequantized(self.prepared(signature, inputs)(), self.details(signature)[1])
 
     def prepared(self, signature, inputs):
+        """A function that runs the signature on these inputs, everything set up."""
         runner = self._runner(signature)
-        details = runner.get_input_details()
-        quantized = {name: _quantized(array, details[name]) for name, array in inputs.items()}
-        return lambda: runner(**quantized)
+        given = quantized(inputs, runner.get_input_details())
+        return lambda: runner(**given)
+
+    def milliseconds(self, signature, inputs, seconds):
+        return milliseconds(self.prepared(signature, inputs), seconds)
+
+    def details(self, signature: str) -> tuple[dict[str, dict], dict[str, dict]]:
+        """What LiteRT tells of the inputs and of the outputs of a signature, by name: shapes, dtypes, scales."""
+        runner = self._runner(signature)
+        return runner.get_input_details(), runner.get_output_details()
 
     def coverage(self) -> Coverage:
         return coverage(self.interpreter)
@@ -85,8 +96,17 @@ def _spec(detail):
     return Spec(np.dtype(detail["dtype"]).name, shape)
 
 
+def quantized(arrays, details):
+    """Arrays by name in the dtypes of a file's inputs."""
+    return {name: _quantized(array, details[name]) for name, array in arrays.items()}
+
+
+def dequantized(arrays, details):
+    """A file's outputs by name in floating point, where their dtypes are quantized."""
+    return {name: _dequantized(array, details[name]) for name, array in arrays.items()}
+
+
 def _quantized(array, detail):
-    """An array in the dtype of a file's input."""
     dtype = np.dtype(detail["dtype"])
     if dtype.kind != "i" or array.dtype.kind != "f":
         return array.astype(dtype, copy=False)
@@ -96,7 +116,6 @@ def _quantized(array, detail):
 
 
 def _dequantized(array, detail):
-    """A file's output in floating point, if its dtype is quantized."""
     scale, zero_point = detail["quantization"]
     if array.dtype.kind != "i" or scale == 0:
         return array
@@ -109,6 +128,11 @@ def coverage(loaded) -> Coverage:
     And those that give nothing, such as the writing of a variable, where their inputs never leave a delegate node.
     """
     nodes = loaded._get_ops_details()  # the only way to the nodes from Python; covered by a test
+    return coverage_of(nodes, {one["index"]: one["name"] for one in loaded.get_tensor_details()})
+
+
+def coverage_of(nodes, names) -> Coverage:
+    """`coverage` of an interpreter's nodes and the names of its tensors by index."""
     delegates = [node for node in nodes if node["op_name"] == DELEGATE]
     operators = [node for node in nodes if node["op_name"] != DELEGATE]
     producer = {tensor: node for node in operators for tensor in node["outputs"] if tensor >= 0}  # -1: left out
@@ -128,7 +152,6 @@ def coverage(loaded) -> Coverage:
         within = [tensor for tensor in node["inputs"] if tensor in producer and tensor not in given]
         if any(producer[tensor]["index"] in taken for tensor in within):
             taken.add(node["index"])
-    names = {one["index"]: one["name"] for one in loaded.get_tensor_details()}
     computed = lambda node: next((names.get(int(tensor), "") for tensor in node["outputs"]), "")  # noqa: E731
     outside = tuple((node["op_name"], computed(node)) for node in operators if node["index"] not in taken)
     return Coverage(tuple(node["op_name"] for node in operators), "XNNPACK", outside, len(delegates))

@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from lucid_keras._extras import needed
+from lucid_keras._extras import lacking, needed
 from lucid_keras.runtimes.stablehlo import StableHlo
 
 
@@ -21,6 +21,10 @@ class Pjrt(StableHlo):
 
     name = "PJRT"
 
+    @classmethod
+    def lacking(cls):
+        return lacking("jax", "pjrt")
+
     def __init__(self, artefact: str | os.PathLike):
         self._jax = needed("jax", "running StableHLO under PJRT needs jax", "pjrt")
         from jaxlib import xla_client  # comes with jax
@@ -36,6 +40,7 @@ class Pjrt(StableHlo):
         }
 
     def prepared(self, signature, inputs):
+        """A function that runs the signature on these inputs, everything set up."""
         parameters = self.signatures[signature].inputs
         arrays = [np.asarray(inputs[name], spec.dtype) for name, spec in parameters.items()]
         arguments = self._jax.device_put(arrays, self._device)

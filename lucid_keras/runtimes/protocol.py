@@ -1,9 +1,8 @@
 """What the proof asks of a runtime: to open an artefact, list its signatures, run one, and say what it took of it."""
 
 import dataclasses
-import os
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -39,18 +38,30 @@ class Coverage:
     """The operators of an artefact's first signature, in order, and what the runtime's accelerator took of them.
 
     `accelerator` is its name, None where there is none; `outside` holds an operator's name and the name of what it
-    computes for each that runs elsewhere; `partitions` are the pieces that the accelerator runs.
+    computes for each that runs elsewhere; `partitions` are the pieces that the accelerator runs. Of an accelerator that
+    tells no more, `left` is how many run elsewhere, and `reasons` are its own words.
     """
 
     ops: tuple[str, ...]
     accelerator: str | None = None
     outside: tuple[tuple[str, str], ...] = ()
     partitions: int = 0
+    left: int | None = None
+    reasons: tuple[str, ...] = ()
 
     @property
     def delegated(self) -> int | None:
         """How many operators the accelerator runs; None where there is none."""
-        return None if self.accelerator is None else len(self.ops) - len(self.outside)
+        if self.accelerator is None:
+            return None
+        return len(self.ops) - (len(self.outside) if self.left is None else self.left)
+
+    def __str__(self) -> str:
+        if self.accelerator is None:
+            return ""
+        left = sorted({name for name, _ in self.outside})
+        why = "; ".join(self.reasons) or ", ".join(left)
+        return f"{self.delegated} of {len(self.ops)} on {self.accelerator}" + (f"; not {why}" if why else "")
 
 
 class Runtime(typing.Protocol):
@@ -65,7 +76,11 @@ class Runtime(typing.Protocol):
     device: str | None
     threads: int | None
 
-    def __init__(self, artefact: str | os.PathLike[str]) -> None: ...
+    def __init__(self, artefact) -> None: ...
+
+    @classmethod
+    def lacking(cls) -> str:
+        """How to get what is not here; an empty text where the runtime is ready."""
 
     @property
     def signatures(self) -> dict[str, Signature]:
@@ -74,8 +89,8 @@ class Runtime(typing.Protocol):
     def run(self, signature: str, inputs: Arrays) -> dict[str, np.ndarray]:
         """The outputs of a signature by name; floating-point numbers in and out even where the artefact's are not."""
 
-    def prepared(self, signature: str, inputs: Arrays) -> Callable[[], object]:
-        """A function that runs the signature on these inputs, everything set up, for timing."""
+    def milliseconds(self, signature: str, inputs: Arrays, seconds: float) -> float:
+        """The median time of a call, measured for `seconds`; NaN where it would say nothing of the real device."""
 
     def coverage(self) -> Coverage:
         """What runs where, at the lengths of the last run."""

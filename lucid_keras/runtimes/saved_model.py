@@ -4,6 +4,7 @@ import os
 
 import tensorflow as tf
 
+from lucid_keras._timing import milliseconds
 from lucid_keras.runtimes.protocol import Coverage, Signature, Spec
 
 NOT_COMPUTING = ("Const", "Placeholder", "Identity", "NoOp", "PartitionedCall", "StatefulPartitionedCall")
@@ -22,6 +23,10 @@ class SavedModel:
     name = "TensorFlow"
     kind = "saved_model"
     version = tf.__version__
+
+    @classmethod
+    def lacking(cls):
+        return ""
 
     def __init__(self, artefact: str | os.PathLike):
         try:
@@ -47,8 +52,12 @@ class SavedModel:
         return {name: tensor.numpy() for name, tensor in outputs.items()}
 
     def prepared(self, signature, inputs):
+        """A function that runs the signature on these inputs, everything set up."""
         tensors = {name: tf.constant(array) for name, array in inputs.items()}
         return lambda: self._functions[signature](**tensors)
+
+    def milliseconds(self, signature, inputs, seconds):
+        return milliseconds(self.prepared(signature, inputs), seconds)
 
     def coverage(self) -> Coverage:
         """The operations that compute, functions called included."""
