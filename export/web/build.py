@@ -16,9 +16,7 @@ import shutil
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notes would hide the results
-HERE = pathlib.Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
-sys.path.insert(0, str(ROOT / "examples"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "examples"))
 
 import keras
 import live_decoder
@@ -30,6 +28,8 @@ import lucid_keras as lk
 from lucid_keras.export.files import folder_atomically
 from lucid_keras.runtimes.places import place
 
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
 PAGE = ("*.html", "*.css", "*.js")
 # Of LiteRT.js what a page loads: without and with relaxed SIMD, and with JSPI, which WebGPU takes.
 LITERT = ("core/dist/index.js", "wasm-utils/dist/index.js", "core/wasm/litert_wasm_[cij]*")
