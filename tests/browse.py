@@ -5,6 +5,7 @@ is `checked`, Chromium's `flags`, and the `files` to be given in place of the pa
 """
 
 import json
+import pathlib
 import sys
 
 from playwright.sync_api import sync_playwright
@@ -27,12 +28,12 @@ def main(url, chromium):
         page.on("request", lambda request: addresses.append(request.url))
         page.goto(url)
         reached(page, "ready", "failed")
-        for id_, path in request.get("files", {}).items():
-            page.locator("summary").click() if not page.locator("#own").is_visible() else None
-            page.set_input_files(f"#{id_}", path)
         if "files" in request:
+            page.click("summary")
+            for field, path in request["files"].items():
+                page.set_input_files(f"#{field}", path)
             page.click("#own button")
-            page.wait_for_function("/tflite|Received/.test(document.getElementById('status').textContent)")
+            page.get_by_text(f"Ready: {pathlib.Path(request['files']['file']).name}").wait_for()
         for value in request.get("checked", ()):
             page.check(f"[value={value}]")
         page.click("#go")

@@ -10,9 +10,11 @@ import subprocess
 import sys
 import threading
 
+import keras
 import numpy as np
 import pytest
 
+import lucid_keras as lk
 from lucid_keras.export.recipes import RECIPES
 from lucid_keras.runtimes.browser import Browser, chromium
 
@@ -181,13 +183,11 @@ def test_a_file_that_is_not_for_the_page_is_one_line(file, said, own, web):
 
 
 @pytest.mark.runtimes
-def test_a_decoder_of_ones_own(own, web, tmp_path):
-    import keras
-
-    import lucid_keras as lk
-
+@pytest.mark.parametrize("states", ["explicit", "variables"])
+def test_a_decoder_of_ones_own(states, own, web, tmp_path):
     streaming = lk.StreamingModel(keras.models.load_model(GOLDEN / "decoder.keras"))
-    own["file"] = str(lk.export.streaming_to_tflite(streaming, tmp_path / "live.tflite", timing_seconds=0).path)
+    report = lk.export.streaming_to_tflite(streaming, tmp_path / "live.tflite", states=states, timing_seconds=0)
+    own["file"] = str(report.path)
     told = browsed(web, width=390, files=own)
     assert told["state"] == "done", told["status"]
     assert decibels(told) > RECIPES["float32"].floor_db
