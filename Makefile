@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 LUCID_KERAS_LITERT_TORCH ?= $(abspath $(VENV)/litert-torch/bin/python)
 
-.PHONY: help demo web test quick lint sweep corners release bench docs clean
+.PHONY: help demo web test quick lint runtimes sweep corners release bench docs clean
 
 help:
 	@echo "make demo   install, then reconstruct a recording in Keras and under LiteRT (saved_models/demo/)"
 	@echo "make web    install, then build the page that decodes live in a browser, and serve it to this machine"
 	@echo "make test   install, then lint and run the tests (PYTEST_ARGS=... is passed on)"
 	@echo "make quick  install, then the tests that tell the most in two minutes"
+	@echo "make runtimes  install what runs .tflite files, prove every recipe on each, write docs/reference/what_runs_where.md"
 	@echo "make sweep  install, then the long sweeps: 10,000 random configurations and more (about an hour)"
 	@echo "make corners  run the tests with the lowest versions stated, and with Python 3.12 and 3.13 (half an hour)"
 	@echo "make release  build wheel and sdist of what is committed (dist/), and try each in an empty environment"
@@ -43,6 +44,11 @@ lint: $(VENV)/.test
 	$(BIN)/mypy
 	$(BIN)/mypy --strict --follow-imports=silent tests/typing
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python
+
+runtimes: $(VENV)/.test
+	$(BIN)/lucid-keras runtimes install gpu arm64 browser micro old
+	$(BIN)/python -m pytest -m runtimes -n 2 $(PYTEST_ARGS)
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.runtimes
 
 sweep: $(VENV)/.test
 	$(BIN)/python -m pytest -m sweep -n 2 -v $(PYTEST_ARGS)

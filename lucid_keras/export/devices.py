@@ -1,6 +1,7 @@
 """What each known device would refuse of a `.tflite` file: found by running it, or by the target's documented rules."""
 
-from lucid_keras.runtimes import LiteRT
+from lucid_keras.export.elsewhere import compared
+from lucid_keras.runtimes import LiteRT, LiteRTGpu
 
 
 def _operators(names):
@@ -36,7 +37,7 @@ def refusals(contents, content):
     """
     return {
         "LiteRT CPU (XNNPACK)": _xnnpack(content),
-        "LiteRT GPU": _gpu(contents),
+        "LiteRT GPU": _gpu(contents, content),
         "Arm Ethos-U55 and U65": _ethos(contents, ETHOS_U55),
         "Arm Ethos-U85": _ethos(contents, ETHOS_U85),
     }
@@ -51,8 +52,12 @@ def _xnnpack(content):
     return (f"{outside} of {len(coverage.ops)} operators run outside the delegate",) if outside else ()
 
 
-def _gpu(contents):
+def _gpu(contents, content):
+    """From a run, where the accelerator is ready here; else by the documentation."""
     found = _custom(contents) + _open_lengths(contents)
+    if not found and not LiteRTGpu.lacking():
+        run = compared(content, "gpu")
+        return (run.refusal or run.coverage,) if run.refusal or "; not " in run.coverage else ()
     missing = sorted({one.name for one in contents.operators if one.name not in GPU and not _quantizes(one)})
     if missing:
         found += (f"not in the documented list, may run on the CPU: {', '.join(missing)}",)

