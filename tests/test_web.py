@@ -73,6 +73,7 @@ def test_each_file_is_served_as_what_it_is(path, kind, page):
     assert content.decode() == (path.removeprefix("/") or "index.html")
     assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
     assert headers["Cross-Origin-Embedder-Policy"] == "require-corp"
+    assert headers["Content-Security-Policy"].startswith("default-src 'self';")
 
 
 @pytest.mark.parametrize("path", ["/../secret", "/%2e%2e/secret", "/nothing", "/folder/"])

@@ -30,7 +30,7 @@ from lucid_keras.runtimes.places import place
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-PAGE = ("*.html", "*.css", "*.js")
+PAGE = ("*.html", "*.css", "*.js", "*.svg")
 # Of LiteRT.js what a page loads: without and with relaxed SIMD, and with JSPI, which WebGPU takes.
 LITERT = ("core/dist/index.js", "wasm-utils/dist/index.js", "core/wasm/litert_wasm_[cij]*")
 FILES = {"decoder": "decoder.tflite", "input": "latents.npy", "expected": "samples.npy"}

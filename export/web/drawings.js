@@ -193,9 +193,8 @@ export class Steps extends Picture {
   redraw() {
     this.clear();
     if (!this.times) return;
+    this.#line(0, this.canvas.width);
     this.times.forEach((_, index) => this.#bar(index));
-    this.context.fillStyle = colour("--quiet");
-    this.context.fillRect(0, this.#top(this.budget), this.canvas.width, 1);
   }
 
   #top(milliseconds) {
@@ -207,5 +206,11 @@ export class Steps extends Picture {
     const x = Math.floor(index * width / this.total), end = Math.floor((index + 1) * width / this.total);
     this.context.fillStyle = colour(time > this.budget ? "--over" : "--wave");
     this.context.fillRect(x, top, Math.max(1, end - x - (end - x > 2 ? 1 : 0)), height - top);
+    this.#line(x, Math.max(1, end - x));
+  }
+
+  #line(x, width) {
+    this.context.fillStyle = colour("--quiet");
+    this.context.fillRect(x, this.#top(this.budget), width, 1);
   }
 }

@@ -17,8 +17,8 @@ export class Decibels {
   }
 }
 
-// The least time within which so many in a hundred lie.
-export function percentile(times, percent) {
+// The least times within which so many in a hundred lie.
+export function percentiles(times, percents) {
   const sorted = Float64Array.from(times).sort();
-  return sorted[Math.max(0, Math.ceil(percent / 100 * sorted.length) - 1)];
+  return percents.map((percent) => sorted[Math.max(0, Math.ceil(percent / 100 * sorted.length) - 1)]);
 }

@@ -1,7 +1,7 @@
 // The page: what is chosen, the decoding itself, and what it shows.
 import {LiveDecoder} from "./decoder.js";
 import {Spectrogram, Steps, Waveform} from "./drawings.js";
-import {Decibels, percentile} from "./measures.js";
+import {Decibels, percentiles} from "./measures.js";
 import {readNpy} from "./npy.js";
 import {Player, Silence} from "./player.js";
 import {Stream} from "./stream.js";
@@ -41,7 +41,8 @@ async function fetched(name) {
 async function begin() {
   const manifest = await (await fetched("manifest.json")).json();
   const buffer = async (name) => (await fetched(name)).arrayBuffer();
-  const [content, input, expected] = await Promise.all(["decoder", "input", "expected"].map((one) => buffer(manifest[one])));
+  const files = ["decoder", "input", "expected"].map((one) => buffer(manifest[one]));
+  const [content, input, expected] = await Promise.all(files);
   offered = {
     name: manifest.title,
     content: new Uint8Array(content),
@@ -51,7 +52,8 @@ async function begin() {
   };
   const adapter = await navigator.gpu?.requestAdapter();
   document.querySelector("[value=webgpu]").disabled = !adapter;
-  part("gpu").textContent = adapter ? adapter.info.description || adapter.info.architecture || adapter.info.vendor : "not here";
+  const {vendor, architecture, description} = adapter?.info ?? {};
+  part("gpu").textContent = description || architecture || vendor || "not here";
   say("ready", `Ready: ${offered.name}`);
 }
 
@@ -74,7 +76,8 @@ async function decode() {
     const decoder = await decoderFor(file, accelerator), stream = new Stream(decoder, file);
     if (stopping) return;
     show(file, decoder, stream);
-    say("decoding", `Decoding on ${NAMES[decoder.accelerator]}${decoder.accelerator === accelerator ? "" : ": the GPU refuses an operator"}`);
+    const why = decoder.accelerator === accelerator ? "" : ": the GPU lacks an operator";
+    say("decoding", `Decoding on ${NAMES[decoder.accelerator]}${why}`);
     const measured = await run(decoder, stream, player, live), whole = !stopping;
     const spent = measured.times.reduce((sum, one) => sum + one, 0) / 1000;
     const result = `${seconds(measured.count / file.rate)} of sound, decoded in ${seconds(spent)} of computing`;
@@ -136,8 +139,9 @@ function show(file, decoder, stream) {
   part("times").replaceChildren(...marks(total / rate));
   const states = decoder.names.length ? `${decoder.names.length} states in and out` : "states kept inside";
   part("facts").textContent =
-    `${file.name}: ${(file.content.length / 1e6).toPrecision(2)} MB; chunks [${decoder.x.shape.join(", ")}] become ` +
-    `${stream.samplesPerStep} samples; ${states}; latency ${stream.latency} samples; ${rate} samples a second.`;
+    `The decoder, ${file.name}: ${(file.content.length / 1e6).toPrecision(2)} MB; ` +
+    `chunks [${decoder.x.shape.join(", ")}] become ${stream.samplesPerStep} samples; ${states}; ` +
+    `latency ${stream.latency} samples; ${rate} samples a second.`;
 }
 
 // At most eight round times along the pictures.
@@ -156,15 +160,17 @@ function numbers(stream, {times, noise, count}, player) {
   const decibels = noise.value === Infinity ? "equal" : `${noise.value.toFixed(1)} dB`;
   part("decibels").textContent = stream.expected && noise.signal ? decibels : "–";
   part("factor").textContent = (spent / sound).toFixed(3);
-  for (const percent of [50, 95, 99]) part(`p${percent}`).textContent = `${percentile(times, percent).toFixed(2)} ms`;
+  const [p50, p95, p99, slowest] = percentiles(times, [50, 95, 99, 100]).map((time) => `${time.toFixed(2)} ms`);
+  Object.entries({p50, p95, p99}).forEach(([name, text]) => part(name).textContent = text);
   part("gaps").textContent = player.gaps ?? "no sound";
   part("peak").textContent = `peak ${waveform.peak.toPrecision(2)}`;
   part("progress").value = count / stream.total;
-  const heard = `${(count / stream.rate).toFixed(1)} of ${seconds(stream.total / stream.rate)}`;
-  part("waveform").ariaLabel = `Waveform of ${heard}`;
-  part("spectrogram").ariaLabel = `Spectrogram of ${heard}`;
-  part("steps").ariaLabel = `Time of each step: ${times.length} steps, the slowest ${percentile(times, 100).toFixed(1)} ms`;
-  for (const line of document.querySelectorAll(".playhead")) line.style.left = `${100 * player.seconds * stream.rate / stream.total}%`;
+  const shown = `${(count / stream.rate).toFixed(1)} of ${seconds(stream.total / stream.rate)}`;
+  part("waveform").ariaLabel = `Waveform of ${shown}`;
+  part("spectrogram").ariaLabel = `Spectrogram of ${shown}`;
+  part("steps").ariaLabel = `Time of each step: ${times.length} steps, the slowest ${slowest}`;
+  const heard = `${100 * player.seconds * stream.rate / stream.total}%`;
+  for (const line of document.querySelectorAll(".playhead")) line.style.left = heard;
 }
 
 const seconds = (count) => `${count.toFixed(count < 10 ? 1 : 0)} s`;

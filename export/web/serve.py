@@ -12,6 +12,8 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",  # both: threads, and a clock of microseconds
     "Cross-Origin-Embedder-Policy": "require-corp",
     "Cache-Control": "no-cache",
+    # Nothing comes from elsewhere and nothing goes there. The import map stands in the page, LiteRT.js is WebAssembly.
+    "Content-Security-Policy": "default-src 'self'; script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval'",
 }
 
 
@@ -23,6 +25,7 @@ class Page(http.server.SimpleHTTPRequestHandler):
         ".css": "text/css; charset=utf-8",
         ".js": "text/javascript; charset=utf-8",
         ".json": "application/json",
+        ".svg": "image/svg+xml",
         ".wasm": "application/wasm",
         "": "application/octet-stream",
     }
