@@ -4,6 +4,7 @@
     python examples/live_decoder.py speech.wav                   yours, mono; any rate becomes 24 kHz
     python examples/live_decoder.py --weights decoder.weights.h5 your training's weights
     python examples/live_decoder.py --minutes 60                 a stream of an hour, in constant memory
+    python examples/live_decoder.py --for-c folder               what examples/c/live_decoder.c takes, and its line
 
 The decoder has the shape of EnCodec's for 24 kHz: 75 frames a second of 128 numbers, two LSTM layers, upsampling by
 8, 5, 4 and 2 with a dilated residual block after each, everything causal. Without `--weights` its weights are random
@@ -152,6 +153,17 @@ def show_long_stream(live, decoder, latents, minutes):
     print(f"its last pass:              relative error {relative_error(np.concatenate(last_pass, axis=1), whole):.1e}")
 
 
+def write_for_c(streaming, quantization, folder, latents):
+    """A program in C's decoder, its frames one after the other, and the samples that they must become: raw numbers."""
+    folder.mkdir(parents=True, exist_ok=True)
+    report = lk.export.streaming_to_tflite(streaming, folder / "decoder.tflite", quantization=quantization)
+    latents.tofile(folder / "chunks.f32")
+    streaming.whole(latents).numpy().tofile(folder / "expected.f32")
+    print(f"{report.path}: {report.bytes / 1e6:.1f} MB, {report.snr_db:.1f} dB; now:")
+    files = " ".join(str(folder / name) for name in ("decoder.tflite", "chunks.f32", "expected.f32"))
+    print(f"./live_decoder {files} {streaming.latency}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recording", nargs="?", type=pathlib.Path, default=RECORDING, help="mono")
@@ -161,6 +173,7 @@ def main():
     parser.add_argument("--minutes", type=float, default=0.5, help="of the long stream")
     parser.add_argument("--seconds", type=float, default=20, help="of the recording to decode")
     parser.add_argument("--output", type=pathlib.Path, help="the decoded WAV; default: a temporary folder")
+    parser.add_argument("--for-c", type=pathlib.Path, help="the folder for what the program in C takes, and no more")
     arguments = parser.parse_args()
 
     keras.utils.set_random_seed(0)
@@ -169,6 +182,9 @@ def main():
         decoder.load_weights(arguments.weights)
     latents = latents_of(arguments.recording)[:, : round(arguments.seconds * SAMPLE_RATE / FRAME)]
     streaming = lk.StreamingModel(decoder)
+    if arguments.for_c:
+        write_for_c(streaming, arguments.quantization, arguments.for_c, latents)
+        return
     with tempfile.TemporaryDirectory() as directory:
         directory = pathlib.Path(directory)
         report = lk.export.streaming_to_tflite(

@@ -212,11 +212,11 @@ def export_calls(model, streaming, folder):
         *([{"mel": 5}], [[5]]),
     )
     given = {
-        "to_tflite": {"model": model, **int8, "length": 5, "integer_io": False},
+        "to_tflite": {"model": model, **int8, "length": 5, "integer_io": False, "prove_on": ("compiled",)},
         "to_saved_model": {"model": model, "length": 5},
         "to_stablehlo": {"model": model, "length": 5, "batch": 1, "vjp": False},
         "streaming_to_saved_model": live,
-        "streaming_to_tflite": {**live, **int8, "states": "explicit"},
+        "streaming_to_tflite": {**live, **int8, "states": "explicit", "prove_on": ["compiled"]},
     }
     return {
         name: Call(

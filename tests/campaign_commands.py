@@ -58,15 +58,16 @@ def prepared(folder):
 
 COMMANDS = {
     "inspect": "inspect up.tflite",
-    "inspect as JSON": "inspect up.tflite --json",
+    "inspect as JSON": "inspect up.tflite --json --on compiled",
     "inspect a checkpoint": "inspect held.npz",
-    "verify": "verify up.tflite up.keras --data samples.npy --floor 20",
+    "verify": "verify up.tflite up.keras --data samples.npy --floor 20 --on compiled",
     "export": "export up.keras x.tflite --quantization int8 --calibration samples.npy --length 5 --integer-io"
-    " --verification samples.npy --floor 30 --report r.json",
+    " --verification samples.npy --floor 30 --on compiled --report r.json",
     "export a SavedModel": "export up.keras saved --length 5 --verification samples.npy --floor 30",
     "export StableHLO": "export up.keras x.stablehlo --length 5 --floor 30",
     "export a stream": "export up.keras x.tflite --stream --chunk 2 --batch 1 --states explicit --floor 30"
     " --quantization int8 --calibration samples.npy --report r.html",
+    "runtimes": "runtimes list",
     "demo": "demo --audio nothing.wav --out out",
     "bench": "bench 4 2 3 --stride 2 --padding 0 --output-padding 0 --groups 1 --dilation 1 --length 5 --batch 1"
     " --mode forward --subjects torch --rounds 1 --seconds 0.1 --threads 1 --json r.json",

@@ -112,6 +112,14 @@ def test_the_live_file_runs(name, live, live_decoder):
     assert snr_db(live["keras"], given) >= SNR_FLOOR[recipe]
 
 
+@pytest.mark.parametrize("name", ["explicit", "variables"])
+def test_a_live_file_is_verified(name, live_decoder):
+    """Streams begun anew among them; the rows of this `variables` are boolean, those of today's are integers."""
+    proof = verified(LIVE / f"{name}.tflite", live_decoder)
+    assert {one.signature for one in proof.outputs} == {"stream", "reset"}
+    assert min(one.snr_db for one in proof.outputs) >= SNR_FLOOR["float32"]
+
+
 def chunks_of(codes):
     """A signal in chunks of 1 and 3 in turn."""
     return np.split(codes, sorted([*range(1, codes.shape[1], 4), *range(4, codes.shape[1], 4)]), axis=1)

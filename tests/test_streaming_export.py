@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from ai_edge_litert.compiled_model import CompiledModel, HardwareAccelerator
 from cases import Case
 from decoders import DECODERS, time_axis
 from hypothesis import given, settings
@@ -17,6 +18,7 @@ from tolerances import SNR_FLOOR, relative_tolerance
 import lucid_keras as lk
 from lucid_keras._lowering.target import lowering_for
 from lucid_keras.export.convert import convert_traced
+from lucid_keras.export.flatbuffer import read
 from lucid_keras.export.recipes import RECIPES
 from lucid_keras.export.signatures import without_variables
 from lucid_keras.export.streaming_signatures import stream_signatures
@@ -295,10 +297,35 @@ def test_a_file_that_keeps_its_states_resets_rows(tmp_path):
     chunks = np.split(x, 4, axis=1)
     for chunk in chunks[:2]:
         signatures["step"](x=chunk)
-    assert signatures["reset"](rows=np.array([False, True]))["streams"] == 1
+    assert signatures["reset"](rows=np.array([0, 1], "int32"))["streams"] == 1
     y = np.concatenate([signatures["step"](x=chunk)["y"] for chunk in chunks[2:]], axis=1)
     np.testing.assert_array_equal(y[0], layer(x)[0, 10:20])
     np.testing.assert_array_equal(y[1], layer(x[:, 2:])[1, :10])
+
+
+def test_rows_are_integers_in_a_file(tmp_path):
+    """Boolean ones make all of it unloadable in LiteRT.js."""
+    streaming = lk.StreamingConvTranspose1d(integer_layer(ENCODEC)[0])
+    described = read(to_file(streaming, tmp_path / "live.tflite", states="variables")).signatures
+    assert str(described["reset"].inputs["rows"]) == "int32[1]"
+    dtypes = [spec.dtype for one in described.values() for spec in (*one.inputs.values(), *one.outputs.values())]
+    assert "bool" not in dtypes
+
+
+@pytest.mark.parametrize("quantization", ["float32", "dynamic_int8", "int8"])
+def test_every_state_begins_under_its_name_in_a_compiled_model(quantization, rng, tmp_path):
+    """Which knows one name alone of a tensor, as LiteRT.js does; equal zeros must therefore not be one."""
+    streaming = lk.StreamingModel(DECODERS["encodec"]())
+    data = rng.uniform(-1, 1, (8, 16, 8)).astype("float32") if quantization == "int8" else None
+    path = to_file(streaming, tmp_path / "live.tflite", quantization=quantization, calibration_data=data)
+    compiled = CompiledModel.from_file(str(path), hardware_accel=HardwareAccelerator.CPU)
+    shapes = {name: shape for name, (_, *shape) in streaming.state_shapes.items()}
+    buffers = {name: compiled.create_output_buffer_by_name("initial_state", name) for name in shapes}
+    for name, buffer in buffers.items():
+        buffer.write(np.ones(shapes[name], "float32"))
+    compiled.run_by_name("initial_state", {}, buffers)
+    for name, buffer in buffers.items():
+        assert not buffer.read(int(np.prod(shapes[name])), np.float32).any(), name
 
 
 def test_a_file_that_keeps_its_states_has_int8_weights(rng, tmp_path):

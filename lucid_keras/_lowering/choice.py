@@ -30,7 +30,8 @@ def choose_form(geometry, target):
     The target is "tensorflow" (CPU and GPU kernels), "xla", "saved_model" (the same kernels on any machine, and its
     gradients without oneDNN) or "litert". XLA's grouped convolutions are thousands of times too slow on the CPU.
     """
-    if geometry.depthwise:
+    multiplied = geometry.out_channels > geometry.in_channels
+    if geometry.depthwise and not (multiplied and target.name == "litert"):  # there a dense kernel is faster (row 17)
         return "elementwise" if target.name == "xla" else "depthwise_convolution"
     if target.name == "xla" and geometry.groups > 1:
         return "matrix_product"

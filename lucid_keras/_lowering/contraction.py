@@ -10,11 +10,18 @@ import tensorflow as tf
 from lucid_keras._lowering.convolution import differentiable
 from lucid_keras._lowering.depthwise import depthwise, multiply_add
 from lucid_keras._lowering.edges import at_least_one, extents, met_by_taps, reshape
+from lucid_keras._lowering.groups import in_lanes
 from lucid_keras._lowering.narrow import through_float32
 
 
 def convolution(x, folded, bias, spacing, target):
-    """One `tf.nn.conv2d`, grouped where the weight is."""
+    """One `tf.nn.conv2d`, grouped where the weight is; for LiteRT in the groups that its GPU accelerator takes."""
+    if target.name == "litert" and folded.shape[0] > 1:
+        return in_lanes(_convolution, x, folded, bias, spacing, target)
+    return _convolution(x, folded, bias, spacing, target)
+
+
+def _convolution(x, folded, bias, spacing, target):
     groups, group_in, group_out, taps, phases = folded.shape
     kernel = tf.reverse(tf.transpose(folded, [3, 1, 0, 4, 2]), [0])  # reversed last, when a tap is one long copy
     kernel = tf.reshape(kernel, [1, taps, group_in, groups * phases * group_out])
@@ -24,8 +31,11 @@ def convolution(x, folded, bias, spacing, target):
     z = differentiable(x, kernel, bias, spacing, target)
     if groups > 1 and phases > 1:  # [groups, phases] to [phases, groups]
         batch, count, channels = extents(z)
-        z = reshape(z, [batch, count, groups, phases, group_out])
-        z = reshape(tf.transpose(z, [0, 1, 3, 2, 4]), [batch, count, channels])
+        if target.name == "litert":  # whose GPU accelerator takes no tensor of five dimensions
+            z = tf.transpose(reshape(z, [batch * count, groups, phases, group_out]), [0, 2, 1, 3])
+        else:
+            z = tf.transpose(reshape(z, [batch, count, groups, phases, group_out]), [0, 1, 3, 2, 4])
+        z = reshape(z, [batch, count, channels])
     return z
 
 

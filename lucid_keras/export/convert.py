@@ -17,7 +17,13 @@ from tensorflow.lite.python.convert import ConverterError
 
 from lucid_keras.export.files import workplace
 from lucid_keras.export.flatbuffer import contents
-from lucid_keras.export.flatbuffer_edits import with_64_bit_depthwise_biases, with_first, without_unused_constants
+from lucid_keras.export.flatbuffer_edits import (
+    with_64_bit_depthwise_biases,
+    with_first,
+    with_honest_versions,
+    with_outputs_apart,
+    without_unused_constants,
+)
 from lucid_keras.export.progress import doing
 from lucid_keras.export.recipes import RECIPES
 from lucid_keras.export.save import save
@@ -68,9 +74,13 @@ def convert_traced(model, traced, recipe, calibration=None, *, states=None, firs
             raise ValueError(_quantizers_refusal(model, recipe, error, converted(RECIPES["float32"]))) from None
     if first is not None:
         content = with_first(content, first)
+    if any(not function.inputs for function in traced.values()):  # it gives constants
+        content = with_outputs_apart(content)
     if recipe.edge_recipe is not None:
-        return _edge_quantized(model, content, recipe)
-    return with_64_bit_depthwise_biases(content) if recipe.activations == "int16" else content
+        content = _edge_quantized(model, content, recipe)
+    elif recipe.activations == "int16":
+        content = with_64_bit_depthwise_biases(content)
+    return with_honest_versions(content)
 
 
 def _check_no_loop(model, recipe, traced):

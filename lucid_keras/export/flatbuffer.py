@@ -114,12 +114,17 @@ def builtin_name(model, operator):
     return _names("BuiltinOperator")[max(code.builtinCode, code.deprecatedBuiltinCode)]
 
 
+def dtype_name(tensor):
+    """The dtype of a tensor of the schema's."""
+    return _names("TensorType")[tensor.type].lower()
+
+
 def _operator(model, graph, operator):
     connected = [index for index in (*operator.inputs, *operator.outputs) if index >= 0]
     return Operator(
         name=builtin_name(model, operator),
         custom=bool(model.operatorCodes[operator.opcodeIndex].customCode),
-        dtypes=tuple(_names("TensorType")[graph.tensors[index].type].lower() for index in connected),
+        dtypes=tuple(dtype_name(graph.tensors[index]) for index in connected),
         inputs=tuple(graph.tensors[index].name.decode() for index in operator.inputs if index >= 0),
         output=graph.tensors[operator.outputs[0]].name.decode() if len(operator.outputs) else "",
     )
@@ -132,7 +137,7 @@ def _tensor(model, tensor):
     buffer = model.buffers[tensor.buffer]
     return Tensor(
         name=tensor.name.decode(),
-        dtype=_names("TensorType")[tensor.type].lower(),
+        dtype=dtype_name(tensor),
         shape=_shape(tensor),
         scales=len(scales),
         scale=float(scales[0]) if scales else None,
@@ -150,4 +155,4 @@ def _shape(tensor):
 def _spec(graph, entry):
     tensor = graph.tensors[entry.tensorIndex]
     shape = tuple(None if extent < 0 else extent for extent in _shape(tensor))
-    return Spec(_names("TensorType")[tensor.type].lower(), shape)
+    return Spec(dtype_name(tensor), shape)

@@ -1,14 +1,31 @@
 """Changes to the flatbuffer of a `.tflite` file that its converters leave undone. Needs no TensorFlow.
 
-The LiteRT Quantizer comes after all of these: it puts the weights of a large file behind the flatbuffer, where nothing
-may be moved any more.
+The LiteRT Quantizer comes after all of these but the last: it puts the weights of a large file behind the flatbuffer,
+each found by its distance from the file's beginning, which the last alone keeps right.
 """
 
 import copy
 
 import numpy as np
 
-from lucid_keras.export.flatbuffer import IDENTIFIER, builtin_name, schema
+from lucid_keras.export.flatbuffer import IDENTIFIER, builtin_name, dtype_name, schema
+
+ALIGNMENT = 16  # bytes, of what lies behind a flatbuffer
+# Of operators whose results are float32, by the dtype of their weights: the least version that knows weights of one
+# scale, and that for several. Source: GetBuiltinOperatorVersion in LiteRT's
+# tflite/converter/tools/versioning/op_version.cc. In int8 throughout, a dense layer of several scales has no version of
+# its own; TensorFlow Lite 2.14 computes it.
+VERSIONS = {
+    "int8": {
+        "CONV_2D": (2, 5),
+        "DEPTHWISE_CONV_2D": (4, 6),
+        "DEQUANTIZE": (2, 5),
+        "EMBEDDING_LOOKUP": (1, 4),
+        "FULLY_CONNECTED": (3, 12),
+        "TRANSPOSE_CONV": (2, 2),
+    },
+    "int4": {"DEQUANTIZE": (6, 6), "EMBEDDING_LOOKUP": (4, 4)},
+}
 
 
 def with_first(content, signature):
@@ -39,6 +56,28 @@ def with_constants(content, constants):
     model.buffers.extend(other.buffers)
     model.subgraphs.append(graph)
     model.signatureDefs.append(signature)
+    return _written(model)
+
+
+def with_outputs_apart(content):
+    """The bytes of the file with a tensor of its own for each output of a signature that is a constant.
+
+    The converter makes one of equal constants, and of the names of one tensor LiteRT's CompiledModel and LiteRT.js
+    know one alone: of the zeros that begin a stream most names were missing.
+    """
+    model = _read(content)
+    for signature in model.signatureDefs:
+        graph = model.subgraphs[signature.subgraphIndex]
+        computed = {*graph.inputs, *(index for operator in graph.operators for index in operator.outputs)}
+        taken = set()
+        for output in signature.outputs:
+            if output.tensorIndex in taken - computed:
+                own = copy.copy(graph.tensors[output.tensorIndex])
+                own.name = signature.signatureKey + b"/" + output.name
+                output.tensorIndex = len(graph.tensors)
+                graph.tensors.append(own)
+            taken.add(output.tensorIndex)
+        graph.outputs = [output.tensorIndex for output in signature.outputs]
     return _written(model)
 
 
@@ -76,6 +115,49 @@ def with_64_bit_depthwise_biases(content):
             graph.tensors.append(wide)
             operator.inputs = [*operator.inputs[:2], len(graph.tensors) - 1]
     return _written(model)
+
+
+def with_honest_versions(content):
+    """The file with each operator's version at least the one from which on a runtime can compute it.
+
+    A runtime refuses a version that it does not know. One that was written too low it computes as it always did: an
+    old one takes weights of several scales for weights of one, without an error.
+    """
+    model = _read(content)
+    written = [code.version for code in model.operatorCodes]
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            code = model.operatorCodes[operator.opcodeIndex]
+            code.version = max(code.version, _least_version(model, graph, operator))
+    return content if written == [code.version for code in model.operatorCodes] else _written_before(model, content)
+
+
+def _least_version(model, graph, operator):
+    inputs = [graph.tensors[index] for index in operator.inputs if index >= 0]
+    if not inputs or not len(operator.outputs):
+        return 1
+    weights = max(inputs, key=_scales)
+    if dtype_name(graph.tensors[operator.outputs[0]]) != "float32":
+        return 1
+    of_one, of_several = VERSIONS.get(dtype_name(weights), {}).get(builtin_name(model, operator), (1, 1))
+    return of_several if _scales(weights) > 1 else of_one
+
+
+def _scales(tensor):
+    quantization = tensor.quantization
+    return 0 if quantization is None or quantization.scale is None else len(quantization.scale)
+
+
+def _written_before(model, content):
+    """The bytes of the model, and behind them what lies behind the flatbuffer of `content`, from which it was read."""
+    behind = [buffer for buffer in model.buffers if buffer.offset > 1]
+    if not behind:
+        return _written(model)
+    first = min(buffer.offset for buffer in behind)
+    moved = -(-len(_written(model)) // ALIGNMENT) * ALIGNMENT - first
+    for buffer in behind:
+        buffer.offset += moved  # of a fixed size: the flatbuffer stays as long
+    return _written(model).ljust(first + moved, b"\0") + content[first:]
 
 
 def _read(content):

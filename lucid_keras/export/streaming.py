@@ -120,8 +120,9 @@ def streaming_to_tflite(
         calibration_data: for `"int8"`, typical signals `[signals, positions, channels]`, laid out as the input is, or
             what else `to_tflite` takes. Each fifth is held out for verification.
         states: `"explicit"` (default), in and out of every signature, or `"variables"`, which the file keeps: `step`
-            takes `x` and gives `y`, `flush` takes nothing, and `reset` takes `rows [batch]`, begins the streams where
-            it is True anew and gives their number; an interpreter is one batch of streams then, begun when it loads.
+            takes `x` and gives `y`, `flush` takes nothing, and `reset` takes `rows`, int32 `[batch]`, begins the
+            streams where it is 1 and not 0 anew and gives their number; an interpreter is one batch of streams then,
+            begun when it loads.
         verification_data, timing_seconds: as for `streaming_to_saved_model`.
 
     Returns:

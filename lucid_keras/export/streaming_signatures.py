@@ -62,8 +62,8 @@ def stream_signatures(model, chunks, batch, observed=False):
 def with_states_in_variables(signatures):
     """A `tf.Module` that holds the states of `stream_signatures` in variables, and its signatures.
 
-    Each step takes `x` and gives `y`. `reset` takes `rows [batch]`, begins the streams where it is True anew, and
-    gives how many those are; it takes `initial_state`'s place.
+    Each step takes `x` and gives `y`. `reset` takes `rows [batch]`, int32, begins the streams where it is not 0 anew,
+    and gives how many those are; it takes `initial_state`'s place. Boolean rows LiteRT.js refuses, with the whole file.
     """
     module, kept = tf.Module(), {}
     frozen = {name: without_variables(concrete) for name, concrete in signatures.items() if name != "initial_state"}
@@ -74,6 +74,7 @@ def with_states_in_variables(signatures):
         return {name: variable.read_value() for name, variable in module.states.items()}
 
     def reset(rows):
+        rows = tf.not_equal(rows, 0)
         for name, state in reset_rows(read(), rows).items():
             module.states[name].assign(state)
         return {"streams": tf.reduce_sum(tf.cast(rows, tf.int32))}
@@ -92,7 +93,7 @@ def with_states_in_variables(signatures):
         kept[name] = remembering(concrete).get_concrete_function(**given)
     if module.states:
         batch = next(iter(module.states.values())).shape[0]
-        rows = tf.TensorSpec([batch], tf.bool, name="rows")
+        rows = tf.TensorSpec([batch], tf.int32, name="rows")
         kept["reset"] = tf.function(reset, autograph=False).get_concrete_function(rows=rows)
     return module, kept
 

@@ -72,6 +72,7 @@ report = lk.export.to_tflite(
     floor_db=20,
     compare_layers=True,
     timing_seconds=0.1,
+    prove_on=("arm64", "gpu"),
 )
 lk.export.to_tflite(model, folder / "dynamic.tflite", length="dynamic", calibration_data="recordings")
 lk.export.to_tflite(model, folder / "by_name.tflite", length={"x": 8})
@@ -80,6 +81,8 @@ assert_type(lk.export.to_saved_model(model, folder / "saved", length="dynamic", 
 assert_type(lk.export.to_stablehlo(model, folder / "hlo", length=8, batch=2, vjp=True), lk.export.ExportReport)
 lk.export.streaming_to_saved_model(live, folder / "live", chunk=(1, 4), batch=2)
 lk.export.streaming_to_tflite(decoder, "live.tflite", chunk=2, quantization="dynamic_int8", states="variables")
+lk.export.streaming_to_tflite(decoder, "live.tflite", prove_on=["browser"])
+print([(one.runtime, one.snr_db > 60, one.milliseconds) for one in report.elsewhere])
 assert_type(lk.export.snr_db([x, x], [x, x]), float)
 print(os.fspath(report), report.snr_db > 60, report.path.stat().st_size, report.delegated, report.milliseconds)
 report.save_json(folder / "report.json")

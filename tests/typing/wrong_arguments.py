@@ -30,6 +30,7 @@ lk.export.to_tflite(model, "a.tflite", quantization="int7")  # type: ignore[arg-
 lk.export.to_tflite(model, "a.tflite", quantisation="int8")  # type: ignore[call-arg]
 lk.export.to_tflite(model, "a.tflite", length="any")  # type: ignore[arg-type]
 lk.export.to_tflite(model, "a.tflite", floor_db="60")  # type: ignore[arg-type]
+lk.export.to_tflite(model, "a.tflite", prove_on=["phone"])  # type: ignore[list-item]
 lk.export.to_saved_model(model, "a", length="any")  # type: ignore[arg-type]
 lk.export.to_stablehlo(model, "a", length="any")  # type: ignore[arg-type]
 lk.export.to_stablehlo(model, "a", batch="2")  # type: ignore[arg-type]
