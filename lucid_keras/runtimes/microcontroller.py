@@ -32,12 +32,8 @@ class Micro(Guest):
         return {"PYTHONPATH": ""}
 
     def coverage(self):
-        return Coverage(self._ops)
-
-    @property
-    def arena(self) -> int:
-        """Bytes of the memory that the interpreter needs beside the file."""
-        return self.found()["arena"]
+        """The smallest arena, the memory that the interpreter needs beside the file."""
+        return Coverage(self._ops, memory=self.found()["arena"])
 
 
 def _folder():

@@ -39,7 +39,8 @@ class Coverage:
 
     `accelerator` is its name, None where there is none; `outside` holds an operator's name and the name of what it
     computes for each that runs elsewhere; `partitions` are the pieces that the accelerator runs. Of an accelerator that
-    tells no more, `left` is how many run elsewhere, and `reasons` are its own words.
+    tells no more, `left` is how many run elsewhere, and `reasons` are its own words. `memory` is how many bytes a
+    microcontroller needs beside the file.
     """
 
     ops: tuple[str, ...]
@@ -48,6 +49,7 @@ class Coverage:
     partitions: int = 0
     left: int | None = None
     reasons: tuple[str, ...] = ()
+    memory: int | None = None
 
     @property
     def delegated(self) -> int | None:
@@ -58,7 +60,7 @@ class Coverage:
 
     def __str__(self) -> str:
         if self.accelerator is None:
-            return ""
+            return "" if self.memory is None else f"{self.memory:,} bytes of memory"
         left = sorted({name for name, _ in self.outside})
         why = "; ".join(self.reasons) or ", ".join(left)
         return f"{self.delegated} of {len(self.ops)} on {self.accelerator}" + (f"; not {why}" if why else "")
