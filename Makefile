@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 LUCID_KERAS_LITERT_TORCH ?= $(abspath $(VENV)/litert-torch/bin/python)
 
-.PHONY: help demo test quick lint runtimes sweep corners release bench docs clean
+.PHONY: help demo web test quick lint runtimes sweep corners release bench docs clean
 
 help:
 	@echo "make demo   install, then reconstruct a recording in Keras and under LiteRT (saved_models/demo/)"
+	@echo "make web    install, then build the page that decodes live in a browser, and serve it to this machine"
 	@echo "make test   install, then lint and run the tests (PYTEST_ARGS=... is passed on)"
 	@echo "make quick  install, then the tests that tell the most in two minutes"
 	@echo "make runtimes  install what runs .tflite files, prove every recipe on each, write docs/reference/what_runs_where.md"
@@ -21,6 +22,11 @@ help:
 
 demo: $(VENV)/.demo
 	$(BIN)/lucid-keras demo
+
+web: $(VENV)/.demo
+	$(BIN)/lucid-keras runtimes install browser
+	$(BIN)/python export/web/build.py
+	$(BIN)/python export/web/serve.py
 
 test: lint
 	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
@@ -80,6 +86,6 @@ $(VENV)/.%: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) .nox build dist site *.egg-info saved_models/demo
+	rm -rf $(VENV) .nox build dist site *.egg-info saved_models/demo saved_models/web
 	rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache .grimp_cache .cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -29,6 +29,9 @@ ISOLATED = {  # threads and a clock of microseconds
 TOLD = re.compile(
     r"INFO: |WARNING: |[IW]\d{4} |No available adapters\.|Failed to create default WebGPU device|%c\[LiteRT\]"
 )
+FAILED = re.compile(r"E\d{4} ")
+GLOG = re.compile(r"^E\d{4} .*?\] ")  # when and where it failed, before what
+TRACE = re.compile(r"ERROR: \[")  # an error that only says where: what it is was said before
 # Of each graph in turn: what the GPU does not take, then that it compiles what it does.
 REFUSED = re.compile(
     r"^ERROR: Following operations are not supported by GPU delegate:\n(.*?)\n"
@@ -82,15 +85,19 @@ class Browser:
         within(LIMIT, self._page.evaluate("0"))  # what was said meanwhile comes with an answer
         of_first, compiled, _ = self._said().partition(COMPILED)
         refused = REFUSED.search(of_first)
-        failures = REFUSED.sub("", self._said(("error", "warning"))).splitlines()
         return {
             "left": int(refused[2]) if refused else 0 if compiled else None,
             "reasons": refused[1].splitlines() if refused else [],
-            "failures": [line for line in failures if line and not TOLD.match(line)],
+            "failures": self._failures(),
         }
 
-    def _said(self, kinds=("error", "warning", "log")):
-        return "\n".join(text.splitlines()[0] for kind, text in self._console if kind in kinds and text)
+    def _failures(self):
+        said = REFUSED.sub("", self._said(lambda kind, line: kind in ("error", "warning") or FAILED.match(line)))
+        return [line for line in said.splitlines() if line and not TOLD.match(line)]
+
+    def _said(self, chosen=lambda *_: True):
+        lines = ((kind, text.partition("\n")[0]) for kind, text in self._console)
+        return "\n".join(line for kind, line in lines if chosen(kind, line))
 
     async def _loaded(self, chromium):
         page = await chromium.new_page()
@@ -112,7 +119,11 @@ class Browser:
         await route.fulfill(path=file, content_type=kind, headers=ISOLATED)
 
     def _asked(self, function, *given, limit=LIMIT):
-        return within(limit, self._page.evaluate("([name, given]) => guest[name](...given)", [function, given]))
+        try:
+            return within(limit, self._page.evaluate("([name, given]) => guest[name](...given)", [function, given]))
+        except ValueError as error:
+            failures = self._failures() if TRACE.match(str(error)) else []
+            raise ValueError(GLOG.sub("", failures[0]) if failures else str(error)) from None
 
 
 @functools.cache
@@ -135,8 +146,8 @@ def within(seconds, doing):
     except TimeoutError:
         raise ValueError(f"no answer within {seconds:g} s") from None
     except Error as error:
-        said = error.message.strip().splitlines()[0]
-        raise ValueError(said.removeprefix("Page.evaluate: ").removeprefix("Error: ")) from None
+        said = re.split(r"\n +at ", error.message)[0]  # what follows is where in the page
+        raise ValueError(said.removeprefix("Page.evaluate: ").removeprefix("Error: ").strip()) from None
 
 
 def packed(array):
