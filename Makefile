@@ -45,7 +45,11 @@ lint: $(VENV)/.test
 	$(BIN)/mypy --strict --follow-imports=silent tests/typing
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python
 
+# On x86 the example in C is compiled for ARM64 too, by Debian's compiler.
+CROSS := gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 runtimes: $(VENV)/.test
+	uname -m | grep -qE 'aarch64|arm64' || command -v aarch64-linux-gnu-gcc || \
+		(apt-get update --quiet=2 && apt-get install --quiet=2 --yes --no-install-recommends $(CROSS))
 	$(BIN)/lucid-keras runtimes install gpu arm64 browser micro old
 	$(BIN)/python -m pytest -m runtimes -n 2 $(PYTEST_ARGS)
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.runtimes
