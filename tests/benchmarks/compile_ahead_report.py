@@ -32,15 +32,15 @@ HEADINGS = {
 
 
 def page(results):
-    """Markdown: what was compiled, who is preferred and what `"auto"` takes, and every program."""
+    """Markdown: of each target who is preferred where and what `"auto"` takes, and every program."""
     versions = ", ".join(f"{name} {number}" for name, number in results["versions"].items())
     batches = ", ".join(f"{MODES[mode]} at batch {batch}" for mode, batch in results["batches"].items())
-    devices = ", ".join(results["devices"].values())
-    lead = f"For {devices} by {versions}; {batches}; at most {results['limit']} s of the processor a program."
-    lines = [lead, "", *_summary(results)]
-    for dtype in ("bfloat16", "float32"):
-        lines += ["", f"**{dtype}**", "", *_preferences(results, dtype)]
-    return [*lines, "", "## Every program", *_details(results)]
+    lines = [f"By {versions}; {batches}; at most {results['limit']} s of the processor a program."]
+    found = contests(results)
+    for target in (one for one in TITLES if one in results["devices"]):
+        lines += ["", f"## {TITLES[target]}", "", *_summary(target, found, results["batches"])]
+        lines += ["", *_preferences(target, found, results["batches"]), *_details(target, found)]
+    return lines
 
 
 def auto(case, mode, batch):
@@ -72,37 +72,38 @@ def excess(target, programs, lowering):
     return programs[lowering][BEST_BY[target]] / programs[best][BEST_BY[target]]
 
 
-def _summary(results):
-    """A line a target and dtype: how often `"auto"` takes what the estimate prefers, and what it costs where not."""
-    lines, groups = [], {}
-    for (target, dtype, mode, case), programs in contests(results).items():
-        taken = auto(case, mode, results["batches"][mode])
-        groups.setdefault((target, dtype), []).append((excess(target, programs, taken), case, mode))
-    for (target, dtype), found in groups.items():
-        known = [one for one in found if one[0] is not None]
-        same = sum(ratio == 1 for ratio, *_ in known)
-        what = BEST_BY[target]
-        text = f'- {TITLES[target]}, {dtype}: `"auto"` takes what has the fewest {what} in {same} of {len(found)}'
+def _columns(target, found):
+    """The modes and dtypes that a target was asked for, the modes first."""
+    asked = {(mode, dtype) for one, dtype, mode, _ in found if one == target}
+    return sorted(asked, key=lambda column: (list(MODES).index(column[0]), column[1]))
+
+
+def _summary(target, found, batches):
+    """A line a mode and dtype: how often `"auto"` takes what the estimate prefers, and what it costs where not."""
+    what, lines = BEST_BY[target], []
+    for mode, dtype in _columns(target, found):
+        cases = {key[-1]: programs for key, programs in found.items() if key[:3] == (target, dtype, mode)}
+        ratios = {case: excess(target, programs, auto(case, mode, batches[mode])) for case, programs in cases.items()}
+        known = {case: ratio for case, ratio in ratios.items() if ratio is not None}
+        text = f'- {MODES[mode]}, {dtype}: `"auto"` takes what has the fewest {what} in '
+        text += f"{sum(ratio == 1 for ratio in known.values())} of {len(cases)}"
         if known:
-            worst, case, mode = max(known)
-            mean = statistics.geometric_mean(ratio for ratio, *_ in known)
-            text += f"; its {what} over the fewest: {mean:.2f} (geometric mean), at most {worst:.2f} "
-            text += f"({case}, {MODES[mode]})"
+            worst = max(known, key=known.get)
+            text += f"; its {what} over the fewest {statistics.geometric_mean(known.values()):.2f} (geometric mean), "
+            text += f"at most {known[worst]:.2f} ({worst})"
         lines.append(f"{text}.")
     return lines
 
 
-def _preferences(results, dtype):
-    """A row a case: what `"auto"` takes, and for each target and mode what is preferred to it and by how much."""
-    batches, found = results["batches"], contests(results)
-    columns = [(target, mode) for target in TITLES for mode in MODES]
-    columns = [one for one in columns if any(key[:3] == (one[0], dtype, one[1]) for key in found)]
-    names = [f"{TITLES[target]}, {MODES[mode]}" for target, mode in columns]
-    lines = [f'| case | `"auto"` takes | {" | ".join(names)} |', f"|---|---|{'---|' * len(columns)}"]
-    for case in dict.fromkeys(one["case"] for one in results["runs"]):
+def _preferences(target, found, batches):
+    """A row a case: what `"auto"` takes, and what is preferred to it and by how much."""
+    columns = _columns(target, found)
+    names = [f"{MODES[mode]}, {dtype}" for mode, dtype in columns]
+    lines = [f'| {BEST_BY[target]} | `"auto"` takes | {" | ".join(names)} |', f"|---|---|{'---|' * len(columns)}"]
+    for case in dict.fromkeys(key[-1] for key in found if key[0] == target):
         taken = {mode: auto(case, mode, batch) for mode, batch in batches.items()}
         cells = [
-            _preference(target, found.get((target, dtype, mode, case), {}), taken[mode]) for target, mode in columns
+            _preference(target, found.get((target, dtype, mode, case), {}), taken[mode]) for mode, dtype in columns
         ]
         lines.append(f"| {case} | {', '.join(dict.fromkeys(taken.values()))} | {' | '.join(cells)} |")
     return lines
@@ -111,25 +112,24 @@ def _preferences(results, dtype):
 def _preference(target, programs, taken):
     best = preferred(target, programs)
     if best is None or best == taken:
-        return "" if best is None else "the same"
+        return "none compiled" if best is None else "the same"
     ratio = excess(target, programs, taken)
     over = "`auto`'s did not compile" if ratio is None else f"{ratio:.2f}"
     return f"**{best}**, {over}"
 
 
-def _details(results):
-    """For each target, mode and dtype a table that folds: a row a program, the preferred one's estimate in bold."""
-    lines, tables = [], {}
-    for (target, dtype, mode, case), programs in contests(results).items():
-        tables.setdefault((target, mode, dtype), {})[case] = programs
-    for target, mode, dtype in sorted(tables, key=lambda key: (list(TITLES).index(key[0]), key)):
-        title = f"{TITLES[target]}, {MODES[mode]}, {dtype}"
+def _details(target, found):
+    """For each mode and dtype a table that folds: a row a program, the preferred one's estimate in bold."""
+    lines = []
+    for mode, dtype in _columns(target, found):
         headings = [HEADINGS.get(name, name) for name in COLUMNS[target]]
-        lines += ["", f"<details markdown><summary>{title}</summary>", ""]
+        lines += ["", f"<details markdown><summary>Every program: {MODES[mode]}, {dtype}</summary>", ""]
         lines += [f"| case | lowering | {' | '.join(headings)} |", f"|---|---|{'---:|' * len(headings)}"]
-        for case, programs in tables[target, mode, dtype].items():
-            best = preferred(target, programs)
-            lines += [f"| {case} | {name} | {_cells(target, one, name == best)} |" for name, one in programs.items()]
+        for key, programs in found.items():
+            if key[:3] == (target, dtype, mode):
+                best = preferred(target, programs)
+                for name, one in programs.items():
+                    lines.append(f"| {key[-1]} | {name} | {_cells(target, one, name == best)} |")
         lines += ["", "</details>"]
     return lines
 
@@ -151,6 +151,8 @@ def _shown(name, value):
         )
     if value is None:
         return "not told"
+    if name == "seconds":
+        return f"{value:.1f}"
     return f"{value / 1e6:,.1f}" if name in ("operations", "bytes", "temporary") else f"{value:,}"
 
 
