@@ -156,7 +156,11 @@ def test_what_was_too_much_is_not_tried_again(monkeypatch):
 
     monkeypatch.setattr(compile_ahead, "Compiler", Fake)
     monkeypatch.setattr(compile_ahead, "_written", lambda folder, case, mode, dtype, lowering: f"{mode}-{lowering}")
-    rows = [row for row in compile_ahead.run("python", ["h100", "v5e", "v6e"], ["demucs"], 9) if "case" in row]
+    rows = [
+        row
+        for row in compile_ahead.run("python", ["h100", "v5e", "v6e"], ["demucs"], compile_ahead.DTYPES, 9)
+        if "case" in row
+    ]
     assert len(rows) == 2 * 3 * 2 * 3
     said = {(row["target"], row["dtype"]): row["skipped"] for row in rows if "skipped" in row}
     assert said == {
@@ -208,6 +212,9 @@ def test_the_page_says_what_is_preferred_and_what_auto_takes():
     assert lines[0].startswith(
         "By jax 1.2; forward at batch 8, training step at batch 16; at most 9 s of the processor"
     )
+    assert lines[1].startswith(
+        "Not every program was tried for TPU v5e in bfloat16 (3 of 96), TPU v5e in float32 (0 of"
+    )
     tpu, gpu = (lines.index(heading) for heading in ("## TPU v5e", "## H100"))
     assert lines[tpu:gpu] == [
         "## TPU v5e",
@@ -246,6 +253,8 @@ def test_where_nothing_or_not_what_auto_takes_compiled():
     assert '- forward, bfloat16: `"auto"` takes what has the fewest cycles in 0 of 1.' in lines
     assert "| hifi_up1 | polyphase | RuntimeError: a / b | | | | | | |" in lines
     results["runs"][0] = {key: results["runs"][0][key] for key in told} | refused
+    assert "| hifi_up1 | polyphase | none compiled |" in compile_ahead_report.page(results)
+    del results["runs"][1]  # interrupted before it
     assert "| hifi_up1 | polyphase | none compiled |" in compile_ahead_report.page(results)
 
 

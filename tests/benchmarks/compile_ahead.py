@@ -68,14 +68,14 @@ class Compiler(Worker):
         return subprocess.Popen(command, **pipes, text=True, env={**os.environ, **ENVIRONMENT})
 
 
-def run(python, targets, cases, limit, advance=lambda text: None):
+def run(python, targets, cases, dtypes, limit, advance=lambda text: None):
     """Yield of each target a description, and of each program and target a row.
 
     A program that was too much for a compiler is not tried again in the other dtype or for its other target.
     """
     exceeded = {}
     with tempfile.TemporaryDirectory() as folder:
-        for dtype, target in itertools.product(DTYPES, targets):
+        for dtype, target in itertools.product(dtypes, targets):
             compiler = Compiler(python, target)
             yield {"target": target} | compiler.described()
             for case, mode, lowering in itertools.product(cases, BATCHES, LOWER):
@@ -116,8 +116,9 @@ def main():
     parser.add_argument("--python", required=True, help="of an environment with the compilers")
     parser.add_argument("--targets", nargs="+", default=list(COMPILERS), choices=list(COMPILERS))
     parser.add_argument("--cases", nargs="+", default=list(NAMED), choices=list(NAMED))
+    parser.add_argument("--dtypes", nargs="+", default=list(DTYPES), choices=list(DTYPES))
     parser.add_argument("--limit", type=int, default=20, help="seconds of the processor that a program may take")
-    parser.add_argument("--out", type=pathlib.Path, default=RESULTS, help="rows of other targets and cases stay there")
+    parser.add_argument("--out", type=pathlib.Path, default=RESULTS, help="rows of other programs stay there")
     parsed = parser.parse_args()
     try:
         results = _recorded(parsed)
@@ -133,13 +134,13 @@ def _recorded(parsed):
     results = json.loads(parsed.out.read_text()) if parsed.out.exists() else {"devices": {}, "runs": []}
     results |= {"batches": BATCHES, "limit": parsed.limit}
     with Progress(console=Console(stderr=True)) as progress:
-        total = len(parsed.targets) * len(parsed.cases) * len(BATCHES) * len(DTYPES) * len(LOWER)
+        total = len(parsed.targets) * len(parsed.cases) * len(parsed.dtypes) * len(BATCHES) * len(LOWER)
         task = progress.add_task("", total=total)
 
         def advance(text):
             progress.update(task, description=text, advance=1)
 
-        for row in run(parsed.python, parsed.targets, parsed.cases, parsed.limit, advance):
+        for row in run(parsed.python, parsed.targets, parsed.cases, parsed.dtypes, parsed.limit, advance):
             results = merged(results, row)
             parsed.out.write_text(json.dumps(results, indent=1) + "\n")
     return results

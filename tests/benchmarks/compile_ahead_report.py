@@ -1,13 +1,17 @@
 """What compilers say of accelerators that are not here, out of `compile_ahead.json`, as the lines of its page."""
 
+import collections
 import dataclasses
+import itertools
 import json
 import pathlib
 import statistics
 
+from benchmarks.compile_ahead import DTYPES
 from benchmarks.marked import write
 from benchmarks.named import NAMED
 from lucid_keras._lowering.choice import choose_lowering
+from lucid_keras._lowering.lowerings import LOWER
 from lucid_keras._lowering.target import Target
 
 HERE = pathlib.Path(__file__).parent
@@ -35,12 +39,24 @@ def page(results):
     """Markdown: of each target who is preferred where and what `"auto"` takes, and every program."""
     versions = ", ".join(f"{name} {number}" for name, number in results["versions"].items())
     batches = ", ".join(f"{MODES[mode]} at batch {batch}" for mode, batch in results["batches"].items())
-    lines = [f"By {versions}; {batches}; at most {results['limit']} s of the processor a program."]
+    lines = [f"By {versions}; {batches}; at most {results['limit']} s of the processor a program.", *_unasked(results)]
     found = contests(results)
     for target in (one for one in TITLES if one in results["devices"]):
         lines += ["", f"## {TITLES[target]}", "", *_summary(target, found, results["batches"])]
         lines += ["", *_preferences(target, found, results["batches"]), *_details(target, found)]
     return lines
+
+
+def _unasked(results):
+    """A sentence on the targets and dtypes of which programs are missing, where there are any."""
+    asked = collections.Counter((one["target"], one["dtype"]) for one in results["runs"])
+    whole = len(NAMED) * len(MODES) * len(LOWER)
+    missing = [
+        f"{TITLES[target]} in {dtype} ({asked[target, dtype]} of {whole})"
+        for target, dtype in itertools.product(TITLES, DTYPES)
+        if asked[target, dtype] < whole
+    ]
+    return [f"Not every program was tried for {', '.join(missing)}."] * bool(missing)
 
 
 def auto(case, mode, batch):
@@ -66,10 +82,8 @@ def preferred(target, programs):
 
 def excess(target, programs, lowering):
     """A lowering's estimate over the least; None where it did not compile."""
-    best = preferred(target, programs)
-    if best is None or programs[lowering].get(BEST_BY[target]) is None:
-        return None
-    return programs[lowering][BEST_BY[target]] / programs[best][BEST_BY[target]]
+    best, estimate = preferred(target, programs), programs.get(lowering, {}).get(BEST_BY[target])
+    return None if estimate is None else estimate / programs[best][BEST_BY[target]]
 
 
 def _columns(target, found):
