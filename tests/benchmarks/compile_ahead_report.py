@@ -39,7 +39,7 @@ def page(results):
     """Markdown: of each target who is preferred where and what `"auto"` takes, and every program."""
     versions = ", ".join(f"{name} {number}" for name, number in results["versions"].items())
     batches = ", ".join(f"{MODES[mode]} at batch {batch}" for mode, batch in results["batches"].items())
-    lines = [f"By {versions}; {batches}; at most {results['limit']} s of the processor a program.", *_unasked(results)]
+    lines = [f"By {versions}; {batches}.", *_unasked(results)]
     found = contests(results)
     for target in (one for one in TITLES if one in results["devices"]):
         lines += ["", f"## {TITLES[target]}", "", *_summary(target, found, results["batches"])]
