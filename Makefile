@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LUCID_KERAS_LITERT_TORCH ?= $(abspath $(VENV)/litert-torch/bin/python)
+LUCID_KERAS_COMPILERS ?= $(abspath $(VENV)/compilers/bin/python)
 
-.PHONY: help demo web test quick lint runtimes sweep corners release bench docs clean
+.PHONY: help demo web test quick lint runtimes sweep corners release bench docs clean compile-ahead
 
 help:
 	@echo "make demo   install, then reconstruct a recording in Keras and under LiteRT (saved_models/demo/)"
@@ -16,6 +17,7 @@ help:
 	@echo "make corners  run the tests with the lowest versions stated, and with Python 3.12 and 3.13 (half an hour)"
 	@echo "make release  build wheel and sdist of what is committed (dist/), and try each in an empty environment"
 	@echo "make bench  install, then time the operation against its peers and write docs/speed and the README's lines (about two hours)"
+	@echo "make compile-ahead  install, then compile every named case for TPU and H100, and write docs/speed/accelerators.md (half an hour)"
 	@echo "make docs   install, then build the documentation site (site/index.html)"
 	@echo "make lint   install, then formatting, style, the layering contract and the types"
 	@echo "make clean  remove the environment and every cache"
@@ -73,6 +75,10 @@ bench: $(VENV)/.test $(VENV)/.bench | $(LUCID_KERAS_LITERT_TORCH)
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.models parity
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.models report
 
+compile-ahead: $(VENV)/.bench | $(LUCID_KERAS_COMPILERS)
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.compile_ahead --python $(LUCID_KERAS_COMPILERS)
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.compile_ahead_report
+
 docs: $(VENV)/.docs
 	$(BIN)/zensical build --clean --strict
 
@@ -80,6 +86,15 @@ docs: $(VENV)/.docs
 $(LUCID_KERAS_LITERT_TORCH):
 	$(PYTHON) -m venv $(VENV)/litert-torch
 	$(VENV)/litert-torch/bin/python -m pip install --quiet torch==2.13.0 litert-torch==0.10.0 || (rm -rf $(VENV)/litert-torch; false)
+
+# XLA for TPUs and for CUDA, two gigabytes on Linux x86_64, or the environment that is named; nothing runs, so without
+# CUDA's libraries.
+$(LUCID_KERAS_COMPILERS):
+	$(PYTHON) -m venv $(VENV)/compilers
+	($(VENV)/compilers/bin/python -m pip install --quiet jax==0.10.2 jaxlib==0.10.2 libtpu==0.0.52 \
+	 && $(VENV)/compilers/bin/python -m pip install --quiet --no-deps \
+	    jax-cuda12-pjrt==0.10.2 jax-cuda12-plugin==0.10.2 nvidia-cuda-nvcc-cu12==12.9.86) \
+	|| (rm -rf $(VENV)/compilers; false)
 
 # One stamp an extra, so that `make demo` installs no PyTorch.
 $(VENV)/.%: pyproject.toml constraints.txt

@@ -46,18 +46,22 @@ class Workload(ConvTranspose1dGeometry):
         inner = max(round(self.in_channels * self.kernel_size / (self.stride * self.groups)), 1)
         return self.batch * self.length, inner, self.stride * self.out_channels
 
+    @property
+    def shapes(self):
+        """Of the arrays."""
+        return Arrays(
+            x=(self.batch, self.in_channels, self.length),
+            weight=tuple(self.weight_shape),
+            bias=(self.out_channels,),
+            dy=(self.batch, self.out_channels, self.output_length(self.length)),
+        )
+
     def arrays(self):
         """Standard normal numbers, the same at each call."""
         import numpy as np  # not for `--help`
 
         rng = np.random.default_rng(SEED)
-        draw = lambda *shape: rng.standard_normal(shape, np.float32)  # noqa: E731
-        return Arrays(
-            x=draw(self.batch, self.in_channels, self.length),
-            weight=draw(*self.weight_shape),
-            bias=draw(self.out_channels),
-            dy=draw(self.batch, self.out_channels, self.output_length(self.length)),
-        )
+        return Arrays(*(rng.standard_normal(shape, np.float32) for shape in self.shapes))
 
     def __str__(self):
         layer = ", ".join(f"{name}={value}" for name, value in self.layer_arguments.items())

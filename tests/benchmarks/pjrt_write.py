@@ -76,8 +76,7 @@ def program(workload, dtype, lowering):
             y = forward(x, weight, bias)
         return tape.gradient(y, [x, weight, bias], output_gradients=dy)
 
-    arrays = workload.arrays()
-    specs = [tf.TensorSpec(getattr(arrays, name).shape, dtype) for name in NAMES[workload.mode]]
+    specs = [tf.TensorSpec(getattr(workload.shapes, name), dtype) for name in NAMES[workload.mode]]
     function = tf.function(train if workload.mode == "train" else forward, jit_compile=True, autograph=False)
     with lowering_for("xla"):  # for a device that is not here
         return function.experimental_get_compiler_ir(*specs)(stage="stablehlo_serialized")
