@@ -58,7 +58,26 @@ def _gpu(contents):
         found += (f"not in the documented list, may run on the CPU: {', '.join(missing)}",)
     if any("int16" in one.dtypes for one in contents.operators):
         found += ("16-bit integer tensors",)
-    return found
+    wrong = sorted({sentence for one in contents.operators if (sentence := _wrong_on_gpu(one))})
+    return found + tuple(wrong)
+
+
+def _wrong_on_gpu(operator):
+    """What of an operator LiteRT's GPU accelerator (2.3) computes wrongly without an error: found by running each."""
+    x, *others = operator.shapes
+    y = others[-1]
+    if operator.name == "CONV_2D":
+        kernel = others[0]
+        groups = x[3] // kernel[3]
+        if groups > 1 and (kernel[3] % 4 or y[3] // groups % 4):
+            return (
+                f"zeros: CONV_2D whose groups have {kernel[3]} channels in and {y[3] // groups} out, no multiples of 4"
+            )
+    if operator.name == "DEPTHWISE_CONV_2D" and others[0][1:3] == (1, 1) and y[3] > x[3] > 1:
+        return f"wrong numbers: DEPTHWISE_CONV_2D of one tap with {y[3] // x[3]} outputs a channel"
+    if operator.name == "PAD" and len(x) == 3 and x[0] != 1:
+        return f"wrong numbers: PAD of {x[0]} signals in three dimensions"
+    return ""
 
 
 def _ethos(contents, supported):
