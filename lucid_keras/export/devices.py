@@ -64,20 +64,20 @@ def _gpu(contents):
 
 def _wrong_on_gpu(operator):
     """What of an operator LiteRT's GPU accelerator (2.3) computes wrongly without an error: found by running each."""
-    x, *others = operator.shapes
-    y = others[-1]
-    if operator.name == "CONV_2D":
-        kernel = others[0]
-        groups = x[3] // kernel[3]
-        if groups > 1 and (kernel[3] % 4 or y[3] // groups % 4):
-            return (
-                f"zeros: CONV_2D whose groups have {kernel[3]} channels in and {y[3] // groups} out, no multiples of 4"
-            )
-    if operator.name == "DEPTHWISE_CONV_2D" and others[0][1:3] == (1, 1) and y[3] > x[3] > 1:
-        return f"wrong numbers: DEPTHWISE_CONV_2D of one tap with {y[3] // x[3]} outputs a channel"
-    if operator.name == "PAD" and len(x) == 3 and x[0] != 1:
-        return f"wrong numbers: PAD of {x[0]} signals in three dimensions"
-    return ""
+    if operator.name not in ("CONV_2D", "DEPTHWISE_CONV_2D", "PAD"):
+        return ""
+    x, other, *_, y = operator.shapes
+    if operator.name == "PAD":
+        return f"wrong numbers: PAD of {x[0]} signals in three dimensions" if len(x) == 3 and x[0] != 1 else ""
+    if operator.name == "DEPTHWISE_CONV_2D":
+        multiplier = y[3] // x[3]
+        wrong = other[1:3] == (1, 1) and multiplier > 1 and x[3] > 1
+        return f"wrong numbers: DEPTHWISE_CONV_2D of one tap with {multiplier} outputs a channel" if wrong else ""
+    groups = max(x[3] // other[3], 1)
+    group_in, group_out = other[3], y[3] // groups
+    if groups == 1 or group_in % 4 == group_out % 4 == 0 or group_in == group_out == 1:
+        return ""
+    return f"zeros: CONV_2D with {group_in} channels a group in and {group_out} out, not multiples of 4"
 
 
 def _ethos(contents, supported):
