@@ -1,4 +1,4 @@
-"""Files hold nothing of what LiteRT's GPU accelerator computes wrongly without a word, and compute grouped layers exactly.
+"""Grouped layers in files: exact, and without what LiteRT's GPU accelerator computes wrongly without a word.
 
 What it does to grouped convolutions was measured on it; what a file holds of them is read here.
 """
@@ -13,13 +13,13 @@ import reference
 from cases import CASES, Case, random_case
 
 import lucid_keras as lk
+from lucid_keras.export import flatbuffer
 from lucid_keras.export.convert import convert
-from lucid_keras.export.flatbuffer import builtin_name, schema
+from lucid_keras.export.devices import refusals
 from lucid_keras.export.recipes import RECIPES
 from lucid_keras.export.signatures import signatures
 from lucid_keras.runtimes.litert import LiteRT
 
-LANES = 4
 NARROW = {name: case for name, case in CASES.items() if case.groups > 1}
 WIDE = {
     "two_wide": Case(36, 36, 8, stride=4, padding=2, groups=2),
@@ -68,29 +68,37 @@ def test_grouped_layers_are_exact_in_a_file(layers):
         np.testing.assert_array_equal(given[f"y_{name}"], want, err_msg=name)
 
 
-def test_a_file_holds_nothing_that_the_gpu_computes_wrongly(layers):
-    assert silently_wrong(layers[0]) == []
+def test_a_file_holds_nothing_that_the_gpu_computes_wrongly_or_leaves(layers):
+    found = flatbuffer.contents(layers[0])
+    assert wrong_on_gpu(found) == []
+    assert max(len(tensor.shape) for tensor in found.tensors) <= 4
 
 
-def test_a_grouped_convolution_by_hand_is_found():
-    """What the test above looks for exists."""
-    model = keras.Sequential([keras.Input((9, 12)), keras.layers.Conv1D(6, 3, groups=2)])
-    content = convert(model, signatures(model, None, batch=1), RECIPES["float32"])
-    assert silently_wrong(content) == ["CONV_2D"]
+def test_a_live_file_of_two_streams_holds_nothing_that_the_gpu_computes_wrongly(tmp_path):
+    layer = lk.ConvTranspose1d(6, 6, 9, stride=3, dilation=2, groups=3, data_format="channels_last")
+    path = tmp_path / "live.tflite"
+    lk.export.streaming_to_tflite(lk.StreamingConvTranspose1d(layer), path, chunk=2, batch=2, timing_seconds=0)
+    assert wrong_on_gpu(flatbuffer.read(path)) == []
 
 
-def silently_wrong(content):
-    """The operators that LiteRT's GPU accelerator (2.3) computes wrongly or leaves to the CPU for their dimensions."""
-    model = schema().ModelT.InitFromPackedBuf(content, 0)
-    found = []
-    for graph in model.subgraphs:
-        for operator in graph.operators:
-            name = builtin_name(model, operator)
-            x, kernel, *_ = (graph.tensors[index].shape for index in (*operator.inputs, *operator.inputs))
-            out = graph.tensors[operator.outputs[0]].shape
-            groups = x[-1] // kernel[-1] if name == "CONV_2D" else 1
-            in_lanes = kernel[-1] % LANES == out[-1] // max(groups, 1) % LANES == 0
-            one_tap = name == "DEPTHWISE_CONV_2D" and kernel[1] == kernel[2] == 1
-            if (groups > 1 and not in_lanes) or (one_tap and out[-1] > x[-1] > 1) or max(len(x), len(out)) > LANES:
-                found.append(name)
-    return found
+@pytest.mark.parametrize(
+    ("shape", "apply", "refusal"),
+    [
+        ((9, 12), keras.layers.Conv1D(6, 3, groups=2), "zeros: CONV_2D with 6 channels a group in and 3 out"),
+        ((9, 12), keras.layers.DepthwiseConv1D(1, depth_multiplier=2), "wrong numbers: DEPTHWISE_CONV_2D of one tap"),
+        ((9, 12), lambda x: keras.ops.pad(x, [(0, 0), (1, 0), (0, 0)]), "wrong numbers: PAD of 2 signals"),
+    ],
+    ids=["groups", "one_tap", "pad"],
+)
+def test_what_the_gpu_computes_wrongly_is_refused_by_name(shape, apply, refusal):
+    x = keras.Input(shape, name="x", batch_size=2)
+    model = keras.Model(x, apply(x))
+    content = convert(model, signatures(model, None, batch=2), RECIPES["float32"])
+    found = refusals(flatbuffer.contents(content), content)["LiteRT GPU"]
+    assert any(sentence.startswith(refusal) for sentence in found), found
+
+
+def wrong_on_gpu(contents):
+    """What `inspect` says that LiteRT's GPU accelerator computes wrongly."""
+    found = refusals(contents, b"")["LiteRT GPU"]
+    return [sentence for sentence in found if sentence.startswith(("zeros", "wrong"))]

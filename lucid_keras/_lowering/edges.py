@@ -69,15 +69,27 @@ def met_by_taps(x, taps, spacing, target, axis=2):
     return [crop(x, (taps - 1 - tap) * spacing, tap * spacing, axis, target) for tap in range(taps)]
 
 
+def between_zeros(x, left, right, axis, target):
+    """`x` with zeros before and after.
+
+    Of several signals LiteRT's GPU accelerator (2.3) pads three dimensions wrongly without a word, and four rightly.
+    """
+    paddings = [[0, 0]] * x.shape.rank
+    paddings[axis] = [left, right]
+    if target.name != "litert" or x.shape.rank != 3 or x.shape[0] == 1:
+        return tf.pad(x, paddings)
+    shape = extents(x)
+    shape[axis] += left + right
+    return reshape(tf.pad(as_rows(x), [paddings[0], [0, 0], *paddings[1:]]), shape)
+
+
 def pad_or_crop(x, left, right, axis, target):
     """`left` and `right` zeros before and after; negative counts leave positions out.
 
     The zeros come first: with both a crop and zeros, a short input may lie wholly inside the crop.
     """
     if left > 0 or right > 0:
-        paddings = [[0, 0]] * x.shape.rank
-        paddings[axis] = [max(left, 0), max(right, 0)]
-        x = tf.pad(x, paddings)
+        x = between_zeros(x, max(left, 0), max(right, 0), axis, target)
     return crop(x, max(-left, 0), max(-right, 0), axis, target)
 
 

@@ -24,7 +24,7 @@ def polyphase(geometry, x, weight, bias, target):
     results = [
         _result(contract, x, _chosen(folded, some), inner_bias, some, plan.spacing, target) for some in plan.kernels
     ]
-    blocks = results[0] if plan.contiguous else _interleave(geometry, plan, results)
+    blocks = results[0] if plan.contiguous else _interleave(geometry, plan, results, target)
     y = crop(blocks_to_positions(blocks, geometry.stride), *plan.crop, 1, target)
     return y if bias is inner_bias else tf.nn.bias_add(y, bias)
 
@@ -72,7 +72,7 @@ def _chosen(folded, kernels):
     return folded[..., : kernels.taps, kernels.first : last]
 
 
-def _interleave(geometry, plan, results):
+def _interleave(geometry, plan, results, target):
     """Each phase kernel's result at its place in the block; zeros at the phases that no tap hits."""
     pieces = {}
     for some, z in zip(plan.kernels, results, strict=True):
@@ -80,9 +80,8 @@ def _interleave(geometry, plan, results):
         pieces |= zip(some.phases, tf.split(z, count, axis=2) if count > 1 else [z], strict=True)
     hit = sorted(pieces)  # the first is phase 0, where tap 0 lands
     silent = [after - phase - 1 for phase, after in zip(hit, [*hit[1:], geometry.stride], strict=True)]
-    filled = [_followed(pieces[phase], geometry.out_channels * some) for phase, some in zip(hit, silent, strict=True)]
+    filled = [
+        pad_or_crop(pieces[phase], 0, geometry.out_channels * some, 2, target)
+        for phase, some in zip(hit, silent, strict=True)
+    ]
     return tf.concat(filled, axis=2) if len(filled) > 1 else filled[0]
-
-
-def _followed(z, zeros):
-    return tf.pad(z, [[0, 0], [0, 0], [0, zeros]]) if zeros else z

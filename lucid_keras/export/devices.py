@@ -63,7 +63,26 @@ def _gpu(contents, content):
         found += (f"not in the documented list, may run on the CPU: {', '.join(missing)}",)
     if any("int16" in one.dtypes for one in contents.operators):
         found += ("16-bit integer tensors",)
-    return found
+    wrong = sorted({sentence for one in contents.operators if (sentence := _wrong_on_gpu(one))})
+    return found + tuple(wrong)
+
+
+def _wrong_on_gpu(operator):
+    """What of an operator LiteRT's GPU accelerator (2.3) computes wrongly without an error: found by running each."""
+    if operator.name not in ("CONV_2D", "DEPTHWISE_CONV_2D", "PAD"):
+        return ""
+    x, other, *_, y = operator.shapes
+    if operator.name == "PAD":
+        return f"wrong numbers: PAD of {x[0]} signals in three dimensions" if len(x) == 3 and x[0] != 1 else ""
+    if operator.name == "DEPTHWISE_CONV_2D":
+        multiplier = y[3] // x[3]
+        wrong = other[1:3] == (1, 1) and multiplier > 1 and x[3] > 1
+        return f"wrong numbers: DEPTHWISE_CONV_2D of one tap with {multiplier} outputs a channel" if wrong else ""
+    groups = max(x[3] // other[3], 1)
+    group_in, group_out = other[3], y[3] // groups
+    if groups == 1 or group_in % 4 == group_out % 4 == 0 or group_in == group_out == 1:
+        return ""
+    return f"zeros: CONV_2D with {group_in} channels a group in and {group_out} out, not multiples of 4"
 
 
 def _ethos(contents, supported):

@@ -27,11 +27,12 @@ class Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class Operator:
-    """An operator of a file, with the dtypes of its inputs and outputs, and their tensors' names."""
+    """An operator of a file, with the dtypes and shapes of its inputs and outputs, and their tensors' names."""
 
     name: str
     custom: bool
     dtypes: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
     inputs: tuple[str, ...]
     output: str
 
@@ -125,6 +126,7 @@ def _operator(model, graph, operator):
         name=builtin_name(model, operator),
         custom=bool(model.operatorCodes[operator.opcodeIndex].customCode),
         dtypes=tuple(dtype_name(graph.tensors[index]) for index in connected),
+        shapes=tuple(_shape(graph.tensors[index]) for index in connected),
         inputs=tuple(graph.tensors[index].name.decode() for index in operator.inputs if index >= 0),
         output=graph.tensors[operator.outputs[0]].name.decode() if len(operator.outputs) else "",
     )

@@ -69,7 +69,7 @@ def with_outputs_apart(content):
     for signature in model.signatureDefs:
         graph = model.subgraphs[signature.subgraphIndex]
         computed = {*graph.inputs, *(index for operator in graph.operators for index in operator.outputs)}
-        taken = set()
+        taken: set[int] = set()
         for output in signature.outputs:
             if output.tensorIndex in taken - computed:
                 own = copy.copy(graph.tensors[output.tensorIndex])

@@ -9,7 +9,7 @@ import dataclasses
 import tensorflow as tf
 
 from lucid_keras import ops
-from lucid_keras._lowering.edges import crop, pad_or_crop
+from lucid_keras._lowering.edges import between_zeros, crop, pad_or_crop
 from lucid_keras.streaming.plan import stream_plan
 from lucid_keras.streaming.stage import Pointwise, cast
 
@@ -35,11 +35,11 @@ class Transposed(Pointwise):
             x = tf.pad(x, [[0, 0], [0, tf.maximum(1 - tf.shape(x)[1], 0)], [0, 0]])
         spread = self._spread(x, target)
         if any(plan.fill):
-            spread = tf.pad(spread, [[0, 0], plan.fill, [0, 0]])
+            spread = between_zeros(spread, *plan.fill, 1, target)
         if chunk is None:
             spread = spread[:, : samples + plan.overlap_length]
         if plan.overlap_length:
-            spread += tf.pad(overlap, [[0, 0], [0, samples], [0, 0]])
+            spread += between_zeros(overlap, 0, samples, 1, target)
         if chunk is None:
             y, overlap = spread[:, :samples], spread[:, samples:]
         else:
