@@ -81,6 +81,14 @@ def test_a_live_file_of_two_streams_holds_nothing_that_the_gpu_computes_wrongly(
     assert wrong_on_gpu(flatbuffer.read(path)) == []
 
 
+@pytest.mark.parametrize("recipe", [name for name, recipe in RECIPES.items() if not recipe.calibrated])
+def test_no_recipe_writes_weights_of_groups_that_the_gpu_widens_wrongly(recipe):
+    up = lk.ConvTranspose1d(32, 32, 6, stride=3, groups=2, data_format="channels_last", name="up")
+    model = keras.Sequential([keras.Input((24, 32), name="x"), up, keras.layers.Conv1D(32, 3, groups=4, name="own")])
+    content = convert(model, signatures(model, None, batch=1), RECIPES[recipe])
+    assert wrong_on_gpu(flatbuffer.contents(content)) == []
+
+
 @pytest.mark.parametrize(
     ("shape", "apply", "refusal"),
     [

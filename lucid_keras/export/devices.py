@@ -28,6 +28,9 @@ ETHOS_U85 = ETHOS_U55 | _operators(
 )
 
 
+RIGHT_DB = 20.0  # what two runtimes of the same integers have at least of each other
+
+
 def refusals(contents, content):
     """For each device by name, what it would refuse: a tuple of sentences, empty if it takes the whole file.
 
@@ -53,22 +56,34 @@ def _xnnpack(content):
 
 
 def _gpu(contents, content):
-    """From a run, where the accelerator is ready here; else by the documentation."""
+    """What runs have shown to be wrong, and the rest from a run, where there can be one; else by the documentation."""
+    widened = {one.output for one in contents.operators if one.name == "DEQUANTIZE" and one.dtypes[0] != "float16"}
+    wrong = tuple(sorted({sentence for one in contents.operators if (sentence := _wrong_on_gpu(one, widened))}))
     found = _custom(contents) + _open_lengths(contents)
     if not found and not LiteRTGpu.lacking():
-        run = compared(content, "gpu")
-        return (run.refusal or run.coverage,) if run.refusal or "; not " in run.coverage else ()
+        return wrong + _gpu_by_run(compared(content, "gpu"))
     missing = sorted({one.name for one in contents.operators if one.name not in GPU and not _quantizes(one)})
     if missing:
         found += (f"not in the documented list, may run on the CPU: {', '.join(missing)}",)
     if any("int16" in one.dtypes for one in contents.operators):
         found += ("16-bit integer tensors",)
-    wrong = sorted({sentence for one in contents.operators if (sentence := _wrong_on_gpu(one))})
-    return found + tuple(wrong)
+    return found + wrong
 
 
-def _wrong_on_gpu(operator):
-    """What of an operator LiteRT's GPU accelerator (2.3) computes wrongly without an error: found by running each."""
+def _gpu_by_run(run):
+    if run.refusal:
+        return (run.refusal,)
+    found = (run.coverage,) if "; not " in run.coverage else ()
+    if run.snr_db < RIGHT_DB:
+        found += (f"wrong numbers: {run.snr_db:.1f} dB against LiteRT's interpreter here",)
+    return found
+
+
+def _wrong_on_gpu(operator, widened):
+    """What of an operator LiteRT's GPU accelerator (2.3) computes wrongly without an error: found by running each.
+
+    `widened` are the names of weights that are stored in integers and widened while it runs.
+    """
     if operator.name not in ("CONV_2D", "DEPTHWISE_CONV_2D", "PAD"):
         return ""
     x, other, *_, y = operator.shapes
@@ -80,6 +95,8 @@ def _wrong_on_gpu(operator):
         return f"wrong numbers: DEPTHWISE_CONV_2D of one tap with {multiplier} outputs a channel" if wrong else ""
     groups = max(x[3] // other[3], 1)
     group_in, group_out = other[3], y[3] // groups
+    if groups > 1 and operator.inputs[1] in widened:
+        return f"wrong numbers: CONV_2D in {groups} groups with weights in integers"
     if groups == 1 or group_in % 4 == group_out % 4 == 0 or group_in == group_out == 1:
         return ""
     return f"zeros: CONV_2D with {group_in} channels a group in and {group_out} out, not multiples of 4"
