@@ -20,14 +20,13 @@ from lucid_keras.export.proof import Floor
 from lucid_keras.export.recipes import RECIPES
 from lucid_keras.export.report import finite
 from lucid_keras.export.verify import opened
-from lucid_keras.runtimes import RUNTIMES
+from lucid_keras.runtimes import RUNTIMES, kind_of
 
 pytestmark = pytest.mark.runtimes
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "saved_models" / "golden"
 RESULTS = ROOT / "saved_models" / "runtimes"
-NAMES = [name for name, runtime in RUNTIMES.items() if runtime.kind == "tflite"]
 STREAMS = [name for name, recipe in RECIPES.items() if recipe.streams]
 
 
@@ -35,7 +34,8 @@ def check(kind, recipe, path, model, data):
     """Run a file everywhere, keep what came of it, and raise where a runtime is neither right nor known to refuse."""
     _, model, claims = opened(path, model, data)
     floor = Floor(floor_of(recipe), yields=False, recipe=recipe)
-    proofs = [tried(model, claims, path, name, floor, seconds=0.05) for name in NAMES]
+    names = [name for name, runtime in RUNTIMES.items() if runtime.kind == kind_of(path)]
+    proofs = [tried(model, claims, path, name, floor, seconds=0.05) for name in names]
     RESULTS.mkdir(exist_ok=True)
     rows = [finite(dataclasses.asdict(one) | {"conditions": None}) for one in proofs]
     (RESULTS / f"{kind}-{recipe}.json").write_text(json.dumps(rows, indent=1) + "\n")
@@ -54,11 +54,37 @@ def test_every_case(recipe, tmp_path, rng):
     check("layers", recipe, path, model, {x.name: rng.uniform(-1, 1, [2, *x.shape[1:]]) for x in model.inputs})
 
 
+@pytest.fixture
+def decoder():
+    return keras.models.load_model(GOLDEN / "whole" / "decoder.keras")
+
+
+@pytest.fixture
+def mel():
+    return np.load(GOLDEN / "whole" / "outputs.npz")["mel"]
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_the_golden_decoder(recipe):
-    model = keras.models.load_model(GOLDEN / "whole" / "decoder.keras")
-    mel = np.load(GOLDEN / "whole" / "outputs.npz")["mel"]
-    check("decoder", recipe, GOLDEN / "whole" / f"{recipe}.tflite", model, {"mel": mel})
+def test_the_golden_decoder(recipe, decoder, mel):
+    check("decoder", recipe, GOLDEN / "whole" / f"{recipe}.tflite", decoder, {"mel": mel})
+
+
+@pytest.mark.parametrize(("kind", "name"), [("SavedModel", "saved_model"), ("StableHLO", "decoder.stablehlo")])
+def test_the_golden_decoder_for_servers(kind, name, decoder, mel):
+    check(kind, "float32", GOLDEN / "whole" / name, decoder, {"mel": mel})
+
+
+def test_an_open_length(decoder, mel, tmp_path):
+    path = lk.export.to_tflite(decoder, tmp_path / "open.tflite", length="dynamic", timing_seconds=0).path
+    check("open length", "float32", path, decoder, {"mel": mel})
+
+
+@pytest.mark.parametrize("recipe", CALIBRATED)
+def test_integers_in_and_out(recipe, decoder, mel, rng, tmp_path):
+    data = {"mel": rng.uniform(-1, 1, (50, *mel.shape[1:])).astype("float32")}
+    options = {"length": mel.shape[2], "calibration_data": data, "integer_io": True, "timing_seconds": 0}
+    path = lk.export.to_tflite(decoder, tmp_path / "integers.tflite", quantization=recipe, **options).path
+    check("integers in and out", recipe, path, decoder, {"mel": mel})
 
 
 @pytest.fixture(scope="module")

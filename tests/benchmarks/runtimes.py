@@ -13,6 +13,10 @@ COMMAND = "python -m benchmarks.runtimes"
 KINDS = {
     "layers": "Every case of the registry, side by side in one file",
     "decoder": "The golden decoder",
+    "open length": "The golden decoder, exported with an open length",
+    "integers in and out": "The golden decoder, exported with integers in and out",
+    "SavedModel": "The golden decoder as a SavedModel",
+    "StableHLO": "The golden decoder as StableHLO",
     "live": "A live decoder, its states in and out",
     "live with variables": "A live decoder that keeps its states",
     "golden live explicit": "The golden live file, its states in and out",
