@@ -33,7 +33,7 @@ STREAMS = [name for name, recipe in RECIPES.items() if recipe.streams]
 def check(kind, recipe, path, model, data):
     """Run a file everywhere, keep what came of it, and raise where a runtime is neither right nor known to refuse."""
     _, model, claims = opened(path, model, data)
-    floor = Floor(floor_of(recipe), yields=False, recipe=recipe)
+    floor = Floor(floor_of(recipe), yields=False, recipe=recipe, written=True)
     names = [name for name, runtime in RUNTIMES.items() if runtime.kind == kind_of(path)]
     proofs = [tried(model, claims, path, name, floor, seconds=0.05) for name in names]
     RESULTS.mkdir(exist_ok=True)

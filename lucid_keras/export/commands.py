@@ -262,7 +262,8 @@ def run_verify(arguments):
     runtime, model, claims = opened(arguments.artefact, load_model(arguments.model), arguments.data)
     proof = prove(model, claims, runtime, NO_FLOOR)
     _print(output_table(proof.outputs))
-    proofs = [tried(model, claims, arguments.artefact, name, Floor(floor, yields=False)) for name in names]
+    there = Floor(floor, yields=False, written=True)
+    proofs = [tried(model, claims, arguments.artefact, name, there) for name in names]
     if proofs:
         _print(runtime_table(proofs))
     worst = min(proof.outputs, key=lambda one: one.snr_db)

@@ -73,10 +73,10 @@ def _gpu(contents, content):
 def _gpu_by_run(run):
     if run.refusal:
         return (run.refusal,)
-    found = (run.coverage,) if "; not " in run.coverage else ()
-    if run.snr_db < RIGHT_DB:
-        found += (f"wrong numbers: {run.snr_db:.1f} dB against LiteRT's interpreter here",)
-    return found
+    left = (run.coverage,) if "; not " in run.coverage else ()
+    if run.snr_db >= RIGHT_DB:
+        return left
+    return (*left, f"wrong numbers: {run.snr_db:.1f} dB against LiteRT's interpreter here")
 
 
 def _wrong_on_gpu(operator, widened):

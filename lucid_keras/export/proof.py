@@ -45,12 +45,13 @@ class Proof:
 class Floor:
     """The least signal-to-noise ratio in dB, and whether it gives way to what the model itself loses by rounding.
 
-    `recipe` is the name of what the artefact was written in.
+    `recipe` is the name of what the artefact was written in; `written`, that it lies on the disk already.
     """
 
     decibels: float
     yields: bool
     recipe: str = ""
+    written: bool = False
 
     @classmethod
     def of(cls, given: float | None, recipe: Recipe) -> "Floor":
@@ -204,9 +205,11 @@ def _forgiven(below, claims, results, floor, model, refuse):
 
 def _refuse(one, why="", *, floor, layers) -> NoReturn:
     """Raise for an output below its floor; `why` says what kept the floor from yielding."""
+    subject, otherwise = ("artefact", "") if floor.written else ("export", "; nothing was written")
+    recipe = f" in {floor.recipe}" if floor.recipe else ""
     message = (
-        f"The export must reach {floor.decibels:g} dB against the Keras model; nothing was written. Received: "
-        f"{one.snr_db:.1f} dB in {floor.recipe} at the output {one.name!r} of {one.signature!r} "
+        f"The {subject} must reach {floor.decibels:g} dB against the Keras model{otherwise}. Received: "
+        f"{one.snr_db:.1f} dB{recipe} at the output {one.name!r} of {one.signature!r} "
         f"(max error {one.max_error:.3g}, peak {one.peak:.3g}){why}"
     )
     try:
