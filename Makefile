@@ -26,7 +26,7 @@ demo: $(VENV)/.demo
 	$(BIN)/lucid-keras demo
 
 web: $(VENV)/.demo
-	$(BIN)/lucid-keras runtimes install browser
+	-$(BIN)/lucid-keras runtimes install browser
 	$(BIN)/python export/web/build.py
 	$(BIN)/python export/web/serve.py
 

@@ -64,8 +64,8 @@ def test_what_it_runs_is_what_litert_gives(micro, recipe, least, mel):
     here, there = (RUNTIMES["litert"](content), micro(content))
     expected, given = (one.run("serving_default", {"mel": mel})["wave"] for one in (here, there))
     assert lk.export.snr_db([expected], [given]) > least
-    assert there.arena % 16 == 0
-    assert 8_000 < there.arena < 64_000
+    assert there.coverage().memory % 16 == 0
+    assert 8_000 < there.coverage().memory < 64_000
 
 
 @pytest.mark.parametrize(

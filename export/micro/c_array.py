@@ -104,7 +104,7 @@ def write(path, model, folder, data, floor):
         "runtime": proof.runtime,
         "sha256": hashlib.sha256(content).hexdigest(),
         "length": len(content),
-        "arena": RUNTIMES[runtime](content).arena,
+        "arena": RUNTIMES[runtime](content).coverage().memory,
         "ends": "\n".join(ends(name, content)),
     }
     folder.mkdir(parents=True, exist_ok=True)

