@@ -74,8 +74,8 @@ def test_what_a_page_names_is_there(page):
     text = (ROOT / page).read_text()
     makefile = (ROOT / "Makefile").read_text()
     made = (ROOT / ".gitignore").read_text().split()
-    for target in re.findall(r"`make (\w+)", text):
-        assert re.search(rf"^[\w ]*\b{target}\b[\w ]*:", makefile, re.MULTILINE), target
+    for target in re.findall(r"`make ([\w-]+)", text):
+        assert re.search(rf"^([\w -]* )?{target}( [\w -]*)?:", makefile, re.MULTILINE), target
     for name in re.findall(r"`([\w.-]+/[\w./-]*|[\w.-]+\.(?:py|md|txt|toml|cff|in))(?=`|::)", text):
         assert name in made or any((ROOT / base / name).exists() for base in ("", "lucid_keras")), name
     for file, test in re.findall(r"`(tests/test_\w+\.py)::(\w+)`", text):

@@ -44,9 +44,10 @@ class Arm64(Guest):
     def lacking(cls):
         if cls.timed:
             return "" if cls is Arm64 else "a machine of another processor, where QEMU can show one core among others"
-        if not places.ready("arm64", VERSIONS):
+        qemu = places.place("arm64") / QEMU
+        if not (places.ready("arm64", VERSIONS) and qemu.is_file()):
             return "lucid-keras runtimes install arm64"
-        told = subprocess.run([places.place("arm64") / QEMU, "--version"], capture_output=True, text=True).stdout
+        told = subprocess.run([qemu, "--version"], capture_output=True, text=True).stdout
         version = re.search(r"version (\d+)\.(\d+)", told)
         if version and int(version[1]) >= 10:
             return ""
