@@ -1,19 +1,19 @@
-"""What each known device would refuse of a `.tflite` file: found by running it, or by the target's documented rules."""
+"""What known devices would refuse of a `.tflite` file: by what runs have shown, or the device's documented rules."""
 
-from lucid_keras.export.elsewhere import compared
-from lucid_keras.runtimes import LiteRT, LiteRTGpu
+from lucid_keras.runtimes import LiteRT
 
 
 def _operators(names):
     return frozenset(names.split())
 
 
-# The operators that each device's own documentation lists: LiteRT's "GPU ML operations support", and Vela 5.2's
-# supported-ops report (Ethos-U85 takes what U55 and U65 take, and more).
+# The operators that each device's own documentation lists: LiteRT's "GPU ML operations support", with what
+# `make runtimes` has seen it take besides, and Vela 5.2's supported-ops report (Ethos-U85 takes what U55 and U65 take,
+# and more).
 GPU = _operators(
-    "ADD AVERAGE_POOL_2D CONCATENATION CONV_2D DEPTHWISE_CONV_2D EXP FULLY_CONNECTED LOGICAL_AND LOGISTIC LSTM "
-    "MAX_POOL_2D MAXIMUM MINIMUM MUL PAD PRELU RELU RELU6 RESHAPE RESIZE_BILINEAR SOFTMAX STRIDED_SLICE SUB "
-    "TRANSPOSE_CONV"
+    "ADD AVERAGE_POOL_2D CONCATENATION CONV_2D DEPTHWISE_CONV_2D EXP FULLY_CONNECTED LEAKY_RELU LOGICAL_AND LOGISTIC "
+    "LSTM MAX_POOL_2D MAXIMUM MINIMUM MUL PAD PRELU RELU RELU6 RESHAPE RESIZE_BILINEAR SLICE SOFTMAX SPLIT "
+    "STRIDED_SLICE SUB TANH TRANSPOSE TRANSPOSE_CONV"
 )
 ETHOS_U55 = _operators(
     "ABS ADD ARG_MAX AVERAGE_POOL_2D BATCH_MATMUL CONCATENATION CONV_2D DEPTHWISE_CONV_2D ELU EXP EXPAND_DIMS "
@@ -28,9 +28,6 @@ ETHOS_U85 = ETHOS_U55 | _operators(
 )
 
 
-RIGHT_DB = 20.0  # what two runtimes of the same integers have at least of each other
-
-
 def refusals(contents, content):
     """For each device by name, what it would refuse: a tuple of sentences, empty if it takes the whole file.
 
@@ -40,7 +37,7 @@ def refusals(contents, content):
     """
     return {
         "LiteRT CPU (XNNPACK)": _xnnpack(content),
-        "LiteRT GPU": _gpu(contents, content),
+        "LiteRT GPU": _gpu(contents),
         "Arm Ethos-U55 and U65": _ethos(contents, ETHOS_U55),
         "Arm Ethos-U85": _ethos(contents, ETHOS_U85),
     }
@@ -55,28 +52,19 @@ def _xnnpack(content):
     return (f"{outside} of {len(coverage.ops)} operators run outside the delegate",) if outside else ()
 
 
-def _gpu(contents, content):
-    """What runs have shown to be wrong, and the rest from a run, where there can be one; else by the documentation."""
+def _gpu(contents):
+    """What runs have shown it to compute wrongly or to leave to the CPU; `inspect --on gpu` tells of the file's own."""
     widened = {one.output for one in contents.operators if one.name == "DEQUANTIZE" and one.dtypes[0] != "float16"}
     wrong = tuple(sorted({sentence for one in contents.operators if (sentence := _wrong_on_gpu(one, widened))}))
     found = _custom(contents) + _open_lengths(contents)
-    if not found and not LiteRTGpu.lacking():
-        return wrong + _gpu_by_run(compared(content, "gpu"))
     missing = sorted({one.name for one in contents.operators if one.name not in GPU and not _quantizes(one)})
     if missing:
-        found += (f"not in the documented list, may run on the CPU: {', '.join(missing)}",)
+        found += (f"not known to be taken, may run on the CPU: {', '.join(missing)}",)
     if any("int16" in one.dtypes for one in contents.operators):
         found += ("16-bit integer tensors",)
+    if any(len(shape) > 4 for one in contents.operators for shape in one.shapes):
+        found += ("tensors of more than four dimensions, left to the CPU",)
     return found + wrong
-
-
-def _gpu_by_run(run):
-    if run.refusal:
-        return (run.refusal,)
-    left = (run.coverage,) if "; not " in run.coverage else ()
-    if run.snr_db >= RIGHT_DB:
-        return left
-    return (*left, f"wrong numbers: {run.snr_db:.1f} dB against LiteRT's interpreter here")
 
 
 def _wrong_on_gpu(operator, widened):

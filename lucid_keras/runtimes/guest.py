@@ -54,14 +54,15 @@ class Guest:
         self._limit = limit
         path = pathlib.Path(self._folder.name) / "model.tflite"
         path.write_bytes(content)
-        self._log = (path.parent / "log").open("w+b")
-        self._process = subprocess.Popen(
-            [*self.command(), str(SCRIPTS / self.script)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            env={**os.environ, **self.environment()},
-        )
+        self._log = path.parent / "log"
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*self.command(), str(SCRIPTS / self.script)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={**os.environ, **self.environment()},
+            )
         weakref.finalize(self, _end, self._process, self._folder)
         told, _ = self._ask("open", str(path), {"threads": threads} | self.options())
         self.version: str = told["version"]
@@ -126,8 +127,7 @@ class Guest:
 
     def log(self) -> str:
         """What its process has printed."""
-        self._log.seek(0)
-        return self._log.read().decode(errors="replace")
+        return self._log.read_text(errors="replace")
 
     def check(self) -> None:
         """Raise for what the guest itself has not noticed."""

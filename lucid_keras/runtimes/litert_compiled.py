@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 from lucid_keras.runtimes import places
 from lucid_keras.runtimes.guest import LIMIT_SECONDS, Guest
+from lucid_keras.runtimes.litert import LiteRT
 from lucid_keras.runtimes.protocol import Coverage
 
 SWIFTSHADER = pathlib.Path("/usr/lib/chromium/vk_swiftshader_icd.json")
@@ -28,6 +29,10 @@ class CompiledModel(Guest):
     script = "compiled.py"
     timed = True
     accelerators: tuple[str, ...] = ("CPU",)
+
+    @classmethod
+    def lacking(cls):
+        return LiteRT.lacking()
 
     def options(self):
         return {"accelerators": self.accelerators}
@@ -46,9 +51,8 @@ class LiteRTGpu(CompiledModel):
 
     @classmethod
     def lacking(cls):
-        if ctypes.util.find_library("vulkan") and (_has_gpu() or SWIFTSHADER.is_file()):
-            return ""
-        return "lucid-keras runtimes install gpu"
+        here = ctypes.util.find_library("vulkan") and (_has_gpu() or SWIFTSHADER.is_file())
+        return super().lacking() or ("" if here else "lucid-keras runtimes install gpu")
 
     @classmethod
     def installation(cls):
@@ -68,8 +72,8 @@ class LiteRTGpu(CompiledModel):
 
     def check(self):
         if found := NOT_VALID.search(log := self.log()):
-            line = next(line for line in log[found.start() :].splitlines())
-            raise ValueError(f"{self.name} must run only valid shaders. Received: {line.strip()[:200]}")
+            line = log[found.start() :].splitlines()[0]
+            raise ValueError(f"{self.name} must run only valid shaders. Received: {line[:200]}")
 
     def coverage(self):
         """What the accelerator's log says: how many operators it left to the CPU, and why."""
