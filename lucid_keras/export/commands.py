@@ -251,19 +251,18 @@ def run_verify(arguments):
     """Compare an artefact with its model; raises below the floor."""
     needed("rich", "the tables need rich")
     with doing("starting TensorFlow"):
-        from lucid_keras.export.elsewhere import chosen, tried
-        from lucid_keras.export.proof import Floor, prove
+        from lucid_keras.export.elsewhere import chosen
+        from lucid_keras.export.proof import Floor
         from lucid_keras.export.tables import decibels, output_table, runtime_table
-        from lucid_keras.export.verify import NO_FLOOR, opened
+        from lucid_keras.export.verify import verified_everywhere
         from lucid_keras.runtimes import kind_of
 
     floor = Floor.of(arguments.floor, RECIPES["int8"]).decibels
     names = chosen(arguments.on or (), kind_of(arguments.artefact))
-    runtime, model, claims = opened(arguments.artefact, load_model(arguments.model), arguments.data)
-    proof = prove(model, claims, runtime, NO_FLOOR)
-    _print(output_table(proof.outputs))
     there = Floor(floor, yields=False, written=True)
-    proofs = [tried(model, claims, arguments.artefact, name, there) for name in names]
+    model = load_model(arguments.model)
+    proof, proofs = verified_everywhere(arguments.artefact, model, arguments.data, names, there)
+    _print(output_table(proof.outputs))
     if proofs:
         _print(runtime_table(proofs))
     worst = min(proof.outputs, key=lambda one: one.snr_db)

@@ -37,7 +37,7 @@ SHORT = 32  # positions of an open length that a drawn input has
 
 def chosen(names: Sequence[str], kind: str) -> tuple[str, ...]:
     """The runtimes that are meant, families spelt out; raises unless each is ready and reads artefacts of that kind."""
-    if isinstance(names, str) or not isinstance(names, Sequence):
+    if isinstance(names, (str, bytes)) or not isinstance(names, Sequence):
         raise TypeError(f"The runtimes must be a sequence of names. Received: {names!r}")
     for name in names:
         check_choice("runtime", name, get_args(RuntimeName))

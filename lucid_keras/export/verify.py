@@ -8,9 +8,11 @@ import keras
 import tensorflow as tf
 
 from lucid_keras.export.claims import vjp_claim, whole_claim
+from lucid_keras.export.elsewhere import tried
 from lucid_keras.export.flatbuffer import read
 from lucid_keras.export.live import chunks_of, live_claims, stream_inputs, streaming_of, time_axis
 from lucid_keras.export.proof import Floor, Proof, prove
+from lucid_keras.export.report import RuntimeProof
 from lucid_keras.export.samples import Data, read_given, verification_samples
 from lucid_keras.export.signatures import Signature, check_model, model_inputs, output_shapes
 from lucid_keras.runtimes import open_artefact
@@ -32,8 +34,14 @@ def verified(path: str | os.PathLike[str], model: keras.Model | Streaming, data:
         ValueError: the artefact is not whole, or its inputs or outputs are not the model's.
         OSError: there is no such artefact.
     """
+    return verified_everywhere(path, model, data)[0]
+
+
+def verified_everywhere(path, model, data=None, names=(), floor=NO_FLOOR) -> tuple[Proof, list[RuntimeProof]]:
+    """What `verified` gives, and what each further runtime of `names` finds, refused below `floor`."""
     runtime, model, claims = opened(path, model, data)
-    return prove(model, claims, runtime, NO_FLOOR)
+    proof = prove(model, claims, runtime, NO_FLOOR)
+    return proof, [tried(model, claims, path, name, floor) for name in names]
 
 
 def opened(path, model, data):
