@@ -152,15 +152,11 @@ def _edge_quantized(model, content, recipe):
     inverses = [layer for layer in model._flatten_layers() if isinstance(layer, ISTFT)]
     left += [(rf"(^|/){re.escape(layer.name)}(_\d+)?/", "*") for layer in inverses]
     if recipe.groups_in_float:
-        left += [(rf"^{re.escape(one.output)}", "CONV_2D") for one in contents(content).operators if _in_groups(one)]
+        left += [(rf"^{re.escape(one.output)}", "CONV_2D") for one in contents(content).operators if one.groups > 1]
     kept = [{"regex": regex, "operation": name, "algorithm_key": "no_quantize"} for regex, name in left]
     content = without_unused_constants(content)
     tool = quantizer.Quantizer(bytearray(content), [*getattr(edge, recipe.edge_recipe)(), *kept])
     return bytes(tool.quantize(enable_progress_bar=False, enable_progress_report=False).quantized_model)
-
-
-def _in_groups(operator):
-    return operator.name == "CONV_2D" and operator.shapes[0][3] > operator.shapes[1][3]
 
 
 def _refusal(model, recipe, error):

@@ -81,8 +81,7 @@ def _wrong_on_gpu(operator, widened):
         multiplier = y[3] // x[3]
         wrong = other[1:3] == (1, 1) and multiplier > 1 and x[3] > 1
         return f"wrong numbers: DEPTHWISE_CONV_2D of one tap with {multiplier} outputs a channel" if wrong else ""
-    groups = max(x[3] // other[3], 1)
-    group_in, group_out = other[3], y[3] // groups
+    groups, group_in, group_out = operator.groups, other[3], y[3] // operator.groups
     if groups > 1 and operator.inputs[1] in widened:
         return f"wrong numbers: CONV_2D in {groups} groups with weights in integers"
     if groups == 1 or group_in % 4 == group_out % 4 == 0 or group_in == group_out == 1:

@@ -36,6 +36,11 @@ class Operator:
     inputs: tuple[str, ...]
     output: str
 
+    @property
+    def groups(self) -> int:
+        """Of a CONV_2D its groups of channels; 1 of any other."""
+        return max(self.shapes[0][3] // self.shapes[1][3], 1) if self.name == "CONV_2D" else 1
+
 
 @dataclasses.dataclass(frozen=True)
 class FileContents:

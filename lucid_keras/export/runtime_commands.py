@@ -4,7 +4,7 @@ from lucid_keras._extras import needed
 from lucid_keras.export.progress import doing
 
 ON_EXAMPLE = "arm64,gpu, say; lucid-keras runtimes lists them"
-INSTALLED = ("arm64", "gpu", "browser", "micro", "old")  # what `install` can bring; test_house.py asks the runtimes
+INSTALLED = ("arm64", "gpu", "browser", "micro", "old")  # what `install` can bring; test_runtimes.py asks the runtimes
 
 
 def runtime_names(text):

@@ -38,7 +38,6 @@ class Arm64(Guest):
     part = "arm64"
     cpu = "max"
     timed = platform.machine() in ("aarch64", "arm64")
-    where = None if timed else "QEMU's max"
 
     @classmethod
     def lacking(cls):
@@ -69,6 +68,9 @@ class Arm64(Guest):
         qemu, python = folder / QEMU, folder / "root/usr/bin/python3.11"
         return [str(qemu), "-cpu", cls.cpu, "-L", str(folder / "root"), str(python)]
 
+    def where(self):
+        return None if self.timed else f"QEMU's {self.name.removeprefix('ARM64 ')}"
+
     def environment(self):
         return {} if self.timed else {"PYTHONPATH": str(places.place("arm64") / "site")}
 
@@ -78,7 +80,6 @@ class CortexA53(Arm64):
 
     name = "ARM64 Cortex-A53"
     cpu = "cortex-a53"
-    where = None if Arm64.timed else "QEMU's Cortex-A53"
 
 
 class CortexA76(Arm64):
@@ -86,7 +87,6 @@ class CortexA76(Arm64):
 
     name = "ARM64 Cortex-A76"
     cpu = "cortex-a76"
-    where = None if Arm64.timed else "QEMU's Cortex-A76"
 
 
 class CortexA710(Arm64):
@@ -94,7 +94,6 @@ class CortexA710(Arm64):
 
     name = "ARM64 Cortex-A710"
     cpu = "cortex-a710"
-    where = None if Arm64.timed else "QEMU's Cortex-A710"
 
 
 def _steps(folder):

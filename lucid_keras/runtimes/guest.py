@@ -42,7 +42,6 @@ class Guest:
     kind = "tflite"
     part = ""  # what `lucid-keras runtimes install` calls what it needs
     script = "interpreter.py"
-    where: str | None = None  # what computes, where the guest cannot know
     timed = False  # whether a call's time here says something of where the file is meant for
 
     def __init__(self, artefact: bytes | str | os.PathLike, threads: int = 2, limit: float = LIMIT_SECONDS):
@@ -66,7 +65,7 @@ class Guest:
         weakref.finalize(self, _end, self._process, self._folder)
         told, _ = self._ask("open", str(path), {"threads": threads} | self.options())
         self.version: str = told["version"]
-        self.device: str | None = told["device"] or self.where
+        self.device: str | None = told["device"] or self.where()
         self.threads: int | None = threads
 
     @classmethod
@@ -83,6 +82,10 @@ class Guest:
     def command(cls) -> Sequence[str]:
         """The Python that runs the guest."""
         return [sys.executable]
+
+    def where(self) -> str | None:
+        """What computes, where the guest cannot know; None: this machine's processor."""
+        return None
 
     def environment(self) -> dict[str, str]:
         """Variables that its process needs."""

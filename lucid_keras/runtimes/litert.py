@@ -7,13 +7,12 @@ import pathlib
 import numpy as np
 
 from lucid_keras._extras import lacking, needed
-from lucid_keras._timing import milliseconds
-from lucid_keras.runtimes.protocol import Coverage, Signature, Spec
+from lucid_keras.runtimes.protocol import Coverage, InThisProcess, Signature, Spec
 
 DELEGATE = "DELEGATE"
 
 
-class LiteRT:
+class LiteRT(InThisProcess):
     """The signatures of a `.tflite` file, run on arrays in the model's own dtypes whatever those of the file.
 
     Args:
@@ -53,13 +52,9 @@ class LiteRT:
         return dequantized(self.prepared(signature, inputs)(), self.details(signature)[1])
 
     def prepared(self, signature, inputs):
-        """A function that runs the signature on these inputs, everything set up."""
         runner = self._runner(signature)
         given = quantized(inputs, runner.get_input_details())
         return lambda: runner(**given)
-
-    def milliseconds(self, signature, inputs, seconds):
-        return milliseconds(self.prepared(signature, inputs), seconds)
 
     def details(self, signature: str) -> tuple[dict[str, dict], dict[str, dict]]:
         """What LiteRT tells of the inputs and of the outputs of a signature, by name: shapes, dtypes, scales."""

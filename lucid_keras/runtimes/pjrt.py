@@ -40,7 +40,6 @@ class Pjrt(StableHlo):
         }
 
     def prepared(self, signature, inputs):
-        """A function that runs the signature on these inputs, everything set up."""
         parameters = self.signatures[signature].inputs
         arrays = [np.asarray(inputs[name], spec.dtype) for name, spec in parameters.items()]
         arguments = self._jax.device_put(arrays, self._device)

@@ -2,9 +2,11 @@
 
 import dataclasses
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
+
+from lucid_keras._timing import milliseconds
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -64,6 +66,21 @@ class Coverage:
         left = sorted({name for name, _ in self.outside})
         why = "; ".join(self.reasons) or ", ".join(left)
         return f"{self.delegated} of {len(self.ops)} on {self.accelerator}" + (f"; not {why}" if why else "")
+
+
+class InThisProcess:
+    """What the runtimes of this process share: they are here, and `prepared` gives a function that is timed."""
+
+    @classmethod
+    def lacking(cls) -> str:
+        return ""
+
+    def prepared(self, signature: str, inputs: Arrays) -> Callable[[], object]:
+        """A function that runs the signature on these inputs, everything set up."""
+        raise NotImplementedError
+
+    def milliseconds(self, signature: str, inputs: Arrays, seconds: float) -> float:
+        return milliseconds(self.prepared(signature, inputs), seconds)
 
 
 class Runtime(typing.Protocol):

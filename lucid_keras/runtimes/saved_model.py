@@ -4,13 +4,12 @@ import os
 
 import tensorflow as tf
 
-from lucid_keras._timing import milliseconds
-from lucid_keras.runtimes.protocol import Coverage, Signature, Spec
+from lucid_keras.runtimes.protocol import Coverage, InThisProcess, Signature, Spec
 
 NOT_COMPUTING = ("Const", "Placeholder", "Identity", "NoOp", "PartitionedCall", "StatefulPartitionedCall")
 
 
-class SavedModel:
+class SavedModel(InThisProcess):
     """The signatures of a SavedModel.
 
     Args:
@@ -23,10 +22,6 @@ class SavedModel:
     name = "TensorFlow"
     kind = "saved_model"
     version = tf.__version__
-
-    @classmethod
-    def lacking(cls):
-        return ""
 
     def __init__(self, artefact: str | os.PathLike):
         try:
@@ -52,12 +47,8 @@ class SavedModel:
         return {name: tensor.numpy() for name, tensor in outputs.items()}
 
     def prepared(self, signature, inputs):
-        """A function that runs the signature on these inputs, everything set up."""
         tensors = {name: tf.constant(array) for name, array in inputs.items()}
         return lambda: self._functions[signature](**tensors)
-
-    def milliseconds(self, signature, inputs, seconds):
-        return milliseconds(self.prepared(signature, inputs), seconds)
 
     def coverage(self) -> Coverage:
         """The operations that compute, functions called included."""

@@ -9,14 +9,13 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
-from lucid_keras._timing import milliseconds
-from lucid_keras.runtimes.protocol import Coverage, Signature, Spec
+from lucid_keras.runtimes.protocol import Coverage, InThisProcess, Signature, Spec
 
 MANIFEST = "manifest.json"
 CALLING_CONVENTION = 10  # of TensorFlow's XlaCallModule: positional arguments, no platform index
 
 
-class StableHlo:
+class StableHlo(InThisProcess):
     """The programs of a folder, each a signature of arrays by name.
 
     Args:
@@ -31,10 +30,6 @@ class StableHlo:
     version = tf.__version__
     device: str | None = None
 
-    @classmethod
-    def lacking(cls):
-        return ""
-
     def __init__(self, artefact: str | os.PathLike):
         self.programs, self.signatures = programs(artefact)
         self.threads: int | None = tf.config.threading.get_intra_op_parallelism_threads() or None
@@ -46,13 +41,9 @@ class StableHlo:
         }
 
     def prepared(self, signature, inputs):
-        """A function that runs the signature on these inputs, everything set up."""
         parameters, results = self.signatures[signature].inputs, self.signatures[signature].outputs
         arguments = [tf.constant(inputs[name], spec.dtype) for name, spec in parameters.items()]
         return lambda: call(self.programs[signature], arguments, list(results.values()))
-
-    def milliseconds(self, signature, inputs, seconds):
-        return milliseconds(self.prepared(signature, inputs), seconds)
 
     def coverage(self) -> Coverage:
         """XLA fuses what it compiles: no operators to count."""
