@@ -96,7 +96,7 @@ def read(path):
 def contents(content):
     """The `FileContents` of the bytes of a file."""
     model = schema().ModelT.InitFromPackedBuf(content)
-    operators = [_operator(model, graph, one) for graph in model.subgraphs for one in graph.operators]
+    operators = [one for graph in graphs(model) for one in graph]
     tensors = [_tensor(model, one) for graph in model.subgraphs for one in graph.tensors]
     signatures = {}
     for one in model.signatureDefs or ():
@@ -104,6 +104,13 @@ def contents(content):
         specs = lambda ends: {entry.name.decode(): _spec(graph, entry) for entry in ends or ()}  # noqa: B023, E731
         signatures[one.signatureKey.decode()] = Signature(specs(one.inputs), specs(one.outputs))
     return FileContents(len(content), signatures, tuple(operators), tuple(tensors))
+
+
+def graphs(model):
+    """The `Operator`s of each graph of a file, its bytes or the schema's model."""
+    if isinstance(model, bytes):
+        model = schema().ModelT.InitFromPackedBuf(model)
+    return [[_operator(model, graph, one) for one in graph.operators] for graph in model.subgraphs]
 
 
 @functools.cache

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from lucid_keras._arguments import check_choice
 from lucid_keras._lowering.target import current_target
-from lucid_keras._names import identifier
+from lucid_keras._names import identifier, scope
 from lucid_keras.ops import DATA_FORMATS, DataFormat
 from lucid_keras.streaming.contract import Streaming
 from lucid_keras.streaming.stage import CannotStreamError, Pointwise, Signal, laid_out
@@ -81,7 +81,7 @@ class StreamingModel(Streaming, keras.Model):
         data_format: DataFormat | None = None,
         name: str | None = None,
     ):
-        if not _is_graph(decoder):
+        if not is_graph(decoder):
             raise TypeError(
                 f"decoder must be a built Sequential or functional keras.Model. Received: decoder={decoder!r}"
             )
@@ -149,8 +149,8 @@ class StreamingModel(Streaming, keras.Model):
     def _step(self, x, state, target, seen=None):
         following = {}
 
-        def through(path, layer, *inputs):
-            with tf.name_scope(identifier(layer.name)):  # by which a converter's refusal and a report find the layer
+        def through(path, _, *inputs):
+            with _scoped(path):
                 y, own = self._stages[path].step(_one_or_all(inputs), self._own(path, state), target)
             following.update({_name(path, kind): tensor for kind, tensor in own.items()})
             if seen is not None:
@@ -162,7 +162,8 @@ class StreamingModel(Streaming, keras.Model):
 
     def _flush(self, state, target):
         def through(path, _, *inputs):
-            return self._stages[path].flush(_one_or_all(inputs), self._own(path, state), target)
+            with _scoped(path):
+                return self._stages[path].flush(_one_or_all(inputs), self._own(path, state), target)
 
         tail = self._run(self.decoder, None, through)
         return None if tail is None else laid_out(tail, self.output_data_format)
@@ -176,7 +177,7 @@ class StreamingModel(Streaming, keras.Model):
 
         def replaced(operation):
             path = f"{above}{operation.name}"
-            if _is_graph(operation):
+            if is_graph(operation):
                 return lambda inputs, **_: self._run(operation, inputs, through, above=f"{path}/")
             return functools.partial(call, path, operation)
 
@@ -208,7 +209,12 @@ class StreamingModel(Streaming, keras.Model):
         return cls(**{**config, "decoder": decoder, "pointwise": pointwise})
 
 
-def _is_graph(operation):
+def _scoped(path):
+    """The scope by which a file's report and its refusals find the layer at a path; the same for each of its uses."""
+    return tf.name_scope(f"{scope(path)}/")
+
+
+def is_graph(operation):
     """Whether it is a built Sequential or functional model, whose layers can be walked."""
     return isinstance(operation, keras.Model) and bool(getattr(operation, "inputs", None))
 
