@@ -97,6 +97,19 @@ def without_unused_constants(content):
     return _written(model)
 
 
+def with_ranges(content, chosen):
+    """The bytes of a file in float32 with ranges of its activations, as the TFLite converter's quantizer reads them.
+
+    `chosen` has a lowest and a highest value by the numbers of a graph and of a tensor in it.
+    """
+    model = _read(content)
+    for (graph, tensor), (low, high) in chosen.items():
+        quantization = schema().QuantizationParametersT()
+        quantization.min, quantization.max = [low], [high]
+        model.subgraphs[graph].tensors[tensor].quantization = quantization
+    return _written(model)
+
+
 def with_64_bit_depthwise_biases(content):
     """The file with int64 biases in its depthwise convolutions, whose int16x8 kernel takes no other."""
     model = _read(content)
