@@ -64,7 +64,7 @@ def _file(layer, x, recipe):
     model = keras.Sequential([keras.Input(x.shape[1:], name="x"), layer])
     (signature,) = signatures(model, None, batch=len(x))
     calibration = {signature.name: [{"x": x}]} if recipe.calibrated else None
-    return convert(model, [signature], recipe, calibration, integer_io=recipe.calibrated)
+    return convert(model, [signature], recipe, calibration, integer_io=recipe.calibrated).written()
 
 
 def _prepared(content, x, threads, judged):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from lucid_keras._on_use import on_use
 
 __all__ = [
+    "BelowFloorError",
     "ExportReport",
     "snr_db",
     "streaming_to_saved_model",
@@ -16,6 +17,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from lucid_keras.export.accuracy import snr_db
+    from lucid_keras.export.proof import BelowFloorError
     from lucid_keras.export.report import ExportReport
     from lucid_keras.export.saved_model import to_saved_model
     from lucid_keras.export.stablehlo import to_stablehlo
@@ -25,6 +27,7 @@ else:
     __getattr__, __dir__ = on_use(
         __name__,
         {
+            "BelowFloorError": "lucid_keras.export.proof",
             "ExportReport": "lucid_keras.export.report",
             "snr_db": "lucid_keras.export.accuracy",
             "streaming_to_saved_model": "lucid_keras.export.streaming",

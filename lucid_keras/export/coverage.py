@@ -4,7 +4,7 @@ import collections
 import statistics
 import time
 
-from lucid_keras.export.convert import layer_at
+from lucid_keras.export.origins import Origins
 
 
 def coverage_warnings(model, runtime, claim):
@@ -14,8 +14,9 @@ def coverage_warnings(model, runtime, claim):
     if coverage.accelerator is None:
         return warnings
     if coverage.outside:
+        phrase = Origins(model).phrase
         counts = collections.Counter(
-            f"{name} in {layer_at(model, computed)}" if computed else name for name, computed in coverage.outside
+            f"{name} in {phrase(computed)}" if computed else name for name, computed in coverage.outside
         )
         listed = ", ".join(f"{where} ({count} times)" if count > 1 else where for where, count in counts.items())
         pieces = f"{coverage.partitions} partition{'' if coverage.partitions == 1 else 's'}"

@@ -1,16 +1,18 @@
-"""A model's file in a recipe of integers with some of its layers left in float32, from one conversion."""
+"""A model's file in a recipe, with some of its layers left in float32: one conversion, as many files as are asked for.
 
-import re
+What stays in float32 beside what a user names: inverse transforms with what gives their spectra, in every recipe of
+integers, for no weight of theirs was learned and they are the last to touch the sound; and in recipes for activations
+what 8 or 16 evenly spaced bits cannot hold, or a delegate does not take in integers.
+"""
+
 from collections.abc import Collection
 
-import tensorflow as tf
-from tensorflow.lite.python.convert import mlir_quantize
-
 from lucid_keras.export import flatbuffer
-from lucid_keras.export.flatbuffer_edits import with_honest_versions, without_unused_constants
+from lucid_keras.export.flatbuffer_edits import with_honest_versions, with_ranges, without_unused_constants
 from lucid_keras.export.origins import Origins, operations
 from lucid_keras.export.progress import doing
-from lucid_keras.export.ranges import ranges, with_ranges
+from lucid_keras.export.quantizers import by_converter, by_edge
+from lucid_keras.export.ranges import chosen_ranges
 from lucid_keras.layers.istft import ISTFT
 
 # Operators with weights, which alone the LiteRT Quantizer touches.
@@ -20,84 +22,95 @@ WEIGHTED = frozenset(
 
 
 class Mixed:
-    """A file in float32, and what it becomes when some of its layers are quantized.
+    """A file in float32 (or float16), and what it becomes in its recipe.
 
     Args:
         model: what it was made of.
         content: its bytes.
-        recipe: a `recipes.Recipe` of integers.
-        lock: of the TFLite converter.
+        recipe: a `recipes.Recipe`.
         distributions: for a calibrated recipe those of `ranges.statistics`.
-        integer_io: whether inputs and outputs are integers too.
+        integer_io: whether inputs and outputs are integers too, and what an NPU needs in integers between them.
 
     Attributes:
-        layers: the paths of the layers that the recipe would quantize, in the order of the graph.
-        inverses: of those the ones that stay in float32 unless a user says otherwise: inverse transforms, which are
-            not learned and the last to touch the sound, and what gives their spectra.
+        layers: the paths of the layers that the recipe quantizes, in the order of the graph.
+        kept: of the layers those that stay in float32 whatever else does.
     """
 
-    def __init__(self, model, content, recipe, lock, distributions=None, *, integer_io=False):
-        self.recipe, self._content, self._lock = recipe, content, lock
-        self._io = tf.int8 if integer_io else tf.float32
+    def __init__(self, model, content, recipe, distributions=None, *, integer_io=False):
+        self.recipe, self._integer_io, self._content = recipe, integer_io, content
         if recipe.edge_recipe:
             self._content = without_unused_constants(content)
-        else:
-            self._content = with_ranges(content, ranges(distributions, "mse"))
+        elif recipe.calibrated:
+            self._content = with_ranges(content, chosen_ranges(distributions, recipe.activations))
         origins = Origins(model)
         self._graphs = [list(zip(graph, origins.of(graph), strict=True)) for graph in flatbuffer.graphs(content)]
-        own = operations(model)
-        transforms = {path for path, layer in own.items() if isinstance(layer, ISTFT)}
-        self.inverses = frozenset().union(*(_with_spectra(graph, transforms) for graph in self._graphs))
-        counted = [path for graph in self._graphs for one, path in graph if self._quantizes(one) and path]
-        self.layers = list(dict.fromkeys(counted))
+        transforms = {path for path, layer in operations(model).items() if isinstance(layer, ISTFT)}
+        self.kept = frozenset().union(*(_with_spectra(graph, transforms) for graph in self._graphs))
+        quantized = [path for graph in self._graphs for one, path in graph if path and self._quantizes(one)]
+        self.layers = [path for path in dict.fromkeys(quantized) if path not in self.kept]
 
     def written(self, kept: Collection[str] = ()) -> bytes:
-        """The bytes of the file with the layers at these paths, and what the recipe always leaves, in float32."""
-        left = [one.output for graph in self._graphs for one, path in graph if path in kept or self._leaves(one)]
-        with doing("quantizing"):
-            content = self._by_edge(left) if self.recipe.edge_recipe else self._by_converter(left)
-        return with_honest_versions(content)
+        """The bytes of the file with the layers at these paths in float32 too."""
+        if self.recipe.integers:
+            left = [name for graph in self._graphs for name in self._left(graph, self.kept.union(kept))]
+            with doing("quantizing"):
+                return with_honest_versions(self._quantized(left))
+        return self._content
+
+    def _quantized(self, left):
+        if self.recipe.edge_recipe:
+            return by_edge(self._content, self.recipe.edge_recipe, left)
+        return by_converter(self._content, self.recipe.activations, left, integer_io=self._integer_io)
 
     def _quantizes(self, operator):
-        return not self._leaves(operator) and (not self.recipe.edge_recipe or operator.name in WEIGHTED)
+        if not self.recipe.integers or self._leaves(operator):
+            return False
+        return self.recipe.calibrated or operator.name in WEIGHTED
 
     def _leaves(self, operator):
         """Whether the recipe leaves an operator in float32, whatever its layer."""
         if self.recipe.groups_in_float and operator.groups > 1:
             return True
-        squares = operator.name == "MUL" and len(set(operator.inputs)) == 1
-        return ("SQUARE" if squares else operator.name) in self.recipe.left_in_float
+        square = operator.name == "MUL" and operator.inputs[0] == operator.inputs[1]
+        return not self._integer_io and ("SQUARE" if square else operator.name) in self.recipe.left_in_float
 
-    def _by_edge(self, left):
-        from litert_quantizer import quantizer
-        from litert_quantizer import recipe as edge
+    def _left(self, graph, kept):
+        """The names of the operators of a graph that stay in float32.
 
-        exactly = "|".join(re.escape(name) for name in left)
-        kept = [{"regex": rf"^(?:{exactly});?$", "operation": "*", "algorithm_key": "no_quantize"}] if left else []
-        recipe = [*getattr(edge, self.recipe.edge_recipe)(), *kept]
-        tool = quantizer.Quantizer(bytearray(self._content), recipe)
-        return bytes(tool.quantize(enable_progress_bar=False, enable_progress_report=False).quantized_model)
+        Beside floating-point numbers an operator without weights gains nothing by integers, and loses twice.
+        """
+        left = {one.output for one, path in graph if path in kept or self._leaves(one)}
+        if not self.recipe.calibrated or self._integer_io:
+            return left
+        beside = _neighbours([one for one, _ in graph if one.name not in WEIGHTED], graph)
+        pending = list(left)
+        while pending:
+            new = beside.get(pending.pop(), set()) - left
+            left |= new
+            pending += new
+        return left
 
-    def _by_converter(self, left):
-        with self._lock:
-            return mlir_quantize(
-                self._content,
-                input_data_type=self._io,
-                output_data_type=self._io,
-                denylisted_nodes=set(left) or None,
-            )
+
+def _neighbours(operators, graph):
+    """For each operator of a graph, by name, those of `operators` that it gives to or takes from."""
+    found = {}
+    computed = {one.output for one, _ in graph}
+    for one, _ in graph:
+        for name in computed.intersection(one.inputs):
+            found.setdefault(name, set()).add(one.output)
+            found.setdefault(one.output, set()).add(name)
+    among = {one.output for one in operators}
+    return {name: others & among for name, others in found.items()}
 
 
 def _with_spectra(graph, transforms):
-    """The transforms, and the layers from the last one with weights before each on."""
+    """The transforms of a graph, and the layers from the last one with weights before each on."""
     producer = {one.output: (one, path) for one, path in graph}
     pending = [name for one, path in graph if path in transforms for name in one.inputs]
     found = {path for _, path in graph if path in transforms}
     while pending:
         one, path = producer.pop(pending.pop(), (None, None))
-        if one is None:
-            continue
-        found.add(path)
-        if one.name not in WEIGHTED or path in transforms:
-            pending += one.inputs
+        if one is not None:
+            found.add(path)
+            pending += one.inputs if one.name not in WEIGHTED or path in transforms else ()
     return found - {None}

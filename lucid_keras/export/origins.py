@@ -78,20 +78,20 @@ class Origins:
         return f"the layer {path!r}" if path else f"the graph at {name!r}"
 
     def of(self, graph):
-        """For each operator of a `flatbuffer.Graph` the path of its layer.
+        """For each `flatbuffer.Operator` of a graph the path of its layer.
 
         What no name tells belongs to the layer before it, or after it.
         """
-        found = [self.named(operator.output) for operator in graph.operators]
-        producer = {operator.output: index for index, operator in enumerate(graph.operators)}
-        for index, operator in enumerate(graph.operators):
+        found = [self.named(operator.output) for operator in graph]
+        producer = {operator.output: index for index, operator in enumerate(graph)}
+        for index, operator in enumerate(graph):
             before = [found[producer[name]] for name in operator.inputs if name in producer]
             found[index] = found[index] or next(filter(None, before), None)
         for index in reversed(range(len(found))):
-            for name in graph.operators[index].inputs if found[index] else ():
+            for name in graph[index].inputs if found[index] else ():
                 if name in producer and not found[producer[name]]:
                     found[producer[name]] = found[index]
-        return found
+        return [one or self.paths[0] for one in found] if len(self.paths) == 1 else found
 
 
 def _last(tensor, above=""):

@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 
@@ -29,6 +29,45 @@ from lucid_keras.streaming.contract import Streaming
 SHOWN_DB = 6.0  # how much worse than the whole output a channel must be for that to hide it
 BLAMED_DB = 20.0  # how much less than the output a layer may lose and be told of: several may add up
 ROUNDING_DB = 3.0  # how much further from float64 than Keras itself an artefact may be where Keras misses the floor
+
+
+class BelowFloorError(ValueError):
+    """An artefact below its floor. What its export had found is kept: `retry` takes no more than another quantization.
+
+    Example:
+
+    >>> import keras, lucid_keras as lk, numpy as np, tempfile
+    >>> layer = lk.ConvTranspose1d(4, 2, kernel_size=4, stride=2, padding=1, name="up")
+    >>> model = keras.Sequential([keras.Input((4, 32)), layer])
+    >>> try:
+    ...     lk.export.to_tflite(model, tempfile.mkdtemp() + "/up.tflite", quantization="dynamic_int8", floor_db=90)
+    ... except lk.export.BelowFloorError as refusal:
+    ...     report = refusal.retry(float_layers=["up"], floor_db=90)
+    >>> report.float_layers, report.snr_db > 110
+    (('up',), True)
+    """
+
+    attempt: Any = None
+
+    def retry(
+        self, *, float_layers: Sequence[str] | Literal["auto"] = (), floor_db: float | None = None
+    ) -> ExportReport:
+        """Write the same file with other layers in float32, or to another floor.
+
+        Args:
+            float_layers, floor_db: as `to_tflite`'s.
+
+        Returns:
+            An `ExportReport`.
+
+        Raises:
+            BelowFloorError: it stays below the floor again.
+            ValueError: what was refused is no export of a `.tflite` file; the model has no such layer.
+            TypeError: an argument of the wrong type.
+        """
+        if self.attempt is None:
+            raise ValueError("Only the refused export of a .tflite file can be tried again. Received: another artefact")
+        return self.attempt.again(float_layers, floor_db)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +107,7 @@ def proven(
     floor: Floor,
     *,
     seconds: float,
+    blame: Callable[[float], str] = lambda snr: "",
     layers: Callable[[], Sequence[LayerAccuracy]] = tuple,
     compare_layers: bool = False,
     warnings: Sequence[str] = (),
@@ -76,13 +116,14 @@ def proven(
     """The report of an artefact that passes `prove`.
 
     Args:
-        model, claims, runtime, floor, layers: as `prove`'s.
+        model, claims, runtime, floor, blame: as `prove`'s.
         seconds: how long a call is timed.
-        compare_layers: whether `layers` go into the report.
+        layers: gives `LayerAccuracy` of the model's layers.
+        compare_layers: whether they go into the report.
         warnings: what is known before.
         facts: the report's other fields.
     """
-    proof = prove(model, claims, runtime, floor, layers=layers)
+    proof = prove(model, claims, runtime, floor, blame=blame)
     coverage = runtime.coverage()
     signature, inputs = first_call(runtime, claims[0])
     with doing(f"timing in {runtime.name}"):
@@ -127,7 +168,7 @@ def prove(
     runtime: Runtime,
     floor: Floor,
     *,
-    layers: Callable[[], Sequence[LayerAccuracy]] = tuple,
+    blame: Callable[[float], str] = lambda snr: "",
 ) -> Proof:
     """Run every claim, and raise unless every output reaches the floor.
 
@@ -136,7 +177,7 @@ def prove(
         claims: what has to hold.
         runtime: the artefact, opened.
         floor: the least signal-to-noise ratio.
-        layers: gives `LayerAccuracy` of the model's layers, the worst for the message; called before it raises.
+        blame: what the message says of what loses the most, for the ratio of the worst output; called before it raises.
     """
     proving = f"proving in {runtime.name}"
     results = [each(functools.partial(claim.run, runtime), claim.samples, proving) for claim in claims]
@@ -155,7 +196,7 @@ def prove(
     warnings = [_quiet_channel(one, floor) for one in outputs if _hidden(one, floor)]
     below = [one for one in outputs if one.snr_db < floor.decibels]
     if below:
-        refuse = functools.partial(_refuse, floor=floor, layers=layers)
+        refuse = functools.partial(_refuse, floor=floor, blame=blame)
         warnings += _forgiven(below, claims, results, floor, model, refuse)
     first = next(iter(claims[0].references[0]))
     example = _longest(claims[0].references, results[0], first)
@@ -203,19 +244,12 @@ def _forgiven(below, claims, results, floor, model, refuse):
     return warnings
 
 
-def _refuse(one, why="", *, floor, layers) -> NoReturn:
+def _refuse(one, why="", *, floor, blame) -> NoReturn:
     """Raise for an output below its floor; `why` says what kept the floor from yielding."""
     subject, otherwise = ("artefact", "") if floor.written else ("export", "; nothing was written")
     recipe = f" in {floor.recipe}" if floor.recipe else ""
-    message = (
+    raise BelowFloorError(
         f"The {subject} must reach {floor.decibels:g} dB against the Keras model{otherwise}. Received: "
         f"{one.snr_db:.1f} dB{recipe} at the output {one.name!r} of {one.signature!r} "
-        f"(max error {one.max_error:.3g}, peak {one.peak:.3g}){why}"
+        f"(max error {one.max_error:.3g}, peak {one.peak:.3g}){why}{blame(one.snr_db)}"
     )
-    try:
-        lossy = min(layers(), key=lambda layer: layer.own_snr_db, default=None)
-    except ValueError:  # a layer that cannot be an output must not hide the reason
-        lossy = None
-    if lossy is not None and lossy.own_snr_db < one.snr_db + BLAMED_DB:
-        message += f"; the layer {lossy.name!r} loses the most, {lossy.own_snr_db:.1f} dB by itself"
-    raise ValueError(message)

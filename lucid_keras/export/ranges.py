@@ -40,11 +40,11 @@ class Distribution:
     def add(self, values: np.ndarray) -> None:
         """More values; those that are not finite are left out."""
         values = np.ravel(values)
+        if not np.all(np.isfinite(values)):
+            values = values[np.isfinite(values)]
         if not values.size:
             return
         low, high = values.min(), values.max()
-        if not np.isfinite(low) or not np.isfinite(high):
-            return self.add(values[np.isfinite(values)])
         self.counts += np.bincount(values.view(np.uint32) >> SHIFT, minlength=BINS)
         self.extremes = min(self.extremes[0], float(low)), max(self.extremes[1], float(high))
 
@@ -60,7 +60,9 @@ class Distribution:
         return values[order], self.counts[found][order]
 
 
-def statistics(content: bytes, samples: Mapping[str, Sequence[Mapping]], threads: int = 2) -> dict[Tensor, Distribution]:
+def statistics(
+    content: bytes, samples: Mapping[str, Sequence[Mapping]], threads: int = 2
+) -> dict[Tensor, Distribution]:
     """A `Distribution` for each float32 tensor that the signatures of a file compute or are given.
 
     Inside a loop only what the last step left could be read; its tensors are left out.
@@ -96,6 +98,21 @@ def _activations(graph):
     computed = {int(index) for operator in graph.operators for index in operator.outputs}
     given = computed | {int(index) for index in graph.inputs}
     return sorted(index for index in given if index >= 0 and dtype_name(graph.tensors[index]) == "float32")
+
+
+def chosen_ranges(distributions, activations: str) -> dict[Tensor, Range]:
+    """The range of each tensor for activations in `"int8"` or `"int16"`.
+
+    Eight bits hold a tensor best where its rarest values are clipped; sixteen hold all of it, in symmetric ranges.
+    """
+    if activations == "int8":
+        return ranges(distributions, "mse")
+    return {tensor: _symmetric(one) for tensor, one in ranges(distributions, "extremes").items()}
+
+
+def _symmetric(extremes):
+    largest = max(map(abs, extremes)) or 1.0
+    return -largest * 32768 / 32767, largest
 
 
 def ranges(distributions: Mapping[Tensor, Distribution], method: str) -> dict[Tensor, Range]:

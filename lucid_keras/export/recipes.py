@@ -7,6 +7,13 @@ from lucid_keras._arguments import check_choice
 
 Quantization = Literal["float32", "float16", "dynamic_int8", "weight_only_int8", "weight_only_int4", "int8", "int16x8"]
 
+# What evenly spaced integers hold badly, such as squares, whose range is that of what is squared twice over, and what
+# XNNPACK (LiteRT 2.3) takes in float32 alone.
+FLOATING = (
+    *("BATCH_MATMUL", "COS", "DIV", "EXP", "GELU", "LOG", "MEAN", "POW", "RSQRT", "SIN", "SQRT", "SQUARE"),
+    *("SQUARED_DIFFERENCE", "SUM"),
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
@@ -17,12 +24,11 @@ class Recipe:
         meaning: in one line.
         weights: `"float16"` where the TFLite converter stores them so.
         edge_recipe: the LiteRT Quantizer's recipe, where that tool quantizes; None: the TFLite converter does.
-        left_in_float: operators that the LiteRT Quantizer is to leave as they are.
-        groups_in_float: whether it is to leave convolutions in groups too.
+        left_in_float: operators that stay in float32, SQUARE the product of a tensor with itself too.
+        groups_in_float: whether convolutions in groups stay so too.
         activations: `"int8"` or `"int16"` where the activations are integers too, whose ranges the user's data give.
         headroom: by how much louder than the calibration data inputs may be.
         streams: whether a streaming model may be written so.
-        several_lengths: whether signatures of several lengths may share one file.
     """
 
     name: str
@@ -35,7 +41,11 @@ class Recipe:
     activations: str | None = None
     headroom: float = 1.0
     streams: bool = True
-    several_lengths: bool = True
+
+    @property
+    def integers(self) -> bool:
+        """Whether a quantizer writes integers."""
+        return self.edge_recipe is not None or self.calibrated
 
     @property
     def calibrated(self) -> bool:
@@ -74,16 +84,22 @@ RECIPES = {
             groups_in_float=True,
             streams=False,
         ),
-        Recipe("int8", 20.0, "weights and activations in int8, ranges from calibration data", activations="int8"),
-        # int16 has 6 dB to spare. Weights that signatures share the converter would quantize once for each of them.
+        Recipe(
+            "int8",
+            20.0,
+            "weights and activations in int8, ranges from calibration data",
+            left_in_float=FLOATING,
+            activations="int8",
+        ),
+        # int16 has 6 dB to spare.
         Recipe(
             "int16x8",
             35.0,
             "weights in int8, activations in int16, ranges from calibration data",
+            left_in_float=FLOATING,
             activations="int16",
             headroom=2.0,
             streams=False,
-            several_lengths=False,
         ),
     )
 }

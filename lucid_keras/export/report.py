@@ -50,6 +50,17 @@ class RuntimeProof:
 
 
 @dataclasses.dataclass(frozen=True)
+class CurvePoint:
+    """A file that was tried: the layers kept in float32, its least ratio in dB, its size, and what it takes here."""
+
+    kept: tuple[str, ...]
+    snr_db: float
+    bytes: int
+    milliseconds: float
+    partitions: int
+
+
+@dataclasses.dataclass(frozen=True)
 class ExportReport:
     """The proof of one export; also a path, where one is expected.
 
@@ -74,6 +85,8 @@ class ExportReport:
         versions: versions of the packages that made the artefact.
         sha256: of the artefact's file; empty for a folder.
         elsewhere: tuple of `RuntimeProof`, one for each further runtime that it was proven on.
+        float_layers: the layers that stayed in float32 beside those that the recipe always leaves so.
+        curve: tuple of `CurvePoint`, what was tried to find them; empty where they were given.
         example: (reference, result) arrays of the first output of one verified sample, for pictures.
         time_axis: the axis of both that is no channel; None where it is not known, and taken for the longest.
 
@@ -110,6 +123,8 @@ class ExportReport:
     time_axis: int | None = None
     sha256: str = ""
     elsewhere: tuple[RuntimeProof, ...] = ()
+    float_layers: tuple[str, ...] = ()
+    curve: tuple[CurvePoint, ...] = ()
 
     @property
     def total(self) -> int:
@@ -136,10 +151,12 @@ class ExportReport:
     def facts(self) -> list[tuple[str, str]]:
         """The report's single values as pairs of a label and a text."""
         stream = [("stream", self.stream)] if self.stream else []
+        in_float = [("in float32", ", ".join(self.float_layers))] if self.float_layers else []
         return [
             ("file", str(self.path)),
             ("kind", f"{self.kind}, {self.quantization}"),
             *stream,
+            *in_float,
             ("size", f"{self.bytes:,} bytes"),
             ("operators", self.coverage()),
             ("latency", f"{self.milliseconds:.3g} ms, {self.runtime}, {self.conditions}"),

@@ -9,10 +9,10 @@ import tensorflow as tf
 
 from lucid_keras._arguments import check_choice, check_flag, checked_count, number
 from lucid_keras._lowering.target import lowering_for
+from lucid_keras.export.attempt import Attempt, FloatLayers, check_float_layers
 from lucid_keras.export.convert import convert_traced
 from lucid_keras.export.elsewhere import RuntimeName, chosen
 from lucid_keras.export.files import checked_destination
-from lucid_keras.export.flatbuffer_edits import with_constants
 from lucid_keras.export.layer_accuracy import live_layer_accuracies
 from lucid_keras.export.live import live_claims, stream_inputs
 from lucid_keras.export.proof import Floor
@@ -27,7 +27,7 @@ from lucid_keras.export.streaming_signatures import (
     typical_inputs,
     with_states_in_variables,
 )
-from lucid_keras.export.tflite import check_recipe, proven_file
+from lucid_keras.export.tflite import check_recipe
 from lucid_keras.runtimes import LiteRT
 from lucid_keras.streaming.contract import Streaming
 
@@ -104,6 +104,7 @@ def streaming_to_tflite(
     states: States = "explicit",
     verification_data: Data | None = None,
     floor_db: float | None = None,
+    float_layers: FloatLayers = (),
     compare_layers: bool = False,
     timing_seconds: float = 0.3,
     prove_on: Sequence[RuntimeName] = (),
@@ -113,7 +114,7 @@ def streaming_to_tflite(
     Args:
         model, chunk, batch: as for `streaming_to_saved_model`; the file has the same signatures. LiteRT's default
             delegate takes the first alone, which is `step`: give the chunk that has to be fast first, or alone.
-        path, floor_db, compare_layers, prove_on: as for `to_tflite`, of the whole decode in Keras.
+        path, floor_db, float_layers, compare_layers, prove_on: as for `to_tflite`, of the whole decode in Keras.
         quantization: `"float32"` (default), `"float16"`, `"dynamic_int8"`, `"weight_only_int8"` or, calibrated,
             `"int8"`, as for `to_tflite`. In all of them chunks, samples and states are float32: a state that leaves in
             int8 would have to enter with the same scale.
@@ -151,6 +152,7 @@ def streaming_to_tflite(
     _check_streams(model)
     recipe = recipe_named(quantization, streams=True)
     check_choice("states", states, get_args(States))
+    check_float_layers(float_layers, recipe)
     check_flag("compare_layers", compare_layers)
     number("timing_seconds", timing_seconds, least=0)
     check_recipe(recipe, calibration_data)
@@ -167,20 +169,18 @@ def streaming_to_tflite(
     claims, verified_on = live_claims(model, chunks, batch, given)
     calibration = typical_inputs(model, chunks, given.calibration, batch) if recipe.calibrated else None
     explicit = functools.partial(_with_explicit_states, model, chunks, batch, recipe, calibration)
-    content = _with_variables(model, chunks, batch, recipe) if states == "variables" else explicit()
-    return proven_file(
+    observed = lambda kept: LiteRT(explicit(observed=True).written(kept))  # noqa: E731
+    attempt = Attempt(
         model,
         destination,
-        content,
+        _with_variables(model, chunks, batch, recipe) if states == "variables" else explicit(),
         claims,
-        floor,
-        seconds=timing_seconds,
-        layers=lambda: live_layer_accuracies(model, LiteRT(explicit(observed=True)), chunks, claims[0]),
+        further,
+        layers=lambda kept: live_layer_accuracies(model, observed(kept), chunks, claims[0]),
         compare_layers=compare_layers,
-        warnings=given.warnings,
-        verified_on=verified_on,
-        further=further,
+        facts={"seconds": timing_seconds, "warnings": given.warnings, "verified_on": verified_on},
     )
+    return attempt.export(float_layers, floor)
 
 
 def _check_streams(model):
@@ -189,16 +189,11 @@ def _check_streams(model):
 
 
 def _with_explicit_states(model, chunks, batch, recipe, calibration, observed=False):
-    """The bytes of one file with the signatures of `stream_signatures`, the first for LiteRT's default delegate.
-
-    The converter's calibrator refuses a signature without inputs, so `initial_state` joins a calibrated file late.
-    """
+    """A `Mixed` of the signatures of `stream_signatures`, the first for LiteRT's default delegate."""
     with lowering_for("litert"):
         signatures = stream_signatures(model, chunks, batch, observed)
     traced = {name: without_variables(concrete) for name, concrete in signatures.items()}
-    late = {name: traced.pop(name) for name in ("initial_state",) if recipe.calibrated and name in traced}
-    content = convert_traced(model, traced, recipe, calibration, first="step")
-    return with_constants(content, convert_traced(model, late, RECIPES["float32"])) if late else content
+    return convert_traced(model, traced, recipe, calibration, first="step")
 
 
 def _with_variables(model, chunks, batch, recipe):

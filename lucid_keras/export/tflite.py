@@ -1,8 +1,6 @@
 """`to_tflite`: a Keras model to a `.tflite` file of builtin operators, shown to compute the same."""
 
-import dataclasses
 import functools
-import hashlib
 import os
 from collections.abc import Sequence
 
@@ -10,14 +8,14 @@ import keras
 
 from lucid_keras._arguments import check_flag, number
 from lucid_keras._extras import needed
-from lucid_keras.export.accumulator import check_accumulators
+from lucid_keras.export.attempt import Attempt, FloatLayers, check_float_layers
 from lucid_keras.export.claims import computed, whole_claims
 from lucid_keras.export.convert import convert
-from lucid_keras.export.elsewhere import RuntimeName, chosen, proven_elsewhere
-from lucid_keras.export.files import checked_destination, write_atomically
+from lucid_keras.export.elsewhere import RuntimeName, chosen
+from lucid_keras.export.files import checked_destination
 from lucid_keras.export.layer_accuracy import layer_accuracies, observed_layers
 from lucid_keras.export.progress import doing
-from lucid_keras.export.proof import Floor, proven
+from lucid_keras.export.proof import Floor
 from lucid_keras.export.recipes import Quantization, recipe_named
 from lucid_keras.export.report import ExportReport
 from lucid_keras.export.samples import Data, read_given, windows
@@ -35,6 +33,7 @@ def to_tflite(
     verification_data: Data | None = None,
     integer_io: bool = False,
     floor_db: float | None = None,
+    float_layers: FloatLayers = (),
     compare_layers: bool = False,
     timing_seconds: float = 0.3,
     prove_on: Sequence[RuntimeName] = (),
@@ -54,10 +53,14 @@ def to_tflite(
             of which LiteRT's default delegate takes the first alone.
         verification_data: as `calibration_data`; what the file is compared on. Default: the samples held out, or
             standard normal ones.
-        integer_io: whether inputs and outputs are integers too, for `"int8"` and `"int16x8"`. Default False.
+        integer_io: whether inputs and outputs are integers too, for `"int8"` and `"int16x8"`, and all that lies between
+            them, as NPUs want it; but inverse transforms. Default False: what integers hold badly stays in float32.
         floor_db: least signal-to-noise ratio against the Keras model in dB. Default: the recipe's own, or where the
             model itself, in float32, is further than that from its float64 self, 3 dB more than it loses; then a
             warning says so.
+        float_layers: names of layers that stay in float32, in a recipe with integers: layers and Keras operations,
+            paths like `"block/dense"`, or models in the model. `"auto"` keeps the fewest that the floor needs, found by
+            what the output loses to each, and the report shows the curve. Default: none but what the recipe leaves.
         compare_layers: whether the report compares layer by layer (converts once more). Default False.
         timing_seconds: how long the latency is measured, in seconds. Default 0.3.
         prove_on: names of further runtimes that the file has to be right on, such as `("arm64", "gpu")`; `lucid-keras
@@ -67,9 +70,11 @@ def to_tflite(
         An `ExportReport`.
 
     Raises:
+        BelowFloorError: the file stays below its floor; the message names the layer that loses the most and what would
+            help, and `retry` does that without converting anew.
         ValueError: the model is not built or its weights are not finite, an operator is not builtin, data do not fit
-            or say nothing, or the file stays below its floor; then the message names the layer that loses the most;
-            or a runtime of `prove_on` refuses the file, ends or is below the floor.
+            or say nothing, the model has no such layer, or a runtime of `prove_on` refuses the file, ends or is below
+            the floor.
         TypeError: an argument of the wrong type.
         ImportError: LiteRT, or for some recipes the LiteRT Quantizer, is not installed.
         OSError: the path cannot be written, or a runtime of `prove_on` is not installed.
@@ -84,6 +89,7 @@ def to_tflite(
     (True, True)
     """
     recipe = recipe_named(quantization)
+    check_float_layers(float_layers, recipe)
     check_flag("integer_io", integer_io)
     check_flag("compare_layers", compare_layers)
     number("timing_seconds", timing_seconds, least=0)
@@ -92,36 +98,23 @@ def to_tflite(
     inputs, made = model_inputs(model), signatures(model, length, batch=1)
     destination, floor = checked_destination(path), Floor.of(floor_db, recipe)
     check_model(model, "float32")
-    _check_arguments(recipe, made, integer_io)
+    _check_integer_io(recipe, integer_io)
     given = read_given(inputs, verification_data, calibration_data)
     claims, verified_on = whole_claims(model, made, given)
     _check_not_empty(claims)
     calibration = {one.name: windows(given.calibration, one) for one in made} if recipe.calibrated else None
     write = functools.partial(convert, signatures=made, recipe=recipe, calibration=calibration, integer_io=integer_io)
-    content = write(model)
-    overflows = check_accumulators(content) if recipe.activations == "int16" else []
-    return proven_file(
+    attempt = Attempt(
         model,
         destination,
-        content,
+        write(model),
         claims,
-        floor,
-        seconds=timing_seconds,
+        further,
         layers=functools.partial(_layer_accuracies, model, write, claims[0]),
         compare_layers=compare_layers,
-        warnings=(*given.warnings, *overflows),
-        verified_on=verified_on,
-        further=further,
+        facts={"seconds": timing_seconds, "warnings": given.warnings, "verified_on": verified_on},
     )
-
-
-def proven_file(model, destination, content, claims, floor, *, further=(), **how) -> ExportReport:
-    """Write the bytes of a file once they are proven, on the runtimes `further` too; `how` as `proven`'s."""
-    facts = {"path": destination, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    report = proven(model, claims, LiteRT(content), floor, **how, **facts)
-    elsewhere = proven_elsewhere(model, claims, content, further, floor, how["seconds"])
-    write_atomically(destination, content)
-    return dataclasses.replace(report, elsewhere=elsewhere)
+    return attempt.export(float_layers, floor)
 
 
 def check_recipe(recipe, calibration_data):
@@ -138,9 +131,7 @@ def check_recipe(recipe, calibration_data):
         raise ValueError(f"calibration_data is for 'int8' and 'int16x8' only. Received: quantization={recipe.name!r}")
 
 
-def _check_arguments(recipe, made, integer_io):
-    if not recipe.several_lengths and len(made) > 1:
-        raise ValueError(f'{recipe.name} takes one length or "dynamic", not a list. Received: {len(made)} lengths')
+def _check_integer_io(recipe, integer_io):
     if integer_io and not recipe.calibrated:
         raise ValueError(f"integer_io is for 'int8' and 'int16x8' only. Received: quantization={recipe.name!r}")
 
@@ -156,12 +147,12 @@ def _check_not_empty(claims):
 
 
 @doing("comparing layers")
-def _layer_accuracies(model, write, claim):
+def _layer_accuracies(model, write, claim, kept):
     """`LayerAccuracy` of the model's layers at the first signature; none where they cannot be reached."""
     observed = observed_layers(model)
     if observed is None:
         return []
-    runtime = LiteRT(write(observed))
+    runtime = LiteRT(write(observed).written(kept))
     references = [computed(observed, [sample[name] for name in model_inputs(observed)]) for sample in claim.samples]
     results = [runtime.run(claim.name, sample) for sample in claim.samples]
     return layer_accuracies(observed, claim.samples, references, results)

@@ -1,0 +1,54 @@
+"""The maintained tools that write integers to a `.tflite` file in float32, all operators but those that are named."""
+
+import re
+import threading
+from collections.abc import Collection
+
+import tensorflow as tf
+from tensorflow.lite.python.convert import convert_inference_tf_type_to_tflite_type, mlir_quantize
+
+from lucid_keras.export.flatbuffer_edits import as_int16_kernels_take_it
+
+# One conversion at a time: what it is converted from and what it refuses the converter keeps for the whole process,
+# so that another thread's file would be marked with one's own origin, or refused with one's own errors.
+CONVERTER = threading.Lock()
+
+
+def by_edge(content: bytes, recipe: str, left: Collection[str]) -> bytes:
+    """By the LiteRT Quantizer, which touches operators with weights alone.
+
+    Args:
+        content: the file.
+        recipe: the name of the tool's own recipe.
+        left: the names of the operators that stay in float32, which are those of the first tensor that each gives.
+    """
+    from litert_quantizer import quantizer
+    from litert_quantizer import recipe as recipes
+
+    exactly = "|".join(map(re.escape, left))
+    kept = [{"regex": rf"^(?:{exactly});?$", "operation": "*", "algorithm_key": "no_quantize"}] if left else []
+    tool = quantizer.Quantizer(bytearray(content), [*getattr(recipes, recipe)(), *kept])
+    return bytes(tool.quantize(enable_progress_bar=False, enable_progress_report=False).quantized_model)
+
+
+def by_converter(content: bytes, activations: str, left: Collection[str], *, integer_io: bool) -> bytes:
+    """By the TFLite converter's quantizer, the ranges of the activations from the file itself.
+
+    Args:
+        content: the file, with the ranges of its tensors.
+        activations: `"int8"` or `"int16"`; weights are in int8.
+        left: as `by_edge`'s.
+        integer_io: whether inputs and outputs are integers too.
+
+    Raises:
+        RuntimeError: it cannot write an operator.
+    """
+    inner, ends = tf.as_dtype(activations), tf.as_dtype(activations if integer_io else "float32")
+    kinds = {
+        "inference_type": convert_inference_tf_type_to_tflite_type(inner),
+        "input_data_type": ends,
+        "output_data_type": ends,
+    }
+    with CONVERTER:
+        written = mlir_quantize(content, denylisted_nodes=set(left) or None, **kinds)
+    return as_int16_kernels_take_it(written) if activations == "int16" else written
