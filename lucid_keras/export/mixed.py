@@ -104,13 +104,20 @@ def _neighbours(operators, graph):
 
 
 def _with_spectra(graph, transforms):
-    """The transforms of a graph, and the layers from the last one with weights before each on."""
+    """The transforms of a graph, what lies between each and the last layer with weights, and that layer too where it
+    gives logarithms: an exponential multiplies by its error."""
     producer = {one.output: (one, path) for one, path in graph}
-    pending = [name for one, path in graph if path in transforms for name in one.inputs]
-    found = {path for _, path in graph if path in transforms}
+    pending = [(name, False) for one, path in graph if path in transforms for name in one.inputs]
+    found, seen = {path for _, path in graph if path in transforms}, set()
     while pending:
-        one, path = producer.pop(pending.pop(), (None, None))
-        if one is not None:
+        name, logarithms = pending.pop()
+        one, path = producer.get(name, (None, None))
+        if one is None or (name, logarithms) in seen:
+            continue
+        seen.add((name, logarithms))
+        passes = one.name not in WEIGHTED or path in transforms
+        if passes or logarithms:
             found.add(path)
-            pending += one.inputs if one.name not in WEIGHTED or path in transforms else ()
+        if passes:
+            pending += [(other, logarithms or one.name == "EXP") for other in one.inputs]
     return found - {None}

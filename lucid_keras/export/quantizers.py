@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 import tensorflow as tf
 from tensorflow.lite.python.convert import convert_inference_tf_type_to_tflite_type, mlir_quantize
+from tensorflow.lite.python.util import modify_model_io_type
 
 from lucid_keras.export.flatbuffer_edits import as_int16_kernels_take_it
 
@@ -43,12 +44,9 @@ def by_converter(content: bytes, activations: str, left: Collection[str], *, int
     Raises:
         RuntimeError: it cannot write an operator.
     """
-    inner, ends = tf.as_dtype(activations), tf.as_dtype(activations if integer_io else "float32")
-    kinds = {
-        "inference_type": convert_inference_tf_type_to_tflite_type(inner),
-        "input_data_type": ends,
-        "output_data_type": ends,
-    }
+    inner, outer = (tf.as_dtype(name) for name in (activations, activations if integer_io else "float32"))
+    kind = convert_inference_tf_type_to_tflite_type(inner)
     with CONVERTER:
-        written = mlir_quantize(content, denylisted_nodes=set(left) or None, **kinds)
+        written = mlir_quantize(content, inference_type=kind, denylisted_nodes=set(left) or None)
+        written = bytes(modify_model_io_type(written, outer, outer))
     return as_int16_kernels_take_it(written) if activations == "int16" else written
