@@ -51,16 +51,25 @@ class Mixed:
 
     def written(self, kept: Collection[str] = ()) -> bytes:
         """The bytes of the file with the layers at these paths in float32 too."""
-        if self.recipe.integers:
-            left = [name for graph in self._graphs for name in self._left(graph, self.kept.union(kept))]
-            with doing("quantizing"):
-                return with_honest_versions(self._quantized(left))
-        return self._content
+        if not self.recipe.integers:
+            return self._content
+        return self._quantized([name for graph in self._graphs for name in self._left(graph, self.kept.union(kept))])
 
+    def alone(self, layers: Collection[str], kept: Collection[str] = ()) -> bytes:
+        """The bytes of the file with no more than these layers quantized of what `written(kept)` quantizes."""
+        left = []
+        for graph in self._graphs:
+            others = {one.output for one, path in graph if path not in layers}
+            left += self._left(graph, self.kept.union(kept)) | others
+        return self._quantized(left)
+
+    @doing("quantizing")
     def _quantized(self, left):
         if self.recipe.edge_recipe:
-            return by_edge(self._content, self.recipe.edge_recipe, left)
-        return by_converter(self._content, self.recipe.activations, left, integer_io=self._integer_io)
+            content = by_edge(self._content, self.recipe.edge_recipe, left)
+        else:
+            content = by_converter(self._content, self.recipe.activations, left, integer_io=self._integer_io)
+        return with_honest_versions(content)
 
     def _quantizes(self, operator):
         if not self.recipe.integers or self._leaves(operator):

@@ -30,14 +30,9 @@ def ratio_db(content: bytes, claims: Sequence[Claim], samples: int | None = None
     return worst
 
 
-def noise_of(mixed: Mixed, claims: Sequence[Claim]) -> Callable[[Sequence[str]], float]:
-    """The noise at the output, over the signal's energy, when some layers alone are quantized."""
-
-    def noise(layers):
-        others = [path for path in mixed.layers if path not in layers]
-        return _energy(ratio_db(mixed.written(others), claims[:1], TELLING))
-
-    return noise
+def noise_of(mixed: Mixed, claims: Sequence[Claim], kept: Sequence[str] = ()) -> Callable[[Sequence[str]], float]:
+    """The noise at the output, over the signal's energy, when some layers alone are quantized of those not kept."""
+    return lambda layers: _energy(ratio_db(mixed.alone(layers, kept), claims[:1], TELLING))
 
 
 def culprits(layers: Sequence[str], noise: Callable[[Sequence[str]], float]) -> Iterator[tuple[str, float]]:
@@ -61,7 +56,7 @@ def worst_layer(mixed: Mixed, claims: Sequence[Claim], kept: Sequence[str]) -> t
     """The layer that loses the most of those not kept, and the output's ratio in dB when it alone is quantized."""
     layers = [path for path in mixed.layers if path not in kept]
     with doing("looking for the layer that loses the most"):
-        found = next(culprits(layers, noise_of(mixed, claims)), None)
+        found = next(culprits(layers, noise_of(mixed, claims, kept)), None)
     return found and (found[0], _decibels(found[1]))
 
 
