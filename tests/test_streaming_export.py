@@ -17,7 +17,7 @@ from tolerances import SNR_FLOOR, relative_tolerance
 
 import lucid_keras as lk
 from lucid_keras._lowering.target import lowering_for
-from lucid_keras.export.convert import convert_traced
+from lucid_keras.export.convert import unquantized_traced
 from lucid_keras.export.flatbuffer import read
 from lucid_keras.export.recipes import RECIPES
 from lucid_keras.export.signatures import without_variables
@@ -52,7 +52,7 @@ def assert_file_equals_whole(batch_of_streams):
             own = stream_signatures(streaming, distinct(stream.chunks), stream.case.batch)
             signatures |= {f"layer{number}_{name}": without_variables(signature) for name, signature in own.items()}
             prepared.append((stream, layer, x, streaming, f"layer{number}_"))
-    runners = litert_signatures(convert_traced(streaming, signatures, RECIPES["float32"]))
+    runners = litert_signatures(unquantized_traced(streaming, signatures, RECIPES["float32"]))
     for stream, layer, x, streaming, prefix in prepared:
         own = {name.removeprefix(prefix): runner for name, runner in runners.items() if name.startswith(prefix)}
         y = streamed(own, cut(x, stream), streaming.latency, time_axis(stream.data_format))

@@ -20,6 +20,7 @@ from lucid_keras.export.selection import fewest, ratio_db, worst_layer
 from lucid_keras.runtimes import LiteRT
 
 FloatLayers = Sequence[str] | Literal["auto"]
+CLIPPED_SHARE = 1e-3  # of a layer's values: more than it are told of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +112,19 @@ class Attempt:
         if lossy is None or lossy.own_snr_db > snr + BLAMED_DB:
             return ""
         return f"; the layer {lossy.name!r} loses the most, {lossy.own_snr_db:.1f} dB by itself"
+
+
+def uncovered(mixed: Mixed, samples: dict[str, list]) -> tuple[str, ...]:
+    """A warning, with numbers, where verified samples go beyond what a recipe was calibrated on."""
+    shares = {path: share for path, share in mixed.uncovered(samples).items() if share > CLIPPED_SHARE}
+    if not shares:
+        return ()
+    worst = sorted(shares, key=lambda path: -shares[path])[:3]
+    listed = ", ".join(f"{100 * shares[path]:.2g} % of {path!r}" for path in worst)
+    return (
+        f"calibration: of {len(shares)} layers more values than one in a thousand lie outside what calibration_data "
+        f"brought and are clipped, {listed}",
+    )
 
 
 def check_float_layers(float_layers, recipe):

@@ -35,14 +35,18 @@ def convert(model, signatures, recipe, calibration=None, *, integer_io=False):
     Raises:
         ValueError: an operator is not builtin; the message names it and the layer.
     """
+    return in_recipe(model, unquantized(model, signatures, recipe), recipe, calibration, integer_io=integer_io)
+
+
+def unquantized(model, signatures, recipe):
+    """The bytes of the file before any integers, which all recipes of integers have in common."""
     with scoped(model):
         traced = {signature.name: frozen(model, signature, "litert") for signature in signatures}
-    first = signatures[0].name if len(signatures) > 1 else None
-    return convert_traced(model, traced, recipe, calibration, first=first, integer_io=integer_io)
+    return unquantized_traced(model, traced, recipe, first=signatures[0].name if len(signatures) > 1 else None)
 
 
-def convert_traced(model, traced, recipe, calibration=None, *, states=None, first=None, integer_io=False):
-    """`convert` for concrete functions by name without variables, or with those of `states`, a `tf.Module`.
+def unquantized_traced(model, traced, recipe, *, states=None, first=None):
+    """`unquantized` for concrete functions by name without variables, or with those of `states`, a `tf.Module`.
 
     `first` names the signature for LiteRT's default delegate.
     """
@@ -51,11 +55,16 @@ def convert_traced(model, traced, recipe, calibration=None, *, states=None, firs
         content = with_first(content, first)
     if any(not function.inputs for function in traced.values()):  # it gives constants
         content = with_outputs_apart(content)
+    return with_honest_versions(content)
+
+
+def in_recipe(model, content, recipe, calibration=None, *, integer_io=False):
+    """A `Mixed` of the bytes of an unquantized file; the other arguments are `convert`'s."""
     found = None
     if recipe.calibrated:
         louder = {name: [_louder(sample, recipe.headroom) for sample in some] for name, some in calibration.items()}
         found = statistics(content, louder)
-    return Mixed(model, with_honest_versions(content), recipe, found, integer_io=integer_io)
+    return Mixed(model, content, recipe, found, integer_io=integer_io)
 
 
 @doing("converting")

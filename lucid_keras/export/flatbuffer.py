@@ -113,6 +113,12 @@ def graphs(model):
     return [[_operator(model, graph, one) for one in graph.operators] for graph in model.subgraphs]
 
 
+def names(content):
+    """The names of the tensors of each graph of a file."""
+    model = schema().ModelT.InitFromPackedBuf(content)
+    return [[tensor.name.decode() for tensor in graph.tensors] for graph in model.subgraphs]
+
+
 @functools.cache
 def _names(enumeration):
     """The names of one of the schema's enumerations by number."""

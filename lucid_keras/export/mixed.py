@@ -12,7 +12,7 @@ from lucid_keras.export.flatbuffer_edits import with_honest_versions, with_range
 from lucid_keras.export.origins import Origins, operations
 from lucid_keras.export.progress import doing
 from lucid_keras.export.quantizers import by_converter, by_edge
-from lucid_keras.export.ranges import chosen_ranges
+from lucid_keras.export.ranges import chosen_ranges, clipped, statistics
 from lucid_keras.layers.istft import ISTFT
 
 # Operators with weights, which alone the LiteRT Quantizer touches.
@@ -38,6 +38,7 @@ class Mixed:
 
     def __init__(self, model, content, recipe, distributions=None, *, integer_io=False):
         self.recipe, self._integer_io, self._content = recipe, integer_io, content
+        self._distributions = distributions
         if recipe.edge_recipe:
             self._content = without_unused_constants(content)
         elif recipe.calibrated:
@@ -62,6 +63,18 @@ class Mixed:
             others = {one.output for one, path in graph if path not in layers}
             left += self._left(graph, self.kept.union(kept)) | others
         return self._quantized(left)
+
+    def uncovered(self, samples: dict[str, list]) -> dict[str, float]:
+        """By layer the share of its output's values, on samples by signature, outside what calibration brought."""
+        extremes = {tensor: one.extremes for tensor, one in self._distributions.items()}
+        shares = clipped(extremes, statistics(self._content, samples))
+        names = flatbuffer.names(self._content)
+        paths = [{one.output: path for one, path in graph} for graph in self._graphs]
+        found: dict[str, float] = {}
+        for (graph, tensor), share in shares.items():
+            path = paths[graph].get(names[graph][tensor], "the input")
+            found[path] = max(found.get(path, 0.0), share)
+        return found
 
     @doing("quantizing")
     def _quantized(self, left):

@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from lucid_keras._arguments import check_choice, check_flag, checked_count, number
 from lucid_keras._lowering.target import lowering_for
-from lucid_keras.export.attempt import Attempt, FloatLayers, check_float_layers
-from lucid_keras.export.convert import convert_traced
+from lucid_keras.export.attempt import Attempt, FloatLayers, check_float_layers, uncovered
+from lucid_keras.export.convert import in_recipe, unquantized_traced
 from lucid_keras.export.elsewhere import RuntimeName, chosen
 from lucid_keras.export.files import checked_destination
 from lucid_keras.export.layer_accuracy import live_layer_accuracies
@@ -170,15 +170,20 @@ def streaming_to_tflite(
     calibration = typical_inputs(model, chunks, given.calibration, batch) if recipe.calibrated else None
     explicit = functools.partial(_with_explicit_states, model, chunks, batch, recipe, calibration)
     observed = lambda kept: LiteRT(explicit(observed=True).written(kept))  # noqa: E731
+    mixed = _with_variables(model, chunks, batch, recipe) if states == "variables" else explicit()
     attempt = Attempt(
         model,
         destination,
-        _with_variables(model, chunks, batch, recipe) if states == "variables" else explicit(),
+        mixed,
         claims,
         further,
         layers=lambda kept: live_layer_accuracies(model, observed(kept), chunks, claims[0]),
         compare_layers=compare_layers,
-        facts={"seconds": timing_seconds, "warnings": given.warnings, "verified_on": verified_on},
+        facts={
+            "seconds": timing_seconds,
+            "warnings": (*given.warnings, *_uncovered(model, mixed, chunks, batch, claims[0])),
+            "verified_on": verified_on,
+        },
     )
     return attempt.export(float_layers, floor)
 
@@ -193,11 +198,19 @@ def _with_explicit_states(model, chunks, batch, recipe, calibration, observed=Fa
     with lowering_for("litert"):
         signatures = stream_signatures(model, chunks, batch, observed)
     traced = {name: without_variables(concrete) for name, concrete in signatures.items()}
-    return convert_traced(model, traced, recipe, calibration, first="step")
+    return in_recipe(model, unquantized_traced(model, traced, recipe, first="step"), recipe, calibration)
 
 
 def _with_variables(model, chunks, batch, recipe):
     with lowering_for("litert"):
         signatures = stream_signatures(model, chunks, batch)
     module, traced = with_states_in_variables(signatures)
-    return convert_traced(model, traced, recipe, states=module, first="step")
+    return in_recipe(model, unquantized_traced(model, traced, recipe, states=module, first="step"), recipe)
+
+
+def _uncovered(model, mixed, chunks, batch, claim):
+    """Warnings of what the verified streams bring that calibration did not."""
+    if not mixed.recipe.calibrated:
+        return ()
+    first_rows = [{"x": sample["x"][:1]} for sample in claim.samples]
+    return uncovered(mixed, typical_inputs(model, chunks, first_rows, batch))

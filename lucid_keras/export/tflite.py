@@ -8,7 +8,7 @@ import keras
 
 from lucid_keras._arguments import check_flag, number
 from lucid_keras._extras import needed
-from lucid_keras.export.attempt import Attempt, FloatLayers, check_float_layers
+from lucid_keras.export.attempt import Attempt, FloatLayers, check_float_layers, uncovered
 from lucid_keras.export.claims import computed, whole_claims
 from lucid_keras.export.convert import convert
 from lucid_keras.export.elsewhere import RuntimeName, chosen
@@ -21,6 +21,8 @@ from lucid_keras.export.report import ExportReport
 from lucid_keras.export.samples import Data, read_given, windows
 from lucid_keras.export.signatures import Length, check_model, model_inputs, signatures
 from lucid_keras.runtimes import LiteRT
+
+TOLD_SAMPLES = 8  # of those verified, that are looked at for values that calibration had not
 
 
 def to_tflite(
@@ -104,15 +106,17 @@ def to_tflite(
     _check_not_empty(claims)
     calibration = {one.name: windows(given.calibration, one) for one in made} if recipe.calibrated else None
     write = functools.partial(convert, signatures=made, recipe=recipe, calibration=calibration, integer_io=integer_io)
+    mixed = write(model)
+    beyond = uncovered(mixed, {one.name: one.samples[:TOLD_SAMPLES] for one in claims}) if recipe.calibrated else ()
     attempt = Attempt(
         model,
         destination,
-        write(model),
+        mixed,
         claims,
         further,
         layers=functools.partial(_layer_accuracies, model, write, claims[0]),
         compare_layers=compare_layers,
-        facts={"seconds": timing_seconds, "warnings": given.warnings, "verified_on": verified_on},
+        facts={"seconds": timing_seconds, "warnings": (*given.warnings, *beyond), "verified_on": verified_on},
     )
     return attempt.export(float_layers, floor)
 
