@@ -1,5 +1,7 @@
 """An export below its floor names the layer that loses the most: one that is made bad on purpose, in ten decoders."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -150,9 +152,7 @@ def test_the_layer_that_was_made_bad_is_named(decoder, recipe, plant, planted, b
     options = {"calibration_data": data} if recipe == "int8" else {"verification_data": data}
     live, recipe = recipe.startswith("live"), recipe.removeprefix("live ")
     options |= {"quantization": recipe, "floor_db": 60}
+    to = streaming_to_tflite if live else functools.partial(to_tflite, length=LENGTH)
     with pytest.raises(BelowFloorError, match=rf"the layer '{planted}' loses the most, -?\d+\.\d dB by itself"):
-        if live:
-            streaming_to_tflite(lk.StreamingModel(model), tmp_path / "x.tflite", **options)
-        else:
-            to_tflite(model, tmp_path / "x.tflite", length=LENGTH, **options)
+        to(lk.StreamingModel(model) if live else model, tmp_path / "x.tflite", **options)
     assert not list(tmp_path.iterdir())

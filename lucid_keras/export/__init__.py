@@ -7,6 +7,7 @@ from lucid_keras._on_use import on_use
 __all__ = [
     "BelowFloorError",
     "ExportReport",
+    "smallest_tflite",
     "snr_db",
     "streaming_to_saved_model",
     "streaming_to_tflite",
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from lucid_keras.export.proof import BelowFloorError
     from lucid_keras.export.report import ExportReport
     from lucid_keras.export.saved_model import to_saved_model
+    from lucid_keras.export.smallest import smallest_tflite
     from lucid_keras.export.stablehlo import to_stablehlo
     from lucid_keras.export.streaming import streaming_to_saved_model, streaming_to_tflite
     from lucid_keras.export.tflite import to_tflite
@@ -29,6 +31,7 @@ else:
         {
             "BelowFloorError": "lucid_keras.export.proof",
             "ExportReport": "lucid_keras.export.report",
+            "smallest_tflite": "lucid_keras.export.smallest",
             "snr_db": "lucid_keras.export.accuracy",
             "streaming_to_saved_model": "lucid_keras.export.streaming",
             "streaming_to_tflite": "lucid_keras.export.streaming",

@@ -56,7 +56,7 @@ class Attempt:
                 kept = curve[-1].kept
             else:
                 kept = chosen_layers(self.mixed, self.model, float_layers)
-            return self._proven(kept, floor, curve)
+            return self.proven(kept, floor, curve)
         except BelowFloorError as refusal:
             refusal.attempt = self
             raise
@@ -66,7 +66,8 @@ class Attempt:
         check_float_layers(float_layers, self.mixed.recipe)
         return self.export(float_layers, Floor.of(floor_db, self.mixed.recipe))
 
-    def _proven(self, kept, floor, curve):
+    def proven(self, kept: tuple[str, ...], floor: Floor, curve: tuple[CurvePoint, ...]) -> ExportReport:
+        """Write the file with these layers in float32 once it is proven."""
         content = self.mixed.written(kept)
         overflows = check_accumulators(content) if self.mixed.recipe.activations == "int16" else []
         report = proven(

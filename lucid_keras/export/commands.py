@@ -7,6 +7,7 @@ import json
 import pathlib
 
 from lucid_keras._extras import needed
+from lucid_keras.export.ladders import LADDERS
 from lucid_keras.export.progress import doing
 from lucid_keras.export.recipes import RECIPES
 from lucid_keras.export.runtime_commands import ON_EXAMPLE, add_runtimes, runtime_names
@@ -33,7 +34,19 @@ def _add_export(subparsers):
     )
     parser.add_argument("model", type=pathlib.Path, help="the .keras file")
     parser.add_argument("path", type=pathlib.Path, help="NAME.tflite, NAME.stablehlo, or a new folder: a SavedModel")
-    parser.add_argument("--quantization", choices=tuple(RECIPES), help="default: float32")
+    parser.add_argument(
+        "--quantization", choices=(*RECIPES, "auto"), help="default: float32; auto: the smallest that reaches --floor"
+    )
+    parser.add_argument(
+        "--for", dest="device", choices=tuple(LADDERS), help="what --quantization auto is for. Default: phone-cpu"
+    )
+    parser.add_argument("--time-limit", type=float, metavar="SECONDS", help="of --quantization auto. Default: 1800")
+    parser.add_argument(
+        "--float-layers",
+        type=_names,
+        metavar="NAMES",
+        help="layers that stay in float32, or auto: as few as --floor needs",
+    )
     parser.add_argument(
         "--length", type=_lengths, help='where the model leaves it open: 100, 100,200 (a signature each) or "dynamic"'
     )
@@ -90,6 +103,11 @@ def _lengths(text):
     return lengths[0] if len(lengths) == 1 else lengths
 
 
+def _names(text):
+    """`--float-layers` as `to_tflite` takes it."""
+    return text if text == "auto" else tuple(text.split(","))
+
+
 def _chunks(text):
     """`--chunk` as the streaming exporters take it."""
     try:
@@ -131,11 +149,16 @@ def _exporter(arguments):
 
     kind = {".tflite": "a .tflite file", ".stablehlo": "StableHLO"}.get(arguments.path.suffix, "a SavedModel")
     names = {"a .tflite file": "to_tflite", "a SavedModel": "to_saved_model", "StableHLO": "to_stablehlo"}
-    to = getattr(export, f"streaming_{names[kind]}" if arguments.stream else names[kind], None)
+    auto = arguments.quantization == "auto" and kind == "a .tflite file" and not arguments.stream
+    name = "smallest_tflite" if auto else names[kind]
+    to = getattr(export, f"streaming_{name}" if arguments.stream else name, None)
     if to is None:
         raise ValueError(f"--stream makes a .tflite file or a SavedModel. Received: path={arguments.path}")
     options = {
-        "quantization": arguments.quantization,
+        "quantization": None if auto else arguments.quantization,
+        "device": arguments.device,
+        "time_limit": arguments.time_limit,
+        "float_layers": arguments.float_layers,
         "calibration_data": arguments.calibration,
         "integer_io": arguments.integer_io or None,
         "length": arguments.length,
@@ -149,7 +172,7 @@ def _exporter(arguments):
     given = {name: value for name, value in options.items() if value is not None}  # the rest has defaults
     taken = inspect.signature(to).parameters
     for name in given.keys() - taken.keys():
-        option = name.removesuffix("_data").removeprefix("prove_").replace("_", "-")
+        option = {"device": "for"}.get(name, name.removesuffix("_data").removeprefix("prove_").replace("_", "-"))
         live = "live " if arguments.stream else ""
         raise ValueError(f"--{option} does not go with {live}{kind.removeprefix('a ')}. Received: {given[name]}")
     if "compare_layers" in taken:

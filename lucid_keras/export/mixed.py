@@ -81,7 +81,14 @@ class Mixed:
         if self.recipe.edge_recipe:
             content = by_edge(self._content, self.recipe.edge_recipe, left)
         else:
-            content = by_converter(self._content, self.recipe.activations, left, integer_io=self._integer_io)
+            try:
+                content = by_converter(self._content, self.recipe.activations, left, integer_io=self._integer_io)
+            except RuntimeError as error:
+                received = " ".join(str(error).split())
+                raise ValueError(
+                    f"Every operator must be one that the TFLite converter can write in {self.recipe.name!r}, or be left "
+                    f"in float32 by float_layers. Received: {received}"
+                ) from None
         return with_honest_versions(content)
 
     def _quantizes(self, operator):

@@ -51,13 +51,16 @@ class RuntimeProof:
 
 @dataclasses.dataclass(frozen=True)
 class CurvePoint:
-    """A file that was tried: the layers kept in float32, its least ratio in dB, its size, and what it takes here."""
+    """A file that was tried: its recipe, the layers kept in float32, its least ratio in dB, its size, and what it takes
+    here: the milliseconds of a call, the partitions of the delegate, and the operators outside it."""
 
+    recipe: str
     kept: tuple[str, ...]
     snr_db: float
     bytes: int
     milliseconds: float
     partitions: int
+    outside: int
 
 
 @dataclasses.dataclass(frozen=True)

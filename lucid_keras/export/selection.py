@@ -4,6 +4,7 @@ that have to stay in float32 for a floor."""
 import heapq
 import itertools
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 from lucid_keras.export.accuracy import snr_db
@@ -60,13 +61,14 @@ def worst_layer(mixed: Mixed, claims: Sequence[Claim], kept: Sequence[str]) -> t
     return found and (found[0], _decibels(found[1]))
 
 
-def fewest(mixed: Mixed, claims: Sequence[Claim], floor_db: float) -> tuple[CurvePoint, ...]:
+def fewest(mixed: Mixed, claims: Sequence[Claim], floor_db: float, until: float = math.inf) -> tuple[CurvePoint, ...]:
     """What was tried to reach the floor, the one with the fewest layers that does last, or the best.
 
-    Layers are kept in float32 in the order of their noise, and the least number of them is found by halving.
+    Layers are kept in float32 in the order of their noise, and the least number of them is found by halving. After the
+    moment `until` of the monotonic clock nothing further is tried.
     """
     with doing("looking for the layers to keep in float32"):
-        points, kept, least = [_point(mixed, claims, ())], [], 0
+        points, kept, least = [tried(mixed, claims)], [], 0
         expected, bearable = _energy(points[0].snr_db), _energy(floor_db)
         found = culprits(mixed.layers, noise_of(mixed, claims)) if points[0].snr_db < floor_db else iter(())
         for layer, loss in found:
@@ -74,8 +76,8 @@ def fewest(mixed: Mixed, claims: Sequence[Claim], floor_db: float) -> tuple[Curv
             expected -= loss
             if expected > bearable and len(kept) < 2 * max(least, 1):
                 continue
-            points.append(_point(mixed, claims, tuple(kept)))
-            if points[-1].snr_db >= floor_db:
+            points.append(tried(mixed, claims, tuple(kept)))
+            if points[-1].snr_db >= floor_db or time.monotonic() > until:
                 break
             expected, least = _energy(points[-1].snr_db), len(kept)
         return tuple(_narrowed(mixed, claims, floor_db, points, kept, least))
@@ -83,10 +85,10 @@ def fewest(mixed: Mixed, claims: Sequence[Claim], floor_db: float) -> tuple[Curv
 
 def _narrowed(mixed, claims, floor_db, points, kept, least):
     """The points, and between the last that misses the floor and the one that reaches it the fewest layers."""
-    best, most = points[-1], len(kept)
+    best, most = max(points, key=lambda one: min(one.snr_db, floor_db)), len(kept)
     while best.snr_db >= floor_db and most - least > 1:
         middle = (least + most) // 2
-        points.append(_point(mixed, claims, tuple(kept[:middle])))
+        points.append(tried(mixed, claims, tuple(kept[:middle])))
         if points[-1].snr_db >= floor_db:
             best, most = points[-1], middle
         else:
@@ -94,16 +96,19 @@ def _narrowed(mixed, claims, floor_db, points, kept, least):
     return [*(one for one in points if one is not best), best]
 
 
-def _point(mixed, claims, kept):
+def tried(mixed: Mixed, claims: Sequence[Claim], kept: tuple[str, ...] = ()) -> CurvePoint:
+    """What becomes of the file with some layers in float32."""
     content = mixed.written(kept)
     runtime = LiteRT(content)
     coverage = runtime.coverage()
     return CurvePoint(
+        recipe=mixed.recipe.name,
         kept=kept,
         snr_db=ratio_db(content, claims),
         bytes=len(content),
         milliseconds=runtime.milliseconds(*first_call(runtime, claims[0]), TIMED_SECONDS),
         partitions=coverage.partitions,
+        outside=len(coverage.outside),
     )
 
 

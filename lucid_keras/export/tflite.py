@@ -1,5 +1,6 @@
 """`to_tflite`: a Keras model to a `.tflite` file of builtin operators, shown to compute the same."""
 
+import dataclasses
 import functools
 import os
 from collections.abc import Sequence
@@ -9,8 +10,8 @@ import keras
 from lucid_keras._arguments import check_flag, number
 from lucid_keras._extras import needed
 from lucid_keras.export.attempt import Attempt, FloatLayers, check_float_layers, uncovered
-from lucid_keras.export.claims import computed, whole_claims
-from lucid_keras.export.convert import convert
+from lucid_keras.export.claims import Claim, computed, whole_claims
+from lucid_keras.export.convert import in_recipe, unquantized
 from lucid_keras.export.elsewhere import RuntimeName, chosen
 from lucid_keras.export.files import checked_destination
 from lucid_keras.export.layer_accuracy import layer_accuracies, observed_layers
@@ -18,7 +19,7 @@ from lucid_keras.export.progress import doing
 from lucid_keras.export.proof import Floor
 from lucid_keras.export.recipes import Quantization, recipe_named
 from lucid_keras.export.report import ExportReport
-from lucid_keras.export.samples import Data, read_given, windows
+from lucid_keras.export.samples import Data, Given, read_given, windows
 from lucid_keras.export.signatures import Length, check_model, model_inputs, signatures
 from lucid_keras.runtimes import LiteRT
 
@@ -96,36 +97,66 @@ def to_tflite(
     check_flag("compare_layers", compare_layers)
     number("timing_seconds", timing_seconds, least=0)
     check_recipe(recipe, calibration_data)
-    further = chosen(prove_on, "tflite")
-    inputs, made = model_inputs(model), signatures(model, length, batch=1)
-    destination, floor = checked_destination(path), Floor.of(floor_db, recipe)
-    check_model(model, "float32")
     _check_integer_io(recipe, integer_io)
+    further, destination, floor = chosen(prove_on, "tflite"), checked_destination(path), Floor.of(floor_db, recipe)
+    task = whole_task(model, length, verification_data, calibration_data)
+    mixed = task.mixed(recipe, integer_io=integer_io)
+    observed = functools.partial(_layer_accuracies, task, recipe, integer_io)
+    attempt = Attempt(
+        model, destination, mixed, task.claims, further, layers=observed, compare_layers=compare_layers,
+        facts={"seconds": timing_seconds, "warnings": task.warnings_of(mixed), "verified_on": task.verified_on},
+    )  # fmt: skip
+    return attempt.export(float_layers, floor)
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What a file of a model has to compute, whatever its recipe, and what its recipe may be calibrated on."""
+
+    model: keras.Model
+    signatures: list
+    given: Given
+    claims: list[Claim]
+    verified_on: str
+
+    def unquantized(self, recipe):
+        """The bytes of the file in the recipe's floating-point numbers."""
+        return unquantized(self.model, self.signatures, recipe)
+
+    def mixed(self, recipe, content=None, *, integer_io=False):
+        """What writes the file in a recipe; of the bytes of an unquantized file where there are some."""
+        content = self.unquantized(recipe) if content is None else content
+        cut = functools.partial(windows, self.given.calibration)
+        calibration = {one.name: cut(one) for one in self.signatures} if recipe.calibrated else None
+        return in_recipe(self.model, content, recipe, calibration, integer_io=integer_io)
+
+    def warnings_of(self, mixed):
+        """What a person has to know of the data, for what writes a file."""
+        if not mixed.recipe.calibrated:
+            return self.given.warnings
+        return (*self.given.warnings, *uncovered(mixed, {one.name: one.samples[:TOLD_SAMPLES] for one in self.claims}))
+
+
+def whole_task(model, length, verification_data, calibration_data) -> Task:
+    """The `Task` of whole inputs, everything that a user gave looked at before any work is done."""
+    inputs, made = model_inputs(model), signatures(model, length, batch=1)
+    check_model(model, "float32")
     given = read_given(inputs, verification_data, calibration_data)
     claims, verified_on = whole_claims(model, made, given)
     _check_not_empty(claims)
-    calibration = {one.name: windows(given.calibration, one) for one in made} if recipe.calibrated else None
-    write = functools.partial(convert, signatures=made, recipe=recipe, calibration=calibration, integer_io=integer_io)
-    mixed = write(model)
-    beyond = uncovered(mixed, {one.name: one.samples[:TOLD_SAMPLES] for one in claims}) if recipe.calibrated else ()
-    attempt = Attempt(
-        model,
-        destination,
-        mixed,
-        claims,
-        further,
-        layers=functools.partial(_layer_accuracies, model, write, claims[0]),
-        compare_layers=compare_layers,
-        facts={"seconds": timing_seconds, "warnings": (*given.warnings, *beyond), "verified_on": verified_on},
-    )
-    return attempt.export(float_layers, floor)
+    return Task(model, made, given, claims, verified_on)
+
+
+def check_tools(recipe):
+    """Raise unless what writes and runs a recipe's file is installed."""
+    needed("ai_edge_litert.interpreter", "running a .tflite file needs LiteRT")
+    if recipe.edge_recipe is not None:
+        needed("litert_quantizer", f"{recipe.name!r} needs the LiteRT Quantizer")
 
 
 def check_recipe(recipe, calibration_data):
     """Raise unless its tools are installed, and there are data where it needs them, and none where it does not."""
-    needed("ai_edge_litert.interpreter", "running a .tflite file needs LiteRT")
-    if recipe.edge_recipe is not None:
-        needed("litert_quantizer", f"{recipe.name!r} needs the LiteRT Quantizer")
+    check_tools(recipe)
     if recipe.calibrated and calibration_data is None:
         raise ValueError(
             f"quantization={recipe.name!r} needs calibration_data, samples of what the model will be given. "
@@ -151,12 +182,13 @@ def _check_not_empty(claims):
 
 
 @doing("comparing layers")
-def _layer_accuracies(model, write, claim, kept):
+def _layer_accuracies(task, recipe, integer_io, kept):
     """`LayerAccuracy` of the model's layers at the first signature; none where they cannot be reached."""
-    observed = observed_layers(model)
+    observed, claim = observed_layers(task.model), task.claims[0]
     if observed is None:
         return []
-    runtime = LiteRT(write(observed).written(kept))
+    other = dataclasses.replace(task, model=observed)
+    runtime = LiteRT(other.mixed(recipe, integer_io=integer_io).written(kept))
     references = [computed(observed, [sample[name] for name in model_inputs(observed)]) for sample in claim.samples]
     results = [runtime.run(claim.name, sample) for sample in claim.samples]
     return layer_accuracies(observed, claim.samples, references, results)
