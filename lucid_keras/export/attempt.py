@@ -20,7 +20,7 @@ from lucid_keras.export.selection import fewest, ratio_db, worst_layer
 from lucid_keras.runtimes import LiteRT
 
 FloatLayers = Sequence[str] | Literal["auto"]
-CLIPPED_SHARE = 1e-3  # of a layer's values: more than it are told of
+CLIPPED_SHARE = 1e-2  # of a layer's values: more than it are told of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +123,7 @@ def uncovered(mixed: Mixed, samples: dict[str, list]) -> tuple[str, ...]:
     worst = sorted(shares, key=lambda path: -shares[path])[:3]
     listed = ", ".join(f"{100 * shares[path]:.2g} % of {path!r}" for path in worst)
     return (
-        f"calibration: of {len(shares)} layers more values than one in a thousand lie outside what calibration_data "
+        f"calibration: of {len(shares)} layers more values than one in a hundred lie outside what calibration_data "
         f"brought and are clipped, {listed}",
     )
 

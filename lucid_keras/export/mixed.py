@@ -86,8 +86,8 @@ class Mixed:
             except RuntimeError as error:
                 received = " ".join(str(error).split())
                 raise ValueError(
-                    f"Every operator must be one that the TFLite converter can write in {self.recipe.name!r}, or be left "
-                    f"in float32 by float_layers. Received: {received}"
+                    f"Every operator must be one that the TFLite converter can write in {self.recipe.name!r}, or lie "
+                    f"in a layer of float_layers. Received: {received}"
                 ) from None
         return with_honest_versions(content)
 

@@ -3,10 +3,12 @@
 import html
 import string
 
-from lucid_keras.export.pictures import error_per_layer, spectrograms, waveforms
+from lucid_keras.export.pictures import error_per_layer, over_kept_layers, spectrograms, waveforms
 from lucid_keras.export.tables import (
+    CURVE_HEADER,
     OUTPUT_HEADER,
     RUNTIME_HEADER,
+    curve_rows,
     decibels,
     output_rows,
     runtime_rows,
@@ -56,6 +58,7 @@ def page(report):
         _html_table(RUNTIME_HEADER, runtime_rows([report, *report.elsewhere])),
         "<h2>Outputs</h2>",
         _html_table(OUTPUT_HEADER, output_rows(report.outputs)),
+        *_curve(report.curve),
         *(f'<h2>{escape(title)}</h2><div class="wide">{drawn}</div>' for title, drawn in pictures),
     ]
     for title, (header, rows) in folded.items():
@@ -67,6 +70,14 @@ def page(report):
     if report.sha256:
         parts.append(f"<p>SHA-256 <code>{report.sha256}</code></p>")
     return PAGE.substitute(name=escape(report.path.name), body="\n".join(parts))
+
+
+def _curve(points):
+    """What was tried, as a picture where there are several files of a recipe to draw."""
+    if not points:
+        return []
+    drawn = f'<div class="wide">{over_kept_layers(points)}</div>' if any(one.kept for one in points) else ""
+    return ["<h2>Tried</h2>", drawn, _html_table(CURVE_HEADER, curve_rows(points))]
 
 
 def _pictures(report):

@@ -12,6 +12,7 @@ from lucid_keras._extras import needed
 
 INK = "#010203"  # stands for the page's own colour
 BEFORE, AFTER, BETWEEN = "#e08a00", "#2f81f7", "#e5484d"  # told apart on white and on black
+COLORS = (BEFORE, AFTER, BETWEEN, "#3fa266", "#a371f7", "#8b8b8b")
 COLUMNS = 1000  # of a waveform; of a longer signal each is the band between the extremes there
 CLOSE = 64  # positions around the largest difference that are drawn large
 SHOWN_LAYERS = 32
@@ -90,6 +91,26 @@ def error_per_layer(layers):
     axes.set_xlabel(f"SNR in dB (exact ends at {FINITE_DB:g})")
     axes.legend(**ABOVE)
     return title, _svg(figure)
+
+
+def over_kept_layers(points):
+    """SVG: of the files that were tried the ratio, the size and a call's time over the layers left in float32."""
+    figure = _figure(2.6)
+    measures = {
+        "SNR in dB": lambda one: min(one.snr_db, FINITE_DB),
+        "MB": lambda one: one.bytes / 1e6,
+        "ms a call": lambda one: one.milliseconds,
+    }
+    for axes, (label, measure) in zip(figure.subplots(1, 3), measures.items(), strict=True):
+        for recipe in dict.fromkeys(one.recipe for one in points):
+            some = sorted((one for one in points if one.recipe == recipe), key=lambda one: len(one.kept))
+            color = COLORS[sorted({one.recipe for one in points}).index(recipe) % len(COLORS)]
+            axes.plot([len(one.kept) for one in some], [measure(one) for one in some], "o-", color=color, label=recipe)
+        axes.set_xlabel("layers in float32")
+        axes.set_ylabel(label)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    figure.axes[0].legend(**ABOVE | {"ncols": 1, "bbox_to_anchor": (1, 0)})
+    return _svg(figure)
 
 
 def _worst_channel(reference, result, time_axis):

@@ -13,7 +13,7 @@ import numpy as np
 
 from lucid_keras.export.accuracy import LayerAccuracy, OutputAccuracy
 from lucid_keras.export.files import checked_destination, write_atomically
-from lucid_keras.export.tables import output_table, rich_table, runtime_table
+from lucid_keras.export.tables import curve_table, output_table, rich_table, runtime_table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -219,6 +219,8 @@ def finite(value):
 def _rich_tables(report):
     yield rich_table((), report.facts(), show_header=False, box=None)
     yield output_table(report.outputs)
+    if report.curve:
+        yield curve_table(report.curve)
     if report.elsewhere:
         yield runtime_table(report.elsewhere)
     yield "  ".join(f"{name} x{count}" for name, count in report.counts().items())

@@ -39,6 +39,22 @@ def runtime_table(proofs, **options):
     return rich_table(RUNTIME_HEADER[:-1], [row[:-1] for row in runtime_rows(proofs)], **options)
 
 
+CURVE_HEADER = ("recipe", "layers in float32", "SNR", "MB", "ms", "partitions", "operators outside")
+
+
+def curve_rows(points):
+    """The rows under `CURVE_HEADER` of what was tried, a recipe after the other, by the layers in float32."""
+    order = list(dict.fromkeys(one.recipe for one in points))
+    for one in sorted(points, key=lambda one: (order.index(one.recipe), len(one.kept))):
+        numbers = (f"{one.bytes / 1e6:.3g}", f"{one.milliseconds:.3g}", one.partitions, one.outside)
+        yield (one.recipe, len(one.kept), decibels(one.snr_db), *numbers)
+
+
+def curve_table(points):
+    """What was tried as a table for the terminal."""
+    return rich_table(CURVE_HEADER, curve_rows(points), title="tried")
+
+
 def signature_rows(described):
     """A row for each tensor of signatures that are described by name."""
     return [(name, kind, text) for name, both in described.items() for kind, texts in both.items() for text in texts]
