@@ -84,19 +84,21 @@ class Proof:
 class Floor:
     """The least signal-to-noise ratio in dB, and whether it gives way to what the model itself loses by rounding.
 
-    `recipe` is the name of what the artefact was written in; `written`, that it lies on the disk already.
+    `recipe` is the name of what the artefact was written in, whose numbers may lose `coarser_db` more than float32's
+    do; `written`, that it lies on the disk already.
     """
 
     decibels: float
     yields: bool
     recipe: str = ""
+    coarser_db: float = 0.0
     written: bool = False
 
     @classmethod
     def of(cls, given: float | None, recipe: Recipe) -> "Floor":
         """What the user asked for, which holds, or the recipe's, which asks for what can be had."""
         if given is None:
-            return cls(recipe.floor_db, True, recipe.name)
+            return cls(recipe.floor_db, not recipe.integers, recipe.name, recipe.coarser_db)
         return cls(number("floor_db", given), False, recipe.name)
 
 
@@ -235,7 +237,8 @@ def _forgiven(below, claims, results, floor, model, refuse):
     for one in below:
         in_keras, in_file, ideal = ([arrays[one.name] for arrays in some] for some in by_signature[one.signature])
         keras_db, file_db = snr_db(ideal, in_keras), snr_db(ideal, in_file)
-        if keras_db >= floor.decibels or file_db < keras_db - ROUNDING_DB:
+        reachable = keras_db - floor.coarser_db
+        if reachable >= floor.decibels or file_db < reachable - ROUNDING_DB:
             refuse(one, f"; against float64 Keras has {keras_db:.1f} dB, this has {file_db:.1f}")
         warnings.append(
             f"the floor of {floor.decibels:g} dB is beyond the model's own precision: against float64 the output "
