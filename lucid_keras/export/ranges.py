@@ -41,7 +41,7 @@ class Distribution:
         """More values; those that are not finite are left out."""
         values = np.ravel(values)
         if not values.size:
-            return
+            return None
         low, high = values.min(), values.max()
         if not np.isfinite(low) or not np.isfinite(high):
             return self.add(values[np.isfinite(values)])
@@ -60,7 +60,9 @@ class Distribution:
         return values[order], self.counts[found][order]
 
 
-def statistics(content: bytes, samples: Mapping[str, Sequence[Mapping]], threads: int = 2) -> dict[Tensor, Distribution]:
+def statistics(
+    content: bytes, samples: Mapping[str, Sequence[Mapping]], threads: int = 2
+) -> dict[Tensor, Distribution]:
     """A `Distribution` for each float32 tensor that the signatures of a file compute or are given.
 
     Inside a loop only what the last step left could be read; its tensors are left out.
