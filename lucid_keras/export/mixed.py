@@ -12,7 +12,7 @@ from lucid_keras.export.flatbuffer_edits import with_honest_versions, with_range
 from lucid_keras.export.origins import Origins, operations
 from lucid_keras.export.progress import doing
 from lucid_keras.export.quantizers import by_converter, by_edge
-from lucid_keras.export.ranges import chosen_ranges, clipped, statistics
+from lucid_keras.export.ranges import clipped, ranges, statistics, symmetric_ranges
 from lucid_keras.layers.istft import ISTFT
 
 # Operators with weights, which alone the LiteRT Quantizer touches.
@@ -42,7 +42,8 @@ class Mixed:
         if recipe.edge_recipe:
             self._content = without_unused_constants(content)
         elif recipe.calibrated:
-            self._content = with_ranges(content, chosen_ranges(distributions, recipe.activations))
+            chosen = symmetric_ranges if recipe.activations == "int16" else ranges
+            self._content = with_ranges(content, chosen(distributions))
         origins = Origins(model)
         self._graphs = [list(zip(graph, origins.of(graph), strict=True)) for graph in flatbuffer.graphs(content)]
         transforms = {path for path, layer in operations(model).items() if isinstance(layer, ISTFT)}

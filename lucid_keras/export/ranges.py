@@ -2,11 +2,10 @@
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from lucid_keras._arguments import check_choice
 from lucid_keras._extras import needed
 from lucid_keras.export.flatbuffer import dtype_name, schema
 from lucid_keras.export.progress import doing
@@ -17,7 +16,7 @@ KEPT_BITS = 14
 BINS = 1 << KEPT_BITS
 SHIFT = 32 - KEPT_BITS
 LEVELS = 255  # steps between the ends of an int8 range
-FRACTIONS = np.geomspace(1.0, 0.02, 64)  # of the largest magnitude, where a range is tried
+FRACTIONS = np.geomspace(1.0, 0.02, 64)  # of a tensor's extremes, where its range is tried to end
 
 
 def _middles():
@@ -40,13 +39,11 @@ class Distribution:
     def add(self, values: np.ndarray) -> None:
         """More values; those that are not finite are left out."""
         values = np.ravel(values)
-        if not np.all(np.isfinite(values)):
+        if not np.isfinite(values.sum(dtype=np.float64)):
             values = values[np.isfinite(values)]
-        if not values.size:
-            return
-        low, high = values.min(), values.max()
         self.counts += np.bincount(values.view(np.uint32) >> SHIFT, minlength=BINS)
-        self.extremes = min(self.extremes[0], float(low)), max(self.extremes[1], float(high))
+        lowest, highest = self.extremes
+        self.extremes = float(values.min(initial=lowest)), float(values.max(initial=highest))
 
     def __add__(self, other: "Distribution") -> "Distribution":
         (low, high), (others_low, others_high) = self.extremes, other.extremes
@@ -100,91 +97,49 @@ def _activations(graph):
     return sorted(index for index in given if index >= 0 and dtype_name(graph.tensors[index]) == "float32")
 
 
-def chosen_ranges(distributions, activations: str) -> dict[Tensor, Range]:
-    """The range of each tensor for activations in `"int8"` or `"int16"`.
+def ranges(distributions: Mapping[Tensor, Distribution]) -> dict[Tensor, Range]:
+    """Where to clip each tensor so that in int8 its values keep the least squared error; zero, which is exact, within.
 
-    Eight bits hold a tensor best where its rarest values are clipped; sixteen hold all of it, in symmetric ranges.
+    What lies beyond an end loses its distance to it, what lies within a twelfth of a squared step, and what is smaller
+    than half a step becomes zero.
     """
-    if activations == "int8":
-        return ranges(distributions, "mse")
-    return {tensor: _symmetric(one) for tensor, one in ranges(distributions, "extremes").items()}
+    return {tensor: _of_least_error(one) for tensor, one in distributions.items()}
 
 
-def _symmetric(extremes):
-    largest = max(map(abs, extremes)) or 1.0
-    return -largest * 32768 / 32767, largest
+def symmetric_ranges(distributions: Mapping[Tensor, Distribution]) -> dict[Tensor, Range]:
+    """A range about zero for each tensor in int16, which holds all that occurred: clipping would lose more."""
+    found = {}
+    for tensor, one in distributions.items():
+        largest = max(map(abs, one.extremes)) or 1.0
+        found[tensor] = (-largest * 32768 / 32767, largest)
+    return found
 
 
-def ranges(distributions: Mapping[Tensor, Distribution], method: str) -> dict[Tensor, Range]:
-    """Where to clip each tensor; zero, which must be exact, lies within.
-
-    Args:
-        distributions: of `statistics`.
-        method: `"extremes"`; `"percentile"`, 99.99 % of the values; `"mse"`, the least mean squared error;
-            `"entropy"`, the least divergence of the quantized distribution, as TensorRT takes it.
-    """
-    check_choice("method", method, tuple(METHODS))
-    return {tensor: METHODS[method](one) for tensor, one in distributions.items()}
-
-
-def _percentile(one):
+def _of_least_error(one):
     values, counts = one.seen()
-    passed = np.cumsum(counts) / counts.sum()
-    low, high = (values[np.searchsorted(passed, share)] for share in (1e-4, 1 - 1e-4))
-    return min(0.0, float(low)), max(0.0, float(high))
+    negative = values < 0
+    below = _sums(-values[negative][::-1], counts[negative][::-1])
+    above = _sums(values[~negative], counts[~negative])
+    lowest, highest = one.extremes
+    lows, highs = -lowest * FRACTIONS[:, None], highest * FRACTIONS
+    steps = (lows + highs) / LEVELS
+    errors = _errors(*below, lows, steps) + _errors(*above, highs, steps)
+    low, high = np.unravel_index(np.argmin(errors), errors.shape)
+    return -float(lows[low, 0]), float(highs[high])
 
 
-def _mse(one):
-    values, counts = one.seen()
-    low, high = _tried(one)
-    steps = np.maximum((high - low) / LEVELS, np.finfo(np.float32).tiny)[:, None]
-    clipped = values - np.clip(values, low[:, None], high[:, None])
-    magnitudes = np.abs(values)
-    rounded = np.where(magnitudes < steps / 2, magnitudes, steps / np.sqrt(12))  # what is small becomes zero
-    errors = (np.square(np.where(clipped == 0, rounded, clipped)) * counts).sum(1)
-    best = int(np.argmin(errors))
-    return float(low[best]), float(high[best])
+def _sums(magnitudes, counts):
+    """Magnitudes in order, and of their powers 0, 1 and 2 the sums over the first so many."""
+    powers = counts[:, None] * magnitudes[:, None] ** np.arange(3)
+    return magnitudes, np.concatenate([np.zeros((1, 3)), np.cumsum(powers, 0)])
 
 
-def _entropy(one, bins=2048, levels=128):
-    values, counts = one.seen()
-    largest = max(map(abs, one.extremes))
-    if not largest:
-        return one.extremes
-    placed = np.minimum((np.abs(values) / largest * bins).astype(int), bins - 1)
-    histogram = np.bincount(placed, counts, bins)
-    histogram[0] = 0  # the zeros, which any range holds
-    kept = np.arange(levels, bins + 1, 16)
-    divergences = [_divergence(histogram, last, levels) for last in kept]
-    limit = kept[int(np.argmin(divergences))] / bins * largest
-    return max(one.extremes[0], -limit), min(one.extremes[1], limit)
-
-
-def _divergence(histogram, last, levels):
-    """Kullback and Leibler's, of the first bins from what is left of them on so many levels."""
-    reference = histogram[:last].copy()
-    level = np.arange(last) * levels // last
-    present = reference > 0
-    sums, sizes = (np.bincount(level, weights, levels) for weights in (reference, present))
-    quantized = np.where(present, (sums / np.maximum(sizes, 1))[level], 0)
-    reference[-1] += histogram[last:].sum()
-    present = (reference > 0) & (quantized > 0)
-    p, q = reference / max(reference.sum(), 1), quantized / max(quantized.sum(), 1)
-    lost = p[(reference > 0) & ~present].sum()  # of a probability that the quantized one has not at all
-    return (p[present] * np.log(p[present] / q[present])).sum() + lost * 30
-
-
-def _tried(one):
-    limits = FRACTIONS * max(map(abs, one.extremes))
-    return np.maximum(one.extremes[0], -limits), np.minimum(one.extremes[1], limits)
-
-
-METHODS: dict[str, Callable[[Distribution], Range]] = {
-    "extremes": lambda one: one.extremes,
-    "percentile": _percentile,
-    "mse": _mse,
-    "entropy": _entropy,
-}
+def _errors(magnitudes, sums, limits, steps):
+    """The squared errors of one sign's values, summed."""
+    within, small = (sums[np.searchsorted(magnitudes, ends)] for ends in (limits, np.minimum(limits, steps / 2)))
+    beyond = sums[-1] - within
+    clipped = beyond[..., 2] - 2 * limits * beyond[..., 1] + limits**2 * beyond[..., 0]
+    return clipped + small[..., 2] + steps**2 / 12 * (within[..., 0] - small[..., 0])
 
 
 def clipped(chosen: Mapping[Tensor, Range], distributions: Mapping[Tensor, Distribution]) -> dict[Tensor, float]:
