@@ -46,7 +46,7 @@ def check(kind, recipe, path, model, data):
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_case(recipe, tmp_path, rng):
-    cases = exportable(recipe)
+    cases = exportable()
     path = report_of(cases, recipe, tmp_path / "all.tflite", rng).path
     keras.utils.set_random_seed(20260)
     model = model_of(cases)

@@ -27,7 +27,7 @@ def test_a_foreign_file_is_refused(tmp_path):
 @pytest.mark.sweep
 @pytest.mark.parametrize("quantization", ["int8", "int16x8"])
 def test_every_case_is_on_the_npu(quantization, tmp_path, rng):
-    model = model_of(exportable(quantization))
+    model = model_of(exportable())
     data = {tensor.name: rng.uniform(-1, 1, [40, *tensor.shape[1:]]).astype("float32") for tensor in model.inputs}
     report = to_tflite(
         model, tmp_path / "all.tflite", quantization=quantization, calibration_data=data, integer_io=True,
