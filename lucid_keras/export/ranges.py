@@ -127,7 +127,8 @@ def _sums(magnitudes, counts):
 
 def _errors(magnitudes, sums, limits, steps):
     """The squared errors of one sign's values, summed."""
-    within, small = (sums[np.searchsorted(magnitudes, ends)] for ends in (limits, np.minimum(limits, steps / 2)))
+    ends = limits, np.minimum(limits, steps / 2)
+    within, small = (sums[np.searchsorted(magnitudes, end, "right")] for end in ends)
     beyond = sums[-1] - within
     clipped = beyond[..., 2] - 2 * limits * beyond[..., 1] + limits**2 * beyond[..., 0]
     return clipped + small[..., 2] + steps**2 / 12 * (within[..., 0] - small[..., 0])
