@@ -114,7 +114,7 @@ def _of_least_error(one):
     lowest, highest = one.extremes
     lows, highs = -lowest * FRACTIONS[:, None], highest * FRACTIONS
     steps = (lows + highs) / LEVELS
-    errors = _errors(*below, lows, steps) + _errors(*above, highs, steps)
+    errors = _errors(below, lows, steps) + _errors(above, highs, steps)
     low, high = np.unravel_index(np.argmin(errors), errors.shape)
     return -float(lows[low, 0]), float(highs[high])
 
@@ -125,8 +125,9 @@ def _sums(magnitudes, counts):
     return magnitudes, np.concatenate([np.zeros((1, 3)), np.cumsum(powers, 0)])
 
 
-def _errors(magnitudes, sums, limits, steps):
-    """The squared errors of one sign's values, summed."""
+def _errors(side, limits, steps):
+    """The squared errors of the values of one sign, summed."""
+    magnitudes, sums = side
     ends = limits, np.minimum(limits, steps / 2)
     within, small = (sums[np.searchsorted(magnitudes, end, "right")] for end in ends)
     beyond = sums[-1] - within
