@@ -103,6 +103,15 @@ def test_every_signature_has_its_statistics_and_no_loop(decoder):
         assert (values.min(), values.max()) in of_inputs
 
 
+def test_of_the_wanted_tensors_alone(decoder):
+    content, samples = decoder
+    found = statistics(content, samples)
+    wanted = set(list(found)[::3])
+    some = statistics(content, samples, wanted)
+    assert set(some) == wanted
+    assert all(some[tensor].extremes == found[tensor].extremes for tensor in wanted)
+
+
 def test_a_loop_stays_in_float_beside_int8(decoder):
     content, samples = decoder
     quantized = bytes(mlir_quantize(with_ranges(content, ranges(statistics(content, samples)))))
