@@ -2,7 +2,7 @@
 
 import dataclasses
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 import numpy as np
 
@@ -58,7 +58,7 @@ class Distribution:
 
 
 def statistics(
-    content: bytes, samples: Mapping[str, Sequence[Mapping]], threads: int = 2
+    content: bytes, samples: Mapping[str, Sequence[Mapping]], tensors: Container[Tensor] | None = None, threads: int = 2
 ) -> dict[Tensor, Distribution]:
     """A `Distribution` for each float32 tensor that the signatures of a file compute or are given.
 
@@ -67,6 +67,7 @@ def statistics(
     Args:
         content: the bytes of a file in float32.
         samples: the inputs by signature, a list of dicts of arrays each.
+        tensors: those that are wanted, None for all; reading them takes longer than computing them.
         threads: of the interpreter.
     """
     litert = needed("ai_edge_litert.interpreter", "calibration needs LiteRT")
@@ -79,9 +80,10 @@ def statistics(
         for signature, given in samples.items():
             index = graphs[signature]
             activations = _activations(model.subgraphs[index])
+            wanted = [tensor for tensor in activations if tensors is None or (index, tensor) in tensors]
             for sample in given:
                 loaded.get_signature_runner(signature)(**sample)
-                for tensor in activations:
+                for tensor in wanted:
                     try:
                         values = loaded.get_tensor(tensor, index)
                     except ValueError:  # nothing reads it, so LiteRT has not kept it
@@ -123,7 +125,7 @@ def _of_least_error(one):
     lowest, highest = one.extremes
     lows, highs = -lowest * FRACTIONS[:, None], highest * FRACTIONS
     steps = (lows + highs) / LEVELS
-    errors = _errors(*below, lows, steps) + _errors(*above, highs, steps)
+    errors = _errors(below, lows, steps) + _errors(above, highs, steps)
     low, high = np.unravel_index(np.argmin(errors), errors.shape)
     return -float(lows[low, 0]), float(highs[high])
 
@@ -134,9 +136,11 @@ def _sums(magnitudes, counts):
     return magnitudes, np.concatenate([np.zeros((1, 3)), np.cumsum(powers, 0)])
 
 
-def _errors(magnitudes, sums, limits, steps):
-    """The squared errors of one sign's values, summed."""
-    within, small = (sums[np.searchsorted(magnitudes, ends)] for ends in (limits, np.minimum(limits, steps / 2)))
+def _errors(side, limits, steps):
+    """The squared errors of the values of one sign, summed."""
+    magnitudes, sums = side
+    ends = limits, np.minimum(limits, steps / 2)
+    within, small = (sums[np.searchsorted(magnitudes, end, "right")] for end in ends)
     beyond = sums[-1] - within
     clipped = beyond[..., 2] - 2 * limits * beyond[..., 1] + limits**2 * beyond[..., 0]
     return clipped + small[..., 2] + steps**2 / 12 * (within[..., 0] - small[..., 0])
