@@ -55,7 +55,7 @@ def layers(request):
         outputs[f"y_{name}"] = layer(inputs[name])
         layer.set_weights([array for array in (numbers[name].weight, numbers[name].bias) if array is not None])
     model = keras.Model(list(inputs.values()), outputs)
-    content = convert(model, signatures(model, None, batch=1), RECIPES["float32"])
+    content = convert(model, signatures(model, None, batch=1), RECIPES["float32"]).written()
     return content, cases, numbers
 
 
@@ -85,7 +85,7 @@ def test_a_live_file_of_two_streams_holds_nothing_that_the_gpu_computes_wrongly(
 def test_no_recipe_writes_weights_of_groups_that_the_gpu_widens_wrongly(recipe):
     up = lk.ConvTranspose1d(32, 32, 6, stride=3, groups=2, data_format="channels_last", name="up")
     model = keras.Sequential([keras.Input((24, 32), name="x"), up, keras.layers.Conv1D(32, 3, groups=4, name="own")])
-    content = convert(model, signatures(model, None, batch=1), RECIPES[recipe])
+    content = convert(model, signatures(model, None, batch=1), RECIPES[recipe]).written()
     assert wrong_on_gpu(flatbuffer.contents(content)) == []
 
 
@@ -101,7 +101,7 @@ def test_no_recipe_writes_weights_of_groups_that_the_gpu_widens_wrongly(recipe):
 def test_what_the_gpu_computes_wrongly_is_refused_by_name(shape, apply, refusal):
     x = keras.Input(shape, name="x", batch_size=2)
     model = keras.Model(x, apply(x))
-    content = convert(model, signatures(model, None, batch=2), RECIPES["float32"])
+    content = convert(model, signatures(model, None, batch=2), RECIPES["float32"]).written()
     found = refusals(flatbuffer.contents(content), content)["LiteRT GPU"]
     assert any(sentence.startswith(refusal) for sentence in found), found
 

@@ -90,7 +90,7 @@ def decoder():
     rng = np.random.default_rng(5)
     signatures = [Signature(f"of_{n}", {"x": tf.TensorSpec((1, n, 8), "float32")}) for n in (20, 7)]
     samples = {f"of_{n}": [{"x": rng.standard_normal((1, n, 8)).astype(np.float32)} for _ in range(4)] for n in (20, 7)}
-    return convert(model, signatures, RECIPES["float32"]), samples
+    return convert(model, signatures, RECIPES["float32"]).written(), samples
 
 
 def test_every_signature_has_its_statistics_and_no_loop(decoder):
