@@ -1,0 +1,11 @@
+"""Decoders of other people's libraries as Keras models, by public names only: what exports are measured on."""
+
+from benchmarks.ports import dac, vits
+from benchmarks.ports.port import Port, fed, held_out
+
+__all__ = ["PORTS", "Port", "fed", "held_out"]
+
+PORTS: dict[str, Port] = {
+    "DAC 16 kHz": dac.port(),
+    "VITS, VCTK": vits.port(),
+}
