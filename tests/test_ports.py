@@ -1,7 +1,7 @@
 """The benchmark's ports of other libraries' decoders against their originals, each in a tiny configuration."""
 
 import pytest
-from benchmarks.ports import dac, fed, vits
+from benchmarks.ports import dac, fed, vits, vocos
 from comparison import relative_error
 from tolerances import MODEL_PARITY
 
@@ -18,6 +18,7 @@ TINY = {
         num_speakers=4,
         speaker_embedding_size=5,
     ),
+    "vocos": lambda: vocos.port(width=12, intermediate=20, blocks=2),
 }
 
 

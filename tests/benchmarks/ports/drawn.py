@@ -12,10 +12,10 @@ LAYERS = ("Conv1d", "ConvTranspose1d", "Linear")
 def drawn(model, levels=None, spans=None):
     """Within it, each layer of a PyTorch model gets weights that suit its first input: a varied signal of unit level.
 
-    Weights are normal; a layer's first output, the signal of each channel centred by the bias where there is one, has
-    a standard deviation of 1 over all channels, or what `levels` has for the layer's name. Other parameters are uniform
-    over what `spans` has for theirs, and norms near their start: the libraries begin `alpha`, layer scales and norms at
-    a constant, which hides an error in their order. Both are by regular expressions of whole names.
+    Weights are normal; a layer's first output, each channel centred by the bias where there is one, has a standard
+    deviation of 1 over all channels, or what `levels` has for the layer's name. Other parameters are uniform over what
+    `spans` has for theirs, and norms near their start: the libraries begin `alpha`, layer scales and norms at a
+    constant, which hides an error in their order. Both are by regular expressions of whole names.
 
     Source: T. Salimans and D. Kingma, "Weight Normalization", arXiv:1602.07868, section 3, where all channels
     get the same level too.
@@ -57,14 +57,17 @@ def _levelled(level):
         layer.weight.normal_()
         if layer.bias is not None:
             layer.bias.zero_()
+        elif type(layer).__name__ == "Conv1d" and layer.groups == 1:  # without a bias the taps must sum to no offset
+            of_channel = inputs[0].mean([0, 2])[:, None]
+            offset = layer.forward(*inputs).mean([0, 2])[:, None, None]
+            layer.weight.sub_(offset * of_channel / (of_channel.square().sum() * layer.kernel_size[0]))
         output = layer.forward(*inputs)
-        channel = output.ndim - 1 if type(layer).__name__ == "Linear" else 1
-        others = [axis for axis in range(output.ndim) if axis != channel]
-        mean = output.mean(others) if layer.bias is not None else 0 * output.mean(others)
-        scale = level / (output - mean.reshape([-1 if axis == channel else 1 for axis in range(output.ndim)])).std()
+        others = [0, 1] if type(layer).__name__ == "Linear" else [0, 2]
+        mean = output.mean(others, keepdim=True) * (layer.bias is not None)
+        scale = level / (output - mean).std()
         layer.weight.mul_(scale)
         if layer.bias is not None:
-            layer.bias.copy_(-scale * mean)
+            layer.bias.copy_(-scale * mean.flatten())
         return layer.forward(*inputs)
 
     return hook

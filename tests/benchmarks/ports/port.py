@@ -17,9 +17,9 @@ WINDOWS = 12  # of which each fifth is held out
 class Port:
     """A decoder of `hop` samples a frame at `rate` samples a second, on arrays `[batch, length, channels]` by name.
 
-    `make()` gives the library's model, `features_of(model, windows)` the decoder's inputs for windows `[batch, samples]`
-    of audio, `decode(model, features)` their samples in PyTorch, in the Keras model's shape. `build(frames)` gives the
-    Keras model, `state(model)` what is loaded into it, after `rename`.
+    `make()` gives the library's model, `features_of(model, windows)` the decoder's inputs for windows of audio,
+    `[batch, samples]`, and `decode(model, features)` PyTorch's samples for these, in the shape of the Keras model's.
+    `build(frames)` gives the Keras model, `state(model)` what is loaded into it, after `rename`.
     """
 
     rate: int
