@@ -13,7 +13,7 @@ SECONDS = 0.5  # of audio in a window, about
 WINDOWS = 12  # of which each fifth is held out
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Port:
     """A decoder of `hop` samples a frame at `rate` samples a second, on arrays `[batch, length, channels]` by name.
 

@@ -130,6 +130,6 @@ def _original(config):
     import torch
 
     model = torch_vocos(config).eval()
-    with drawn(model, levels={r"head\.out": 2.0}, spans={r".*gamma": (0.1, 0.5)}):
+    with drawn(model, levels={r"head\.out": 1.5}, spans={r".*gamma": (0.1, 0.5)}):
         model(torch.from_numpy(log_mels(windows(24_000, 12_032, count=4))).mT)
     return model
