@@ -1,6 +1,6 @@
 """Decoders of other people's libraries as Keras models, by public names only: what exports are measured on."""
 
-from benchmarks.ports import dac, vits, vocos
+from benchmarks.ports import dac, encodec, speecht5, vits, vocos
 from benchmarks.ports.port import Port, fed, held_out
 
 __all__ = ["PORTS", "Port", "fed", "held_out"]
@@ -9,4 +9,6 @@ PORTS: dict[str, Port] = {
     "DAC 16 kHz": dac.port(),
     "VITS, VCTK": vits.port(),
     "Vocos 24 kHz": vocos.port(),
+    "EnCodec 24 kHz": encodec.port(),
+    "HiFi-GAN, SpeechT5's": speecht5.port(),
 }

@@ -68,7 +68,7 @@ def _levelled(level):
         layer.weight.mul_(scale)
         if layer.bias is not None:
             layer.bias.copy_(-scale * mean.flatten())
-        return layer.forward(*inputs)
+        return scale * (output - mean)
 
     return hook
 
