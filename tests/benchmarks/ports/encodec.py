@@ -1,4 +1,4 @@
-"""EnCodec's 24 kHz decoder: the example's model on quantized latents; where its length is fixed, its LSTM is unrolled."""
+"""EnCodec's 24 kHz decoder: the example's model on quantized latents, its LSTM unrolled where its length is fixed."""
 
 import encodec_decoder
 

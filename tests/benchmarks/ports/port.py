@@ -41,8 +41,8 @@ class Port:
         return _made(self)
 
     def keras_model(self, length=None):
-        """The Keras model, of an open length where none is given, with the original's weights."""
-        model = self.build(length)
+        """The Keras model of `length` frames, a window's where none is given, with the original's weights."""
+        model = self.build(self.frames if length is None else length)
         lk.interop.load_state_dict(model, self.state(self.original()), rename=self.rename)
         return model
 
