@@ -47,7 +47,10 @@ class Port:
         return model
 
     def features(self, count=WINDOWS):
-        """The inputs by name, `[count, frames, channels]` each, of as many windows spread over the recording."""
+        """The inputs by name, `[count, frames, channels]` each, of as many windows spread over the recording.
+
+        In one shorter than six seconds they overlap.
+        """
         import torch
 
         with torch.no_grad():

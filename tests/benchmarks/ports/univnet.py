@@ -116,7 +116,7 @@ def _features(model, windows):
 
 
 def _state(model):
-    """The state dict, the predicted kernels in the order `[layer, tap, in, out]`; PyTorch's is `[layer, in, out, tap]`."""
+    """The state dict with the predicted kernels as `[layer, tap, in, out]`, in PyTorch `[layer, in, out, tap]`."""
     state, width = dict(model.state_dict()), model.config.model_hidden_channels
     for index, taps in enumerate(model.config.resblock_kernel_sizes):
         for entry in ("weight", "bias"):
