@@ -6,6 +6,7 @@ Source: J. Kong et al., "HiFi-GAN", arXiv:2010.05646.
 import functools
 
 import hifigan_generator
+import keras
 import numpy as np
 
 from benchmarks.model_cases import without_weight_norm
@@ -22,10 +23,16 @@ def port(preset="speecht5"):
         make=functools.partial(_original, preset),
         decode=lambda model, features: model(features["log_mel"]).numpy()[..., None],
         features_of=lambda model, windows: {"log_mel": _log_mels(windows)},
-        build=lambda length: hifigan_generator.hifigan_generator(**options),
+        build=functools.partial(_of_length, options),
         state=lambda model: model.state_dict(),
         rename=hifigan_generator.to_layers(**options),
     )
+
+
+def _of_length(options, length):
+    """The example's model, whose length is open, with a known one as the other ports have."""
+    log_mel = keras.Input((length, 80), name="log_mel")
+    return keras.models.clone_model(hifigan_generator.hifigan_generator(**options), input_tensors=log_mel)
 
 
 def _original(preset):
