@@ -15,7 +15,7 @@ from benchmarks.ports.port import Port, windows
 
 
 def port(preset="speecht5"):
-    """transformers' `SpeechT5HifiGan` of one of the example's presets, the official one by default."""
+    """transformers' `SpeechT5HifiGan` of one of the example's presets at 16 kHz, by default the official one."""
     options = hifigan_generator.PRESETS[preset]
     return Port(
         rate=hifigan_generator.SAMPLE_RATES[preset],
