@@ -39,7 +39,7 @@ def log_mel_distance(reference, result, rate):
 
 
 def mel_bands(rate, size, count):
-    """`[bins, count]`: overlapping triangles of height 1, their corners evenly spaced in mel from 0 Hz to `rate / 2`."""
+    """`[bins, count]`: overlapping triangles of height 1, their corners evenly spaced in mel up to `rate / 2`."""
     top = 2595 * np.log10(1 + rate / 2 / 700)
     corners = 700 * (10 ** (np.linspace(0, top, count + 2) / 2595) - 1)
     bins = np.linspace(0, rate / 2, size // 2 + 1)[:, np.newaxis]

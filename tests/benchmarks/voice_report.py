@@ -1,4 +1,4 @@
-"""What the recipes do to trained voices, out of `voice.json`, as the lines of its page, and a picture of their spectra."""
+"""What the recipes do to trained voices, out of `voice.json`, as the lines of its page and as spectra."""
 
 import json
 import statistics
