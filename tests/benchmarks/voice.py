@@ -71,13 +71,12 @@ def asked(python, script, *arguments):
 def measured(voice, folder, files, python, rounds, seconds):
     """A dict of each file by its title; what they said goes to `folder` as WAV."""
     rows = {}
-    for number, file in enumerate(files):
+    for file in files:
         tell(f"{folder.name}: {title(file)}")
-        rows[title(file)] = made(voice, file, folder / f"{number}.tflite")
+        rows[title(file)] = made(voice, file, folder / f"{title(file)}.tflite")
     if voice.onnx is not None:
         rows[OWN] = {"path": voice.onnx, "bytes": voice.onnx.stat().st_size}
-    reference = np.stack([np.ravel(voice.model.predict_on_batch(one)) for one in voice.windows()])
-    samples = {REFERENCE: reference[:, voice.unheard :]}
+    samples = {REFERENCE: voice.said()[:, voice.unheard :]}
     with tempfile.TemporaryDirectory() as passed:
         windows, result = f"{passed}/windows.npz", f"{passed}/result.npy"
         np.savez(windows, **voice.held_out)

@@ -38,10 +38,12 @@ class Voice:
     unheard: int = 0
     check: list = dataclasses.field(default_factory=list)
 
-    def windows(self):
-        """The inputs of each window that is held out."""
-        count = len(next(iter(self.held_out.values())))
-        return [{name: array[index : index + 1] for name, array in self.held_out.items()} for index in range(count)]
+    def said(self):
+        """What the Keras model says of each window that is held out: `[windows, samples]`."""
+        columns = [*self.held_out.values()]
+        windows = [[column[index : index + 1] for column in columns] for index in range(len(columns[0]))]
+        samples = [self.model(window if len(window) > 1 else window[0]) for window in windows]
+        return np.stack([np.ravel(one) for one in samples])
 
 
 def kokoro(folder):

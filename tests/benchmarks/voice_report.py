@@ -1,6 +1,8 @@
 """What the recipes do to trained voices, out of `voice.json`, as the lines of its page and as spectra."""
 
+import io
 import json
+import shutil
 import statistics
 
 import numpy as np
@@ -19,6 +21,7 @@ TITLES = {
 }
 DRAWN = "kokoro"
 SIZE, FLOOR = 512, -90  # of a window in samples; dB below the loudest, where the picture is black
+COLUMNS, COLOURS = 3, 32  # of the picture, whose file few colours make small
 
 
 def table(files, window_seconds):
@@ -65,37 +68,37 @@ def page(results):
     return lines
 
 
-def draw(folder, path):
-    """A picture of the spectrum of each WAV in a folder, the reference first."""
+def draw(folder, names, path):
+    """A picture of the spectra of WAVs in a folder."""
     from matplotlib.figure import Figure
+    from PIL import Image
 
-    names = sorted((file.stem for file in folder.glob("*.wav")), key=lambda name: (name != REFERENCE, name))
-    columns = 3
-    figure = Figure(figsize=(9, 1.5 * -(-len(names) // columns)), layout="constrained")
-    axes = figure.subplots(-(-len(names) // columns), columns, sharex=True, sharey=True, squeeze=False).ravel()
+    rows = -(-len(names) // COLUMNS)
+    figure = Figure(figsize=(9, 1.5 * rows), layout="constrained")
+    axes = figure.subplots(rows, COLUMNS, sharex=True, sharey=True, squeeze=False).ravel()
     for axis, name in zip(axes, names, strict=False):
         samples, rate = soundfile.read(folder / f"{name}.wav")
         power = 20 * np.log10(magnitudes(samples, SIZE).T + 1e-9)
-        extent = (0, len(samples) / rate, 0, rate / 2000)
-        top = power.max()
-        axis.imshow(power, origin="lower", aspect="auto", vmin=top + FLOOR, vmax=top, extent=extent, cmap="magma")
+        top, extent = power.max(), (0, len(samples) / rate, 0, rate / 2000)
+        axis.imshow(power, cmap="magma", vmin=top + FLOOR, vmax=top, extent=extent, origin="lower", aspect="auto")
         axis.set_title(name, fontsize=9)
     for axis in axes[len(names) :]:
         axis.set_visible(False)
     figure.supxlabel("seconds", fontsize=9)
     figure.supylabel("kHz", fontsize=9)
-    figure.savefig(path, dpi=72)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=96)
+    Image.open(drawn).convert("RGB").quantize(COLOURS).save(path, optimize=True)
 
 
 def main():
-    """Write the page's lines, and the pictures of the voices that lie there."""
+    """Write the page's lines, and a picture beside the WAVs of each voice."""
     results = json.loads(RESULTS.read_text())
     write(PAGE, COMMAND, page(results))
-    for name in results["voices"]:
-        if (SAID / name).is_dir():
-            draw(SAID / name, SAID / name / "spectra.png")
-    if (SAID / DRAWN).is_dir():
-        draw(SAID / DRAWN, PICTURE)
+    for name, voice in results["voices"].items():
+        said = [REFERENCE, *(file for file, row in voice["files"].items() if "refused" not in row)]
+        draw(SAID / name, said, SAID / name / "spectra.png")
+    shutil.copyfile(SAID / DRAWN / "spectra.png", PICTURE)
 
 
 if __name__ == "__main__":
