@@ -83,8 +83,8 @@ compile-ahead: $(VENV)/.bench | $(LUCID_KERAS_COMPILERS)
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.compile_ahead_report
 
 voice: $(VENV)/.test $(VOICE)/kokoro.npz $(VOICE)/codec.npz
-	PYTHONPATH=tests $(BIN)/python -m benchmarks.voice --python $(LUCID_KERAS_VOICE)
-	PYTHONPATH=tests $(BIN)/python -m benchmarks.voice_report
+	PYTHONPATH=tests:examples $(BIN)/python -m benchmarks.voice --python $(LUCID_KERAS_VOICE)
+	PYTHONPATH=tests:examples $(BIN)/python -m benchmarks.voice_report
 
 $(VOICE)/kokoro.npz: tests/benchmarks/voice_record.py | $(LUCID_KERAS_VOICE)
 	mkdir -p $(VOICE)
@@ -92,7 +92,7 @@ $(VOICE)/kokoro.npz: tests/benchmarks/voice_record.py | $(LUCID_KERAS_VOICE)
 
 $(VOICE)/codec.npz: tests/benchmarks/voice_codec.py | $(VENV)/.test
 	mkdir -p $(VOICE)
-	PYTHONPATH=tests $(BIN)/python -m benchmarks.voice_codec $(VOICE)
+	PYTHONPATH=tests:examples $(BIN)/python -m benchmarks.voice_codec $(VOICE)
 
 docs: $(VENV)/.docs
 	$(BIN)/zensical build --clean --strict
