@@ -41,10 +41,9 @@ NO_FLOOR = -50.0  # dB
 
 
 def title(file):
-    """A file's name in the table and, with `.wav`, in the folder."""
-    recipe, *others = file.values()
-    names = [name for name in file if name != "quantization"]
-    return ", ".join([recipe, *(f"{name}={value}" for name, value in zip(names, others, strict=True))])
+    """A file's name in the table and in the folder."""
+    options = [f"{name}={value}" for name, value in file.items() if name != "quantization"]
+    return ", ".join([file["quantization"], *options])
 
 
 def made(voice, file, path):
@@ -59,10 +58,10 @@ def made(voice, file, path):
 
 
 def asked(python, script, *arguments):
-    """What a script of this folder prints in an environment of its own, which none of its modules shadow."""
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "OMP_NUM_THREADS": str(THREADS)}
+    """What a script beside this one prints under another Python, which finds none of the modules here."""
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = [str(python), "-P", script.__file__, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **quiet})
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
     if done.returncode:
         raise SystemExit(f"{pathlib.Path(script.__file__).name} failed: {done.stderr.strip()}")
     return json.loads(done.stdout.splitlines()[-1])
