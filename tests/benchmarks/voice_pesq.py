@@ -1,4 +1,4 @@
-"""PESQ, wide band, of speech at 16 kHz: `python voice_pesq.py SPEECH`, JSON by name; `null` without the package.
+"""PESQ, wide band, of speech at 16 kHz: `python voice_pesq.py SPEECH`, JSON by name; `null` without the package or speech.
 
 `SPEECH` is a `.npz` of samples by name, `reference` among them. Runs in the environment of `make voice`.
 
@@ -16,13 +16,14 @@ RATE = 16_000
 def main(path):
     """Print what each but the reference is given."""
     try:
-        from pesq import pesq
+        from pesq import PesqError, pesq
     except ImportError:  # it is compiled where it is installed, which needs a compiler
         return print("null")
     with np.load(path) as speech:
-        reference = speech["reference"]
-        found = {name: pesq(RATE, reference, speech[name], "wb") for name in speech.files if name != "reference"}
-    return print(json.dumps(found))
+        samples = {name: speech[name] for name in speech.files}
+    reference, unheard = samples.pop("reference"), {"on_error": PesqError.RETURN_VALUES}
+    found = {name: pesq(RATE, reference, one, "wb", **unheard) for name, one in samples.items()}
+    return print(json.dumps({name: value if value > 0 else None for name, value in found.items()}))
 
 
 if __name__ == "__main__":
