@@ -1,4 +1,4 @@
-"""PESQ, wide band, of speech at 16 kHz: `python voice_pesq.py SPEECH`, JSON by name; `null` without the package or speech.
+"""PESQ, wide band, of speech at 16 kHz: `python voice_pesq.py SPEECH` prints JSON by name, null where there is none.
 
 `SPEECH` is a `.npz` of samples by name, `reference` among them. Runs in the environment of `make voice`.
 
