@@ -11,6 +11,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import textwrap
 
 import numpy as np
 import soundfile
@@ -53,7 +54,7 @@ def made(voice, file, path):
     try:
         report = to_tflite(voice.model, path, **options)
     except (RuntimeError, ValueError) as error:
-        return {"refused": f"{type(error).__name__}: {str(error).splitlines()[0][:160]}"}
+        return {"refused": textwrap.shorten(f"{type(error).__name__}: {error}", 200, placeholder=" ...")}
     return {"path": path, "bytes": report.bytes, "operators": report.total, "outside": report.total - report.delegated}
 
 
