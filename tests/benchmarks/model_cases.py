@@ -49,11 +49,15 @@ class Decoder:
 
 
 def samples_at(rate, path=RECORDING):
-    """The first channel of a recording at another rate, by its spectrum."""
+    """The first channel of a recording at another rate."""
     import soundfile
 
     samples, own = soundfile.read(path, dtype="float32", always_2d=True)
-    samples = samples[:, 0]
+    return resampled(samples[:, 0], own, rate)
+
+
+def resampled(samples, own, rate):
+    """Samples at `own` Hz at `rate` Hz, by their spectrum."""
     length = len(samples) * rate // own
     spectrum = np.fft.rfft(samples)
     spectrum = np.pad(spectrum, (0, max(0, length // 2 + 1 - len(spectrum))))[: length // 2 + 1]

@@ -1,0 +1,105 @@
+"""What the recipes do to trained voices, out of `voice.json`, as the lines of its page and as spectra."""
+
+import io
+import json
+import shutil
+import statistics
+
+import numpy as np
+import soundfile
+
+from benchmarks.marked import write
+from benchmarks.model_cases import ROOT
+from benchmarks.voice import OWN, REFERENCE, RESULTS, SAID
+from benchmarks.voice_distances import magnitudes
+
+PAGE, PICTURE = ROOT / "docs/speed/voices.md", ROOT / "docs/speed/voices.png"
+COMMAND = "python -m benchmarks.voice_report"
+TITLES = {
+    "kokoro": "Kokoro-82M's vocoder, calibrated on three voices and measured on a fourth",
+    "codec": "A small codec, measured on seconds that it never heard",
+}
+DRAWN = "kokoro"
+SIZE, FLOOR = 512, -90  # of a window in samples; dB below the loudest, where the picture is black
+COLUMNS, COLOURS = 3, 32  # of the picture, whose file few colours make small
+
+
+def table(files, window_seconds):
+    """Markdown: a row a file, and a line for each that was refused."""
+    lines = [
+        "| file | dB | STFT distance | log-mel distance | PESQ | MB | ms a second of audio | outside the delegate |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for name, row in files.items():
+        if "refused" in row:
+            continue
+        cells = [
+            f"{row['snr_db']:.1f}",
+            f"{row['stft']:.3f}",
+            f"{row['log_mel']:.3f}",
+            "" if row["pesq"] is None else f"{row['pesq']:.2f}",
+            f"{row['bytes'] / 1e6:.1f}",
+            f"{statistics.median(row['milliseconds']) / window_seconds:.0f}",
+            f"{row['outside']} of {row['operators']}" if "operators" in row else "",
+        ]
+        runs_in = f" ({row['runtime']})" if name == OWN else ""
+        lines.append(f"| {name}{runs_in} | {' | '.join(cells)} |")
+    refused = [f"- {name}: {row['refused']}" for name, row in files.items() if "refused" in row]
+    return lines + (["", "Not written:", "", *refused] if refused else [])
+
+
+def page(results):
+    """Markdown: a table for each voice."""
+    machine = results["machine"]
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items() if number)
+    lines = [
+        f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads; {versions}; medians of "
+        f"{results['rounds']} rounds, each file in a process of its own."
+    ]
+    for name, voice in results["voices"].items():
+        lines += ["", f"## {TITLES[name]}", "", *table(voice["files"], voice["window_seconds"])]
+        if voice["check"]:
+            said = "; ".join(f"{one['snr_db']:.1f} dB, {one['stft']:.3f}" for one in voice["check"])
+            lines += [
+                "",
+                "The Keras model against what the ONNX file said of the same inputs, whole utterances, dB and STFT "
+                f"distance: {said}.",
+            ]
+    return lines
+
+
+def draw(folder, names, path):
+    """A picture of the spectra of WAVs in a folder."""
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    rows = -(-len(names) // COLUMNS)
+    figure = Figure(figsize=(9, 1.5 * rows), layout="constrained")
+    axes = figure.subplots(rows, COLUMNS, sharex=True, sharey=True, squeeze=False).ravel()
+    for axis, name in zip(axes, names, strict=False):
+        samples, rate = soundfile.read(folder / f"{name}.wav")
+        power = 20 * np.log10(magnitudes(samples, SIZE).T + 1e-9)
+        top, extent = power.max(), (0, len(samples) / rate, 0, rate / 2000)
+        axis.imshow(power, cmap="magma", vmin=top + FLOOR, vmax=top, extent=extent, origin="lower", aspect="auto")
+        axis.set_title(name, fontsize=9)
+    for axis in axes[len(names) :]:
+        axis.set_visible(False)
+    figure.supxlabel("seconds", fontsize=9)
+    figure.supylabel("kHz", fontsize=9)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=96)
+    Image.open(drawn).convert("RGB").quantize(COLOURS).save(path, optimize=True)
+
+
+def main():
+    """Write the page's lines, and a picture beside the WAVs of each voice."""
+    results = json.loads(RESULTS.read_text())
+    write(PAGE, COMMAND, page(results))
+    for name, voice in results["voices"].items():
+        said = [REFERENCE, *(file for file, row in voice["files"].items() if "refused" not in row)]
+        draw(SAID / name, said, SAID / name / "spectra.png")
+    shutil.copyfile(SAID / DRAWN / "spectra.png", PICTURE)
+
+
+if __name__ == "__main__":
+    main()
