@@ -5,6 +5,7 @@ voice`, which made `.cache/voice/`: ONNX Runtime and PESQ are there.
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import pathlib
@@ -35,8 +36,16 @@ FILES = [
     {"quantization": "weight_only_int8"},
     {"quantization": "weight_only_int4"},
     {"quantization": "dynamic_int8"},
+    {"quantization": "dynamic_int8", "float_layers": "auto", "floor_db": 22},
     {"quantization": "int8"},
+    {"quantization": "int8", "float_layers": "auto", "floor_db": 20},
     {"quantization": "int16x8"},
+]
+PORT_FILES = [
+    {"quantization": "float32"},
+    {"quantization": "dynamic_int8"},
+    {"quantization": "int8"},
+    {"quantization": "int8", "float_layers": "auto", "floor_db": 25},
 ]
 NO_FLOOR = -50.0  # dB
 
@@ -55,7 +64,9 @@ def made(voice, file, path):
         report = to_tflite(voice.model, path, **options)
     except (RuntimeError, ValueError) as error:
         return {"refused": textwrap.shorten(f"{type(error).__name__}: {error}", 200, placeholder=" ...")}
-    return {"path": path, "bytes": report.bytes, "operators": report.total, "outside": report.total - report.delegated}
+    facts = {"bytes": report.bytes, "operators": report.total, "outside": report.total - report.delegated}
+    curve = [one | {"kept": len(one["kept"])} for one in map(dataclasses.asdict, report.curve)]
+    return {"path": path, **facts, "float_layers": report.float_layers, "curve": curve}
 
 
 def asked(python, script, *arguments):
@@ -116,19 +127,20 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks.voice", description=__doc__.partition("\n")[0])
     parser.add_argument("--python", required=True, help="the Python of `make voice`")
     parser.add_argument("--voices", nargs="+", default=list(VOICES), choices=list(VOICES))
-    parser.add_argument("--files", nargs="+", default=[title(one) for one in FILES], help="by their titles")
+    parser.add_argument("--files", nargs="+", help="by their titles")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2, help="for each file in each round")
     parser.add_argument("--out", type=pathlib.Path, default=RESULTS)
     arguments = parser.parse_args()
-    files = [one for one in FILES if title(one) in arguments.files]
     results = {"machine": machine(THREADS), "rounds": arguments.rounds, "voices": {}}
     for name in arguments.voices:
         folder = SAID / name
         folder.mkdir(parents=True, exist_ok=True)
         voice = VOICES[name](TRAINED)
+        files = FILES if voice.trained else PORT_FILES
+        files = [one for one in files if arguments.files is None or title(one) in arguments.files]
         rows = measured(voice, folder, files, arguments.python, arguments.rounds, arguments.seconds)
-        seconds = voice.model.output_shape[1] / voice.rate
+        seconds = voice.said().shape[1] / voice.rate
         results["voices"][name] = {"window_seconds": seconds, "check": voice.check, "files": rows}
         arguments.out.write_text(json.dumps(results, indent=1) + "\n")
 

@@ -1,6 +1,7 @@
 """The trained voices that recipes are measured on: their models, what calibrates them, and what is held out."""
 
 import dataclasses
+import functools
 import pathlib
 
 import encodec_decoder
@@ -9,6 +10,7 @@ import kokoro_vocoder
 import numpy as np
 
 from benchmarks import voice_codec
+from benchmarks.ports import PORTS, held_out
 from benchmarks.voice_distances import stft_distance
 from lucid_keras.export import snr_db
 from lucid_keras.interop import load_state_dict, read_state_dict, to_state_dict
@@ -21,7 +23,7 @@ UNHEARD = 10  # samples at the beginning, which Kokoro's ONNX file divides by al
 
 @dataclasses.dataclass(frozen=True)
 class Voice:
-    """A trained decoder of a fixed length.
+    """A decoder of a fixed length, trained or with random weights.
 
     `calibration` and `held_out` are inputs by name, a first axis of windows. `onnx` is a file that computes the same
     from them but for a factor, `louder`. Of each window's samples the first `unheard` are left out. `check` holds
@@ -32,6 +34,7 @@ class Voice:
     rate: int
     calibration: dict
     held_out: dict
+    trained: bool = True
     speech: bool = False
     onnx: pathlib.Path | None = None
     louder: float = 1.0
@@ -105,5 +108,11 @@ def _stacked(inputs):
     return {name: np.concatenate([one[name] for one in inputs]) for name in inputs[0]}
 
 
+def port(name, _):
+    """A decoder of somebody's library with random weights, on what a recording gives it."""
+    calibration, held = held_out(PORTS[name].features())
+    return Voice(PORTS[name].keras_model(), PORTS[name].rate, calibration, held, trained=False)
+
+
 # By the name in the results and of the folder to listen to.
-VOICES = {"kokoro": kokoro, "codec": codec}
+VOICES = {"kokoro": kokoro, "codec": codec} | {name: functools.partial(port, name) for name in PORTS}

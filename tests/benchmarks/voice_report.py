@@ -20,6 +20,7 @@ TITLES = {
     "codec": "A small codec, measured on seconds that it never heard",
 }
 DRAWN = "kokoro"
+CURVE = "| layers in float32 | dB | MB | ms a window | partitions |"
 SIZE, FLOOR = 512, -90  # of a window in samples; dB below the loudest, where the picture is black
 COLUMNS, COLOURS = 3, 32  # of the picture, whose file few colours make small
 
@@ -48,6 +49,20 @@ def table(files, window_seconds):
     return lines + (["", "Not written:", "", *refused] if refused else [])
 
 
+def curves(files):
+    """Markdown: what was tried for each file whose layers in float32 were looked for."""
+    lines = []
+    for name, row in files.items():
+        if row.get("curve"):
+            lines += ["", f"{name}, what was tried on the way:", "", CURVE, "|---:|---:|---:|---:|---:|"]
+            lines += [
+                f"| {one['kept']} | {one['snr_db']:.1f} | {one['bytes'] / 1e6:.1f} | {one['milliseconds']:.0f} | "
+                f"{one['partitions']} |"
+                for one in sorted(row["curve"], key=lambda one: one["kept"])
+            ]
+    return lines
+
+
 def page(results):
     """Markdown: a table for each voice."""
     machine = results["machine"]
@@ -57,7 +72,8 @@ def page(results):
         f"{results['rounds']} rounds, each file in a process of its own."
     ]
     for name, voice in results["voices"].items():
-        lines += ["", f"## {TITLES[name]}", "", *table(voice["files"], voice["window_seconds"])]
+        lines += ["", f"## {TITLES.get(name, name)}", "", *table(voice["files"], voice["window_seconds"])]
+        lines += curves(voice["files"])
         if voice["check"]:
             said = "; ".join(f"{one['snr_db']:.1f} dB, {one['stft']:.3f}" for one in voice["check"])
             lines += [
