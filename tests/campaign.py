@@ -79,7 +79,7 @@ RANGES = {
     **dict.fromkeys(("n_fft", "hop_length", "win_length"), (1, 2**15)),
     **dict.fromkeys(("padding", "output_padding", "trim", "output_size", "positions"), (0, 2**31 - 1)),
     **dict.fromkeys(("length", "chunk", "batch"), (1, 2**31 - 1)),
-    "timing_seconds": (0, 1e300),
+    **dict.fromkeys(("timing_seconds", "time_limit"), (0, 1e300)),
 }
 
 

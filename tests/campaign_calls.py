@@ -200,7 +200,7 @@ def export_calls(model, streaming, folder):
     data = np.random.default_rng(3).standard_normal((2, 4, 5)).astype("float32")
     proof = {"verification_data": data, "floor_db": 30.0, "timing_seconds": 0.0}
     int8 = {"quantization": "int8", "calibration_data": data, "compare_layers": False}
-    live = {"model": streaming, "chunk": 2, "batch": 1}
+    live, kept = {"model": streaming, "chunk": 2, "batch": 1}, {"float_layers": ["conv_transpose1d"]}
     legal = {
         **dict.fromkeys(("verification_data", "calibration_data"), optional(tensors((None, 4, 5)))),
         "model": never,
@@ -212,11 +212,19 @@ def export_calls(model, streaming, folder):
         *([{"mel": 5}], [[5]]),
     )
     given = {
-        "to_tflite": {"model": model, **int8, "length": 5, "integer_io": False, "prove_on": ("compiled",)},
+        "to_tflite": {"model": model, **int8, **kept, "length": 5, "integer_io": False, "prove_on": ("compiled",)},
+        "smallest_tflite": {
+            "model": model,
+            "device": "npu",
+            "calibration_data": data,
+            "length": 5,
+            "time_limit": 60.0,
+            "prove_on": ("compiled",),
+        },
         "to_saved_model": {"model": model, "length": 5},
         "to_stablehlo": {"model": model, "length": 5, "batch": 1, "vjp": False},
         "streaming_to_saved_model": live,
-        "streaming_to_tflite": {**live, **int8, "states": "explicit", "prove_on": ["compiled"]},
+        "streaming_to_tflite": {**live, **int8, **kept, "states": "explicit", "prove_on": ["compiled"]},
     }
     return {
         name: Call(
@@ -228,6 +236,14 @@ def export_calls(model, streaming, folder):
         )
         for name, arguments in given.items()
     }
+
+
+def refused_export(model, folder):
+    """What is raised for a file that stays below its floor."""
+    try:
+        lk.export.to_tflite(model, folder / "refused.tflite", length=5, quantization="dynamic_int8", floor_db=500)
+    except lk.export.BelowFloorError as refusal:
+        return refusal
 
 
 def _length(value):
@@ -282,6 +298,7 @@ def calls(folder):
     """All of them, by a name that a failure shows."""
     decoder = keras.Sequential([keras.Input((4, None), name="mel"), lk.ConvTranspose1d(4, 2, 3, stride=2)])
     report = lk.export.to_tflite(decoder, folder / "whole.tflite", length=5, timing_seconds=0)
+    refusal = refused_export(decoder, folder)
     pair = {"reference": X, "result": X}
     artefact = {"path": report.path, "model": decoder, "data": None}
     of_artefact = {"path": never, "model": never, "data": optional(tensors((None, 4, 5)))}
@@ -291,6 +308,7 @@ def calls(folder):
         **streaming_calls(decoder),
         **export_calls(decoder, lk.StreamingModel(decoder), folder),
         "snr_db": Call(lk.export.snr_db, pair, lk.export.snr_db, dict.fromkeys(pair, tensors(X.shape, kinds="fiu"))),
+        "BelowFloorError.retry": Call(refusal.retry, {"float_layers": ["up"], "floor_db": 5.0}, refusal.retry),
         "ExportReport.save_json": Call(report.save_json, {"path": str(folder / "r.json")}, report.save_json),
         "ExportReport.save_html": Call(report.save_html, {"path": str(folder / "r.html")}, report.save_html),
         "verified": Call(verified, artefact, verified, of_artefact),

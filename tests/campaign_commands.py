@@ -27,9 +27,10 @@ NUMBERS = {
     **dict.fromkeys(("--batch", "--rounds", "--threads", "--chunk"), (int, 1)),
     **dict.fromkeys(("--padding", "--output-padding"), (int, 0)),
     "--floor": (float, -math.inf),
-    "--seconds": (float, 0),
+    **dict.fromkeys(("--seconds", "--time-limit"), (float, 0)),
 }
-WRITTEN = ("up.keras", "--json", "--report", "--out")
+# Names of any kind: of what is written, and of layers, which the converted file has or has not.
+NAMES = ("up.keras", "--json", "--report", "--out", "--float-layers")
 
 
 def prepared(folder):
@@ -62,11 +63,13 @@ COMMANDS = {
     "inspect a checkpoint": "inspect held.npz",
     "verify": "verify up.tflite up.keras --data samples.npy --floor 20 --on compiled",
     "export": "export up.keras x.tflite --quantization int8 --calibration samples.npy --length 5 --integer-io"
-    " --verification samples.npy --floor 30 --on compiled --report r.json",
+    " --float-layers conv_transpose1d --verification samples.npy --floor 30 --on compiled --report r.json",
+    "export the smallest": "export up.keras x.tflite --quantization auto --for npu --time-limit 60 --length 5"
+    " --calibration samples.npy --floor 30",
     "export a SavedModel": "export up.keras saved --length 5 --verification samples.npy --floor 30",
     "export StableHLO": "export up.keras x.stablehlo --length 5 --floor 30",
     "export a stream": "export up.keras x.tflite --stream --chunk 2 --batch 1 --states explicit --floor 30"
-    " --quantization int8 --calibration samples.npy --report r.html",
+    " --quantization int8 --calibration samples.npy --float-layers auto --report r.html",
     "runtimes": "runtimes list",
     "demo": "demo --audio nothing.wav --out out",
     "bench": "bench 4 2 3 --stride 2 --padding 0 --output-padding 0 --groups 1 --dilation 1 --length 5 --batch 1"
@@ -97,7 +100,7 @@ def _acceptable(words, place):
         number, least = NUMBERS[before]
         with contextlib.suppress(ValueError):
             return number(word) >= least
-    return before in WRITTEN or (before == "--length" and word == "dynamic")
+    return before in NAMES or (before == "--length" and word == "dynamic")
 
 
 def not_one_line(status, lines):

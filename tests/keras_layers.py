@@ -107,51 +107,8 @@ SHAPES = {
     "MelSpectrogram": ((64,),),
 }
 
-# What each recipe refuses: by operators that the TFLite converter cannot write, or, where none is named, by its floor.
-REFUSED = {
-    "float16": {"MelSpectrogram": ""},
-    "weight_only_int8": {"STFTSpectrogram": ""},
-    "int8": {
-        "celu": "",
-        "sparse_plus": "",
-        "sparsemax": "",
-        "GRU_looped": "While",
-        "LSTM_looped": "While",
-        "SimpleRNN_looped": "While",
-        "STFTSpectrogram": "",
-    },
-    "int16x8": {
-        "elu": "ELU",
-        "hard_shrink": "GREATER SELECT_V2",
-        "hard_silu": "HARD_SWISH",
-        "hard_tanh": "RELU_N1_TO_1",
-        "log_sigmoid": "NEG",
-        "log_softmax": "LOG_SOFTMAX",
-        "selu": "GREATER",
-        "soft_shrink": "GREATER LESS SELECT_V2",
-        "softsign": "DIV",
-        "sparse_plus": "LESS LESS_EQUAL SELECT_V2",
-        "sparse_sigmoid": "GREATER_EQUAL LESS_EQUAL SELECT_V2",
-        "sparsemax": "CAST CUMSUM DIV GREATER SELECT_V2 TOPK_V2",
-        "squareplus": "SQRT SQUARE",
-        "threshold": "GREATER SELECT_V2",
-        "ELU": "ELU",
-        "PReLU": "PRELU",
-        "ReLU": "NEG",
-        "GroupNormalization": "NEG",
-        "LayerNormalization": "NEG",
-        "RMSNormalization": "SQUARE",
-        "UnitNormalization": "SQUARE",
-        "Masking": "NOT_EQUAL REDUCE_ANY SELECT_V2",
-        "Embedding": "ADD LESS SELECT",
-        "AdditiveAttention": "",
-        "GRU_looped": "While",
-        "LSTM_looped": "While",
-        "SimpleRNN_looped": "While",
-        "STFTSpectrogram": "SQRT SQUARE",
-        "MelSpectrogram": "IMAG REAL RFFT2D SQRT SQUARE",
-    },
-}
+# What each recipe refuses: by its floor.
+REFUSED = {"float16": ("MelSpectrogram",), "weight_only_int8": ("STFTSpectrogram",)}
 
 
 def model_of(cases):

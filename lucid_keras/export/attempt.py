@@ -130,9 +130,8 @@ def uncovered(mixed: Mixed, samples: dict[str, list]) -> tuple[str, ...]:
 
 def check_float_layers(float_layers, recipe):
     """Raise unless they are names, or `"auto"`, in a recipe that leaves them anything to choose."""
-    if isinstance(float_layers, str) and float_layers != "auto":
-        raise TypeError(f"float_layers must be a sequence of layers' names, or 'auto'. Received: {float_layers!r}")
-    if float_layers != "auto" and not all(isinstance(name, str) for name in float_layers):
+    named = isinstance(float_layers, Sequence) and all(isinstance(name, str) for name in float_layers)
+    if not named or (isinstance(float_layers, (str, bytes)) and float_layers != "auto"):
         raise TypeError(f"float_layers must be a sequence of layers' names, or 'auto'. Received: {float_layers!r}")
     if len(float_layers) and not recipe.integers:
         raise ValueError(f"float_layers are for recipes with integers. Received: quantization={recipe.name!r}")

@@ -101,8 +101,8 @@ def as_int16_kernels_take_it(content):
 
     The converter's quantizer rounds the zero points of symmetric ranges to -1 or 0. Of dense convolutions it does not
     say that the biases are int32, which takes a fiftieth of the time that int64 does (`accumulator` checks that it
-    holds the sums); the depthwise kernel takes int64 alone. What is added or multiplied it writes in int8, where both
-    operands have to be int16.
+    holds the sums); depthwise and transposed kernels take int64 alone. What is added or multiplied it writes in int8,
+    where both operands have to be int16.
     """
     model, types = _read(content), schema().TensorType
     for graph in model.subgraphs:
@@ -110,15 +110,17 @@ def as_int16_kernels_take_it(content):
             if tensor.type == types.INT16 and _scales(tensor):
                 tensor.quantization.zeroPoint = np.zeros(_scales(tensor), np.int64)
         for operator in graph.operators:
-            if builtin_name(model, operator) in ELEMENTWISE:
+            name = builtin_name(model, operator)
+            if name in ELEMENTWISE:
                 operator.inputs = [_as_int16(model, graph, index) for index in operator.inputs]
                 continue
-            bias = graph.tensors[operator.inputs[2]] if len(operator.inputs) > 2 else None
-            if bias is None or bias.type != types.INT32 or graph.tensors[operator.inputs[0]].type != types.INT16:
+            signal, place = (2, 3) if name == "TRANSPOSE_CONV" else (0, 2)
+            bias = graph.tensors[operator.inputs[place]] if len(operator.inputs) > place else None
+            if bias is None or bias.type != types.INT32 or graph.tensors[operator.inputs[signal]].type != types.INT16:
                 continue
-            if builtin_name(model, operator) == "DEPTHWISE_CONV_2D":
+            if name in ("DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"):
                 wide = _numbers(model, bias, np.int32).astype(np.int64)
-                operator.inputs = [*operator.inputs[:2], _added(model, graph, bias, wide, types.INT64)]
+                operator.inputs = [*operator.inputs[:place], _added(model, graph, bias, wide, types.INT64)]
             elif hasattr(operator.builtinOptions, "quantizedBiasType"):
                 operator.builtinOptions.quantizedBiasType = types.INT32
     return _written(model)

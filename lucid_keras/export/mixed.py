@@ -44,6 +44,7 @@ class Mixed:
         elif recipe.calibrated:
             chosen = symmetric_ranges if recipe.activations == "int16" else ranges
             self._content = with_ranges(content, chosen(distributions))
+        self._constants = {one.name for one in flatbuffer.contents(content).tensors if one.constant}
         origins = Origins(model)
         self._graphs = [list(zip(graph, origins.of(graph), strict=True)) for graph in flatbuffer.graphs(content)]
         transforms = {path for path, layer in operations(model).items() if isinstance(layer, ISTFT)}
@@ -72,10 +73,18 @@ class Mixed:
         names = flatbuffer.names(self._content)
         paths = [{one.output: path for one, path in graph} for graph in self._graphs]
         found: dict[str, float] = {}
+        quantized = [self._in_integers(graph) for graph in self._graphs]
         for (graph, tensor), share in shares.items():
-            path = paths[graph].get(names[graph][tensor], "the input")
+            if (name := names[graph][tensor]) not in quantized[graph]:
+                continue
+            path = paths[graph].get(name, "the input")
             found[path] = max(found.get(path, 0.0), share)
         return found
+
+    def _in_integers(self, graph):
+        """The names of the tensors of a graph that an operator takes or gives in integers."""
+        left = self._left(graph, self.kept)
+        return {name for one, _ in graph if one.output not in left for name in (*one.inputs, one.output)}
 
     @doing("quantizing")
     def _quantized(self, left):
@@ -101,8 +110,19 @@ class Mixed:
         """Whether the recipe leaves an operator in float32, whatever its layer."""
         if self.recipe.groups_in_float and operator.groups > 1:
             return True
+        if operator.name in self.recipe.never_integers:
+            return True
+        if self.recipe.activations == "int16" and self._adds_constants(operator):
+            return True
         square = operator.name == "MUL" and operator.inputs[0] == operator.inputs[1]
         return not self._integer_io and ("SQUARE" if square else operator.name) in self.recipe.left_in_float
+
+    def _adds_constants(self, operator):
+        """Whether an operator without weights takes constants, which the converter's quantizer writes in int8."""
+        kinds = dict(zip(operator.inputs, operator.dtypes, strict=False))  # those of the outputs come last
+        return operator.name not in {*WEIGHTED, "GATHER"} and any(
+            kinds[name] == "float32" for name in self._constants.intersection(operator.inputs)
+        )
 
     def _left(self, graph, kept):
         """The names of the operators of a graph that stay in float32.

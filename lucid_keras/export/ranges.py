@@ -151,7 +151,8 @@ def clipped(chosen: Mapping[Tensor, Range], distributions: Mapping[Tensor, Distr
     shares = {}
     for tensor, one in distributions.items():
         values, counts = one.seen()
-        bounds = np.asarray(chosen[tensor], np.float32).view(np.uint32) >> SHIFT
-        low, high = MIDDLES[bounds]
+        ends = np.asarray(chosen[tensor], np.float32)
+        (low, high), (lowest, highest) = MIDDLES[ends.view(np.uint32) >> SHIFT], ends
+        low, high = min(low, lowest), max(high, highest)  # a bin's middle may lie on either side of an end
         shares[tensor] = float(counts[(values < low) | (values > high)].sum() / max(counts.sum(), 1))
     return shares

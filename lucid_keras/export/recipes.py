@@ -13,6 +13,8 @@ FLOATING = (
     *("BATCH_MATMUL", "COS", "DIV", "EXP", "GELU", "LOG", "MEAN", "POW", "RSQRT", "SIN", "SQRT", "SQUARE"),
     *("SQUARED_DIFFERENCE", "SUM"),
 )
+# What LiteRT (2.3) has no int16 kernel for, or one that wants another scale than the converter's quantizer gives.
+NOT_IN_INT16 = ("HARD_SWISH", "LOGISTIC", "LOG_SOFTMAX", "PRELU", "RELU_N1_TO_1")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Recipe:
         weights: `"float16"` where the TFLite converter stores them so.
         edge_recipe: the LiteRT Quantizer's recipe, where that tool quantizes; None: the TFLite converter does.
         left_in_float: operators that stay in float32, SQUARE the product of a tensor with itself too.
+        never_integers: operators that integers throughout leave in float32 too.
         groups_in_float: whether convolutions in groups stay so too.
         activations: `"int8"` or `"int16"` where the activations are integers too, whose ranges the user's data give.
         headroom: by how much louder than the calibration data inputs may be.
@@ -39,6 +42,7 @@ class Recipe:
     weights: str | None = None
     edge_recipe: str | None = None
     left_in_float: tuple[str, ...] = ()
+    never_integers: tuple[str, ...] = ()
     groups_in_float: bool = False
     activations: str | None = None
     headroom: float = 1.0
@@ -100,6 +104,7 @@ RECIPES = {
             35.0,
             "weights in int8, activations in int16, ranges from calibration data",
             left_in_float=FLOATING,
+            never_integers=NOT_IN_INT16,
             activations="int16",
             headroom=2.0,
             streams=False,
