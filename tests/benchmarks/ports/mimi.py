@@ -33,7 +33,7 @@ class RotaryAttention(keras.layers.Layer):
         size = channels // self.heads
         frequencies = np.float32(1) / self.theta ** (np.arange(0, size, 2, dtype=np.float32) / size)
         angles = np.arange(length, dtype=np.float32)[:, np.newaxis] * np.tile(frequencies, 2)
-        cos, sin = np.cos(angles), np.sin(angles) * np.repeat(np.float32([-1, 1]), size // 2)
+        cos, sin = np.cos(angles), np.sin(angles) * np.repeat(np.array([-1, 1], np.float32), size // 2)
 
         def by_head(x):
             return ops.transpose(ops.reshape(x, [-1, length, self.heads, size]), [0, 2, 1, 3])

@@ -4,6 +4,7 @@ Source: J. Kong et al., "HiFi-GAN", arXiv:2010.05646.
 """
 
 import functools
+import math
 
 import hifigan_generator
 import keras
@@ -19,7 +20,7 @@ def port(preset="speecht5"):
     options = hifigan_generator.PRESETS[preset]
     return Port(
         rate=hifigan_generator.SAMPLE_RATES[preset],
-        hop=int(np.prod(options["upsample_rates"])),
+        hop=math.prod(options["upsample_rates"]),
         make=functools.partial(_original, preset),
         decode=lambda model, features: model(features["log_mel"]).numpy()[..., None],
         features_of=lambda model, windows: {"log_mel": _log_mels(windows)},
