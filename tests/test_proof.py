@@ -17,7 +17,16 @@ from lucid_keras.export.layer_accuracy import layer_accuracies, observed_layers
 from lucid_keras.runtimes import LiteRT, SavedModel
 
 PACKAGE = pathlib.Path(lk.__file__).parent
-EXPORTERS = {"to_tflite", "to_saved_model", "to_stablehlo", "streaming_to_tflite", "streaming_to_saved_model"}
+EXPORTERS = {
+    *(
+        "to_tflite",
+        "smallest_tflite",
+        "to_saved_model",
+        "to_stablehlo",
+        "streaming_to_tflite",
+        "streaming_to_saved_model",
+    )
+}
 WHOLE = [to_tflite, to_saved_model, to_stablehlo]
 
 
@@ -44,9 +53,9 @@ def callers_of(name):
 
 def test_every_export_goes_through_the_one_proof():
     assert callers_of("prove") == {"proven", "tried", "verified_everywhere"}
-    proving = {"proven_file", "proven_saved_model", "to_stablehlo"}
+    proving = {"prove_and_write", "proven_saved_model", "to_stablehlo"}
     assert callers_of("proven") == proving
-    assert callers_of("proven_file") | callers_of("proven_saved_model") | {"to_stablehlo"} == EXPORTERS
+    assert callers_of("Attempt") | callers_of("proven_saved_model") | {"to_stablehlo"} == EXPORTERS
     assert set(lk.export.__all__) >= EXPORTERS
     written = callers_of("write_atomically") | callers_of("folder_atomically")
     assert written <= proving | {"save_json", "save_html"}
@@ -276,7 +285,7 @@ def test_a_missing_extra_is_told_before_the_work(module, quantization, tmp_path,
     for name in [name for name in __import__("sys").modules if name.split(".")[0] == module]:
         monkeypatch.setitem(__import__("sys").modules, name, None)
     monkeypatch.setitem(__import__("sys").modules, module, None)
-    monkeypatch.setattr(tflite_module, "convert", lambda *_, **__: pytest.fail("converted"))
+    monkeypatch.setattr(tflite_module, "unquantized", lambda *_, **__: pytest.fail("converted"))
     with pytest.raises(ImportError, match=r"needs .*: pip install 'lucid_keras\[export\]'"):
         exported(to_tflite, upsampling(), tmp_path, quantization=quantization)
 

@@ -56,7 +56,7 @@ class Attempt:
                 kept = curve[-1].kept
             else:
                 kept = chosen_layers(self.mixed, self.model, float_layers)
-            return self.proven(kept, floor, curve)
+            return self.prove_and_write(kept, floor, curve)
         except BelowFloorError as refusal:
             refusal.attempt = self
             raise
@@ -66,7 +66,7 @@ class Attempt:
         check_float_layers(float_layers, self.mixed.recipe)
         return self.export(float_layers, Floor.of(floor_db, self.mixed.recipe))
 
-    def proven(self, kept: tuple[str, ...], floor: Floor, curve: tuple[CurvePoint, ...]) -> ExportReport:
+    def prove_and_write(self, kept: tuple[str, ...], floor: Floor, curve: tuple[CurvePoint, ...]) -> ExportReport:
         """Write the file with these layers in float32 once it is proven."""
         content = self.mixed.written(kept)
         overflows = check_accumulators(content) if self.mixed.recipe.activations == "int16" else []

@@ -75,7 +75,7 @@ def smallest_tflite(
         facts={"seconds": timing_seconds, "warnings": task.warnings_of(mixed), "verified_on": task.verified_on},
     )  # fmt: skip
     recipe = points[-1].recipe
-    return attempt.proven(points[-1].kept, Floor(floor, False, recipe), tuple(points))
+    return attempt.prove_and_write(points[-1].kept, Floor(floor, False, recipe), tuple(points))
 
 
 def _ladder(device, calibration_data):
