@@ -66,7 +66,7 @@ def made(voice, file, path):
         return {"refused": textwrap.shorten(f"{type(error).__name__}: {error}", 200, placeholder=" ...")}
     facts = {"bytes": report.bytes, "operators": report.total, "outside": report.total - report.delegated}
     curve = [one | {"kept": len(one["kept"])} for one in map(dataclasses.asdict, report.curve)]
-    return {"path": path, **facts, "float_layers": report.float_layers, "curve": curve}
+    return {**facts, "float_layers": report.float_layers, "curve": curve}
 
 
 def asked(python, script, *arguments):
@@ -79,12 +79,14 @@ def asked(python, script, *arguments):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def measured(voice, folder, files, python, rounds, seconds):
-    """A dict of each file by its title; what they said goes to `folder` as WAV."""
+def measured(voice, folder, files, python, rounds, seconds, known):
+    """A dict of each file by its title, the `known` ones as they lie there; what they said goes to `folder` as WAV."""
     rows = {}
     for file in files:
         tell(f"{folder.name}: {title(file)}")
-        rows[title(file)] = made(voice, file, folder / f"{title(file)}.tflite")
+        path = folder / f"{title(file)}.tflite"
+        row = known.get(title(file)) or made(voice, file, path)
+        rows[title(file)] = row if "refused" in row else row | {"path": path, "milliseconds": []}
     if voice.onnx is not None:
         rows[OWN] = {"path": voice.onnx, "bytes": voice.onnx.stat().st_size}
     samples = {REFERENCE: voice.said()[:, voice.unheard :]}
@@ -128,10 +130,12 @@ def main():
     parser.add_argument("--python", required=True, help="the Python of `make voice`")
     parser.add_argument("--voices", nargs="+", default=list(VOICES), choices=list(VOICES))
     parser.add_argument("--files", nargs="+", help="by their titles")
+    parser.add_argument("--again", action="store_true", help="run and time the files that were made before")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2, help="for each file in each round")
     parser.add_argument("--out", type=pathlib.Path, default=RESULTS)
     arguments = parser.parse_args()
+    before = json.loads(arguments.out.read_text())["voices"] if arguments.again else {}
     results = {"machine": machine(THREADS), "rounds": arguments.rounds, "voices": {}}
     for name in arguments.voices:
         folder = SAID / name
@@ -139,7 +143,8 @@ def main():
         voice = VOICES[name](TRAINED)
         files = FILES if voice.trained else PORT_FILES
         files = [one for one in files if arguments.files is None or title(one) in arguments.files]
-        rows = measured(voice, folder, files, arguments.python, arguments.rounds, arguments.seconds)
+        known = before.get(name, {}).get("files", {})
+        rows = measured(voice, folder, files, arguments.python, arguments.rounds, arguments.seconds, known)
         seconds = voice.said().shape[1] / voice.rate
         results["voices"][name] = {"window_seconds": seconds, "check": voice.check, "files": rows}
         arguments.out.write_text(json.dumps(results, indent=1) + "\n")
