@@ -151,7 +151,7 @@ def test_a_quantized_stream_is_close_to_the_whole_output(name, quantization, rng
     ).read_bytes()
     y = streamed(litert_signatures(content), np.split(x, 24, axis), 0, axis)
     snr = lk.export.snr_db(whole, y)
-    assert snr >= RECIPES[quantization].floor_db
+    assert snr >= SNR_FLOOR[quantization]
     taken = LiteRT(content).coverage()
     if (name, quantization) != ("channels_first", "int8"):  # no delegate takes an int8 LayerNormalization's operators
         assert taken.delegated == len(taken.ops)

@@ -7,7 +7,15 @@ EPSILON = {"float16": 2.0**-11, "bfloat16": 2.0**-8, "float32": 2.0**-24, "float
 MARGIN = {"float16": 2, "bfloat16": 2, "float32": 16, "float64": 16}
 
 # Signal-to-noise floors in dB of exported files against the Keras model, by quantization recipe.
-SNR_FLOOR = {"float32": 110.0, "float16": 60.0, "dynamic_int8": 30.0, "int16x8": 35.0, "int8": 20.0}
+SNR_FLOOR = {
+    "float32": 110.0,
+    "float16": 60.0,
+    "dynamic_int8": 30.0,
+    "weight_only_int8": 40.0,
+    "weight_only_int4": 15.0,
+    "int16x8": 35.0,
+    "int8": 20.0,
+}
 
 # The largest error of a whole decoder in float32 against its PyTorch original, relative to the largest sample.
 MODEL_PARITY = 1e-5

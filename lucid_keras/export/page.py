@@ -3,6 +3,7 @@
 import html
 import string
 
+from lucid_keras.export.accuracy import heard
 from lucid_keras.export.pictures import error_per_layer, over_kept_layers, spectrograms, waveforms
 from lucid_keras.export.tables import (
     CURVE_HEADER,
@@ -41,7 +42,7 @@ $body
 def page(report):
     """An `ExportReport` as one self-contained HTML page; its pictures need matplotlib."""
     pictures, escape = _pictures(report), html.escape
-    verdict = f"{decibels(report.snr_db)} against the Keras model; the floor is {report.floor_db:g} dB."
+    verdict = f"{decibels(report.snr_db)} against the Keras model; the floor is {report.floor_db:g} dB. Of a voice: {heard(report.snr_db)}."
     about = [fact for fact in report.facts() if fact[0] not in ("operators", "latency")]
     layers = [(one.name, decibels(one.snr_db), decibels(one.own_snr_db)) for one in report.layers]
     folded = {

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lucid_keras.export.accuracy import LayerAccuracy, OutputAccuracy
+from lucid_keras.export.accuracy import LayerAccuracy, OutputAccuracy, heard
 from lucid_keras.export.files import checked_destination, write_atomically
 from lucid_keras.export.tables import curve_table, output_table, rich_table, runtime_table
 
@@ -164,6 +164,7 @@ class ExportReport:
             ("operators", self.coverage()),
             ("latency", f"{self.milliseconds:.3g} ms, {self.runtime}, {self.conditions}"),
             ("floor", f"{self.floor_db:g} dB"),
+            ("of a voice", heard(self.snr_db)),
             ("verified on", self.verified_on),
         ]
 
