@@ -42,7 +42,8 @@ $body
 def page(report):
     """An `ExportReport` as one self-contained HTML page; its pictures need matplotlib."""
     pictures, escape = _pictures(report), html.escape
-    verdict = f"{decibels(report.snr_db)} against the Keras model; the floor is {report.floor_db:g} dB. Of a voice: {heard(report.snr_db)}."
+    verdict = f"{decibels(report.snr_db)} against the Keras model; the floor is {report.floor_db:g} dB."
+    verdict += f" Of a voice: {heard(report.snr_db)}."
     about = [fact for fact in report.facts() if fact[0] not in ("operators", "latency")]
     layers = [(one.name, decibels(one.snr_db), decibels(one.own_snr_db)) for one in report.layers]
     folded = {
