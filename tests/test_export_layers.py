@@ -4,6 +4,7 @@ import pathlib
 import re
 
 import keras
+import numpy as np
 import pytest
 from keras_layers import ACTIVATIONS, LAYERS, REFUSED, data_of, model_of
 
@@ -48,6 +49,24 @@ def test_what_has_no_int16_form_stays_in_float32(tmp_path):
 
 def test_a_transposed_convolution_of_keras_in_int16(tmp_path):
     assert "TRANSPOSE_CONV" in export(["Conv1DTranspose", "Dense_silu"], "int16x8", tmp_path).ops
+
+
+def test_what_follows_a_sigmoid_in_int16(tmp_path):
+    layers = [keras.layers.Dense(8, activation="sigmoid"), keras.layers.Dense(4, bias_initializer="ones")]
+    data = np.random.default_rng(0).uniform(-2, 2, (40, 12, 6))
+    model = keras.Sequential([keras.Input((12, 6)), *layers])
+    report = to_tflite(model, tmp_path / "x.tflite", quantization="int16x8", calibration_data=data, timing_seconds=0)
+    assert report.snr_db > 45
+
+
+@pytest.mark.parametrize("case", ["ReLU", "elu"])
+def test_integers_at_the_ends_where_an_input_is_read_in_float32(case, tmp_path):
+    model = model_of([case])
+    options = {"calibration_data": data_of(model, 40), "integer_io": True, "timing_seconds": 0}
+    report = to_tflite(model, tmp_path / "x.tflite", quantization="int8", **options)
+    assert {"QUANTIZE", "DEQUANTIZE"} <= {*report.ops}
+    with pytest.raises(ValueError, match=r"Received: the input .* takes in float32"):
+        to_tflite(model, tmp_path / "y.tflite", quantization="int16x8", **options)
 
 
 @pytest.mark.sweep

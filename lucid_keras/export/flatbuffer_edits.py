@@ -27,8 +27,6 @@ VERSIONS = {
     "int4": {"DEQUANTIZE": (6, 6), "EMBEDDING_LOOKUP": (4, 4)},
 }
 
-ELEMENTWISE = ("ADD", "DIV", "MAXIMUM", "MINIMUM", "MUL", "SQUARED_DIFFERENCE", "SUB")
-
 
 def with_first(content, signature):
     """The bytes of the file with the graph of `signature` in the first place; nothing else changes.
@@ -97,57 +95,50 @@ def with_ranges(content, chosen):
 
 
 def as_int16_kernels_take_it(content):
-    """The file with zero points of 0 for its int16 tensors, and constants as LiteRT's int16x8 kernels take them.
+    """The file with zero points of 0 for its int16 tensors, and biases as LiteRT's int16x8 kernels take them.
 
-    The converter's quantizer rounds the zero points of symmetric ranges to -1 or 0. Of dense convolutions it does not
-    say that the biases are int32, which takes a fiftieth of the time that int64 does (`accumulator` checks that it
-    holds the sums); depthwise and transposed kernels take int64 alone. What is added or multiplied it writes in int8,
-    where both operands have to be int16.
+    The converter's quantizer rounds the zero points of symmetric ranges to -1 or 0, and gives sigmoids all 16 bits
+    between 0 and 1, whose zero point the kernels do not read: they get 15 bits, and so do biases after them. Of dense
+    convolutions it does not say that the biases are int32, which takes a fiftieth of the time that int64 does
+    (`accumulator` checks that it holds the sums); depthwise and transposed kernels take int64 alone.
     """
     model, types = _read(content), schema().TensorType
     for graph in model.subgraphs:
-        for tensor in graph.tensors:
+        halved = set()
+        for index, tensor in enumerate(graph.tensors):
             if tensor.type == types.INT16 and _scales(tensor):
+                if tensor.quantization.zeroPoint[0] < -1:
+                    halved.add(index)
+                    tensor.quantization.scale = 2 * np.asarray(tensor.quantization.scale, np.float32)
                 tensor.quantization.zeroPoint = np.zeros(_scales(tensor), np.int64)
         for operator in graph.operators:
             name = builtin_name(model, operator)
-            if name in ELEMENTWISE:
-                operator.inputs = [_as_int16(model, graph, index) for index in operator.inputs]
-                continue
             signal, place = (2, 3) if name == "TRANSPOSE_CONV" else (0, 2)
             bias = graph.tensors[operator.inputs[place]] if len(operator.inputs) > place else None
             if bias is None or bias.type != types.INT32 or graph.tensors[operator.inputs[signal]].type != types.INT16:
                 continue
-            if name in ("DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"):
-                wide = _numbers(model, bias, np.int32).astype(np.int64)
-                operator.inputs = [*operator.inputs[:place], _added(model, graph, bias, wide, types.INT64)]
-            elif hasattr(operator.builtinOptions, "quantizedBiasType"):
+            half, wide = operator.inputs[signal] in halved, name in ("DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
+            if half or wide:
+                operator.inputs = [*operator.inputs[:place], _rewritten(model, graph, bias, half, wide)]
+            if not wide and hasattr(operator.builtinOptions, "quantizedBiasType"):
                 operator.builtinOptions.quantizedBiasType = types.INT32
     return _written(model)
 
 
-def _as_int16(model, graph, index):
-    """The index of a tensor, or where it holds int8 constants that of a new one with the same in int16."""
-    tensor, types = graph.tensors[index], schema().TensorType
-    if tensor.type != types.INT8 or model.buffers[tensor.buffer].data is None:
-        return index
-    wide = (_numbers(model, tensor, np.int8).astype(np.int16) - int(tensor.quantization.zeroPoint[0])) * np.int16(128)
-    quantization = schema().QuantizationParametersT()
-    quantization.scale, quantization.zeroPoint = [float(tensor.quantization.scale[0]) / 128], [0]
-    return _added(model, graph, tensor, wide, types.INT16, quantization)
-
-
-def _numbers(model, tensor, dtype):
-    return np.frombuffer(bytes(model.buffers[tensor.buffer].data), dtype)
-
-
-def _added(model, graph, tensor, numbers, kind, quantization=None):
-    """The index of a copy of a tensor, which another operator may share, with other numbers."""
+def _rewritten(model, graph, bias, half, wide):
+    """The index of a new tensor with the int32 numbers of a bias, which others may share: half of each, or in int64."""
+    values = np.frombuffer(bytes(model.buffers[bias.buffer].data), np.int32)
+    found = copy.copy(bias)
+    if half:
+        values = np.rint(values / 2).astype(np.int32)
+        found.quantization = copy.copy(bias.quantization)
+        found.quantization.scale = 2 * np.asarray(bias.quantization.scale, np.float32)
+    if wide:
+        values, found.type = values.astype(np.int64), schema().TensorType.INT64
     model.buffers.append(schema().BufferT())
-    model.buffers[-1].data = np.frombuffer(numbers.tobytes(), np.uint8)
-    other = copy.copy(tensor)
-    other.buffer, other.type, other.quantization = len(model.buffers) - 1, kind, quantization or tensor.quantization
-    graph.tensors.append(other)
+    model.buffers[-1].data = np.frombuffer(values.tobytes(), np.uint8)
+    found.buffer = len(model.buffers) - 1
+    graph.tensors.append(found)
     return len(graph.tensors) - 1
 
 
