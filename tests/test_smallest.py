@@ -107,7 +107,7 @@ def test_from_the_command_line(model, tmp_path, capsys, monkeypatch):
     assert "tried" in capsys.readouterr().out
     assert read(tmp_path / "x.tflite").operators
     assert lucid_keras("export m.keras x.tflite --for npu --length 24") == 1
-    assert "--for does not go with .tflite file" in capsys.readouterr().err
+    assert "--for and --time-limit go with --quantization auto" in capsys.readouterr().err
     in_int8 = "export m.keras y.tflite --quantization int8 --calibration data.npy --length 24 --float-layers"
     assert lucid_keras(f"{in_int8} auto --floor 30") == 0
     assert "tried" in capsys.readouterr().out

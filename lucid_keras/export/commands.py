@@ -172,7 +172,9 @@ def _exporter(arguments):
     given = {name: value for name, value in options.items() if value is not None}  # the rest has defaults
     taken = inspect.signature(to).parameters
     for name in given.keys() - taken.keys():
-        option = {"device": "for"}.get(name, name.removesuffix("_data").removeprefix("prove_").replace("_", "-"))
+        if name in ("device", "time_limit"):
+            raise ValueError("--for and --time-limit go with --quantization auto, of a whole model to a .tflite file")
+        option = name.removesuffix("_data").removeprefix("prove_").replace("_", "-")
         live = "live " if arguments.stream else ""
         raise ValueError(f"--{option} does not go with {live}{kind.removeprefix('a ')}. Received: {given[name]}")
     if "compare_layers" in taken:

@@ -27,6 +27,8 @@ VERSIONS = {
     "int4": {"DEQUANTIZE": (6, 6), "EMBEDDING_LOOKUP": (4, 4)},
 }
 
+MOST = 2.0**30  # of a bias in 32 bits: as much is left for the sums
+
 
 def with_first(content, signature):
     """The bytes of the file with the graph of `signature` in the first place; nothing else changes.
@@ -94,15 +96,17 @@ def with_ranges(content, chosen):
     return _written(model)
 
 
-def as_int16_kernels_take_it(content):
+def as_int16_kernels_take_it(content, before):
     """The file with zero points of 0 for its int16 tensors, and biases as LiteRT's int16x8 kernels take them.
 
     The converter's quantizer rounds the zero points of symmetric ranges to -1 or 0, and gives sigmoids all 16 bits
     between 0 and 1, whose zero point the kernels do not read: they get 15 bits, and so do biases after them. Of dense
     convolutions it does not say that the biases are int32, which takes a fiftieth of the time that int64 does
-    (`accumulator` checks that it holds the sums); depthwise and transposed kernels take int64 alone.
+    (`accumulator` checks that it holds the sums); depthwise and transposed kernels take int64 alone. Beside weights
+    that are nearly nothing, those of a phase without taps, it cuts biases off at 32 bits: they are taken from the file
+    `before` it.
     """
-    model, types = _read(content), schema().TensorType
+    model, types, biases = _read(content), schema().TensorType, _constants(_read(before))
     for graph in model.subgraphs:
         halved = set()
         for index, tensor in enumerate(graph.tensors):
@@ -117,29 +121,69 @@ def as_int16_kernels_take_it(content):
             bias = graph.tensors[operator.inputs[place]] if len(operator.inputs) > place else None
             if bias is None or bias.type != types.INT32 or graph.tensors[operator.inputs[signal]].type != types.INT16:
                 continue
-            half, wide = operator.inputs[signal] in halved, name in ("DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
-            if half or wide:
-                operator.inputs = [*operator.inputs[:place], _rewritten(model, graph, bias, half, wide)]
+            wide = name in ("DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
+            if operator.inputs[signal] in halved:
+                _halve_bias(model, graph, operator, place)
+            _fit_biases(model, graph, operator, (signal, place), biases.get(bias.name))
+            if wide:
+                _widen_bias(model, graph, operator, place)
             if not wide and hasattr(operator.builtinOptions, "quantizedBiasType"):
                 operator.builtinOptions.quantizedBiasType = types.INT32
     return _written(model)
 
 
-def _rewritten(model, graph, bias, half, wide):
-    """The index of a new tensor with the int32 numbers of a bias, which others may share: half of each, or in int64."""
-    values = np.frombuffer(bytes(model.buffers[bias.buffer].data), np.int32)
-    found = copy.copy(bias)
-    if half:
-        values = np.rint(values / 2).astype(np.int32)
-        found.quantization = copy.copy(bias.quantization)
-        found.quantization.scale = 2 * np.asarray(bias.quantization.scale, np.float32)
-    if wide:
-        values, found.type = values.astype(np.int64), schema().TensorType.INT64
+def _constants(model):
+    """The float32 constants of a file by their names."""
+    return {
+        tensor.name: np.frombuffer(bytes(model.buffers[tensor.buffer].data), np.float32)
+        for graph in model.subgraphs
+        for tensor in graph.tensors
+        if tensor.type == schema().TensorType.FLOAT32 and model.buffers[tensor.buffer].data is not None
+    }
+
+
+def _halve_bias(model, graph, operator, place):
+    bias = graph.tensors[operator.inputs[place]]
+    halves = np.rint(_numbers(model, bias, np.int32) / 2).astype(np.int32)
+    _replace(model, graph, operator, place, halves, 2 * np.asarray(bias.quantization.scale))
+
+
+def _fit_biases(model, graph, operator, places, true):
+    """Give an operator coarser weights in the channels whose biases, in float32 `true`, would not fit 32 bits."""
+    x, weights, bias = (graph.tensors[operator.inputs[place]] for place in (places[0], 1, places[1]))
+    scales = np.asarray(bias.quantization.scale, np.float64)
+    if true is None or len(true) != len(scales) or not np.any(cut := np.abs(true / scales) > MOST):
+        return
+    unit, finer = float(x.quantization.scale[0]), np.asarray(weights.quantization.scale, np.float64)
+    coarser = np.where(cut, np.abs(true) / MOST / unit, finer)
+    shape = [1] * len(weights.shape)
+    shape[weights.quantization.quantizedDimension] = -1
+    kernel = _numbers(model, weights, np.int8).reshape(weights.shape) * (finer / coarser).reshape(shape)
+    _replace(model, graph, operator, 1, np.rint(kernel).astype(np.int8), coarser)
+    _replace(model, graph, operator, places[1], np.rint(true / coarser / unit).astype(np.int32), coarser * unit)
+
+
+def _widen_bias(model, graph, operator, place):
+    bias = graph.tensors[operator.inputs[place]]
+    wide = _numbers(model, bias, np.int32).astype(np.int64)
+    _replace(model, graph, operator, place, wide, bias.quantization.scale, schema().TensorType.INT64)
+
+
+def _numbers(model, tensor, dtype):
+    return np.frombuffer(bytes(model.buffers[tensor.buffer].data), dtype)
+
+
+def _replace(model, graph, operator, place, numbers, scales, kind=None):
+    """Put other numbers and scales in the place of an operator's constant, which another operator may share."""
+    found = copy.copy(graph.tensors[operator.inputs[place]])
+    found.quantization = copy.copy(found.quantization)
+    found.quantization.scale = np.asarray(scales, np.float32)
     model.buffers.append(schema().BufferT())
-    model.buffers[-1].data = np.frombuffer(values.tobytes(), np.uint8)
-    found.buffer = len(model.buffers) - 1
+    model.buffers[-1].data = np.frombuffer(numbers.tobytes(), np.uint8)
+    found.buffer, found.type = len(model.buffers) - 1, found.type if kind is None else kind
     graph.tensors.append(found)
-    return len(graph.tensors) - 1
+    operator.inputs = [*operator.inputs]
+    operator.inputs[place] = len(graph.tensors) - 1
 
 
 def with_honest_versions(content):

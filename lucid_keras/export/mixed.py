@@ -8,7 +8,12 @@ what 8 or 16 evenly spaced bits cannot hold, or a delegate does not take in inte
 from collections.abc import Collection
 
 from lucid_keras.export import flatbuffer
-from lucid_keras.export.flatbuffer_edits import with_honest_versions, with_ranges, without_unused_constants
+from lucid_keras.export.flatbuffer_edits import (
+    with_honest_versions,
+    with_outputs_apart,
+    with_ranges,
+    without_unused_constants,
+)
 from lucid_keras.export.origins import Origins, operations
 from lucid_keras.export.progress import doing
 from lucid_keras.export.quantizers import by_converter, by_edge
@@ -69,22 +74,17 @@ class Mixed:
     def uncovered(self, samples: dict[str, list]) -> dict[str, float]:
         """By layer the share of its output's values, on samples by signature, outside what calibration brought."""
         extremes = {tensor: one.extremes for tensor, one in self._distributions.items()}
-        shares = clipped(extremes, statistics(self._content, samples))
+        seen = statistics(self._content, samples)
+        shares = clipped(extremes, seen)
         names = flatbuffer.names(self._content)
-        paths = [{one.output: path for one, path in graph} for graph in self._graphs]
-        found: dict[str, float] = {}
         quantized = [self._in_integers(graph) for graph in self._graphs]
-        for (graph, tensor), share in shares.items():
-            if (name := names[graph][tensor]) not in quantized[graph]:
-                continue
-            path = paths[graph].get(name, "the input")
-            found[path] = max(found.get(path, 0.0), share)
-        return found
-
-    def _in_integers(self, graph):
-        """The names of the tensors of a graph that an operator takes or gives in integers."""
-        left = self._left(graph, self.kept)
-        return {name for one, _ in graph if one.output not in left for name in (*one.inputs, one.output)}
+        paths = [{one.output: path for one, path in graph} for graph in self._graphs]
+        found: dict[str, list] = {}
+        for (graph, tensor), one in seen.items():
+            if (name := names[graph][tensor]) in quantized[graph] and one.counts.any():
+                count = float(one.counts.sum())
+                found.setdefault(paths[graph].get(name, "the input"), []).append((count * shares[graph, tensor], count))
+        return {path: sum(out for out, _ in pairs) / sum(count for _, count in pairs) for path, pairs in found.items()}
 
     @doing("quantizing")
     def _quantized(self, left):
@@ -99,6 +99,7 @@ class Mixed:
                     f"Every operator must be one that the TFLite converter can write in {self.recipe.name!r}, or lie "
                     f"in a layer of float_layers. Received: {received}"
                 ) from None
+            content = with_outputs_apart(content)  # the converter made one of equal constants again
         return with_honest_versions(content)
 
     def _quantizes(self, operator):

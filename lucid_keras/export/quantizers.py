@@ -87,7 +87,7 @@ def by_converter(content: bytes, activations: str, left: Collection[str], *, int
             _check_inputs(written)
             written = modify_model_io_type(written, outer, outer)
         written = bytes(written)
-    return as_int16_kernels_take_it(written) if activations == "int16" else written
+    return as_int16_kernels_take_it(written, content) if activations == "int16" else written
 
 
 def _check_inputs(content):

@@ -102,7 +102,8 @@ def _tried(task, ladder, device, floor, until):
                 break
             try:
                 mixed = writers[name]
-                points += fewest(mixed, task.claims, floor, until) if some_in_float else [tried(mixed, task.claims)]
+                found = fewest(mixed, task.claims, floor, until) if some_in_float else [tried(mixed, task.claims)]
+                points += [one for one in found if one.kept or not some_in_float]  # without any it was tried before
             except ValueError as error:  # an operator that the recipe cannot write
                 refusals.append(f"{name}: {error}")
                 continue
