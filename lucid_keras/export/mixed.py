@@ -86,6 +86,11 @@ class Mixed:
                 found.setdefault(paths[graph].get(name, "the input"), []).append((count * shares[graph, tensor], count))
         return {path: sum(out for out, _ in pairs) / sum(count for _, count in pairs) for path, pairs in found.items()}
 
+    def _in_integers(self, graph):
+        """The names of the tensors of a graph that an operator takes or gives in integers."""
+        left = self._left(graph, self.kept)
+        return {name for one, _ in graph if one.output not in left for name in (*one.inputs, one.output)}
+
     @doing("quantizing")
     def _quantized(self, left):
         if self.recipe.edge_recipe:
