@@ -96,6 +96,17 @@ def with_ranges(content, chosen):
     return _written(model)
 
 
+def without_ranges_after(content, name, left):
+    """The file without the ranges of what operators of a name give that stay in float32, by their results' names."""
+    model = _read(content)
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            output = graph.tensors[operator.outputs[0]] if len(operator.outputs) else None
+            if builtin_name(model, operator) == name and output.name.decode() in left:
+                output.quantization = None
+    return _written(model)
+
+
 def as_int16_kernels_take_it(content, before):
     """The file with zero points of 0 for its int16 tensors, and biases as LiteRT's int16x8 kernels take them.
 
