@@ -101,9 +101,9 @@ def without_ranges_after(content, name, left):
     model = _read(content)
     for graph in model.subgraphs:
         for operator in graph.operators:
-            output = graph.tensors[operator.outputs[0]] if len(operator.outputs) else None
-            if builtin_name(model, operator) == name and output.name.decode() in left:
-                output.quantization = None
+            outputs = [graph.tensors[index] for index in operator.outputs]
+            if builtin_name(model, operator) == name and outputs[0].name.decode() in left:
+                outputs[0].quantization = None
     return _written(model)
 
 

@@ -149,7 +149,7 @@ class Mixed:
 
 def _neighbours(operators, graph):
     """For each operator of a graph, by name, those of `operators` that it gives to or takes from."""
-    found = {}
+    found: dict[str, set] = {}
     computed = {one.output for one, _ in graph}
     for one, _ in graph:
         for name in computed.intersection(one.inputs):

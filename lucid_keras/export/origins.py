@@ -22,7 +22,7 @@ def operations(model, above=""):
     graph = getattr(model, "decoder", model)
     if not is_graph(graph):  # a layer that streams
         return {layer.name: layer for layer in graph._flatten_layers(include_self=False, recursive=False)}
-    found = {}
+    found: dict[str, keras.Operation] = {}
     for one in graph._functional.operations if isinstance(graph, keras.Sequential) else graph.operations:
         path = f"{above}{one.name}"
         if is_graph(one):

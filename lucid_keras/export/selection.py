@@ -100,13 +100,13 @@ def tried(mixed: Mixed, claims: Sequence[Claim], kept: tuple[str, ...] = ()) -> 
     """What becomes of the file with some layers in float32."""
     content = mixed.written(kept)
     runtime = LiteRT(content)
-    coverage = runtime.coverage()
+    coverage, (signature, inputs) = runtime.coverage(), first_call(runtime, claims[0])
     return CurvePoint(
         recipe=mixed.recipe.name,
         kept=kept,
         snr_db=ratio_db(content, claims),
         bytes=len(content),
-        milliseconds=runtime.milliseconds(*first_call(runtime, claims[0]), TIMED_SECONDS),
+        milliseconds=runtime.milliseconds(signature, inputs, TIMED_SECONDS),
         partitions=coverage.partitions,
         outside=len(coverage.outside),
     )
