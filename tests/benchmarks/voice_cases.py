@@ -110,8 +110,10 @@ def _stacked(inputs):
 
 def port(name, _):
     """A decoder of somebody's library with random weights, on what a recording gives it."""
-    calibration, held = held_out(PORTS[name].features())
-    return Voice(PORTS[name].keras_model(), PORTS[name].rate, calibration, held, trained=False)
+    model, parts = PORTS[name].keras_model(), held_out(PORTS[name].features())
+    if len(model.inputs) == 1:  # which some models leave without a name
+        parts = [{model.inputs[0].name: array for array in part.values()} for part in parts]
+    return Voice(model, PORTS[name].rate, *parts, trained=False)
 
 
 # By the name in the results and of the folder to listen to.
