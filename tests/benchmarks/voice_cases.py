@@ -112,7 +112,7 @@ def port(name, _):
     """A decoder of somebody's library with random weights, on what a recording gives it."""
     model, parts = PORTS[name].keras_model(), held_out(PORTS[name].features())
     if len(model.inputs) == 1:  # which some models leave without a name
-        parts = [{model.inputs[0].name: array for array in part.values()} for part in parts]
+        parts = [dict(zip([model.inputs[0].name], part.values(), strict=True)) for part in parts]
     return Voice(model, PORTS[name].rate, *parts, trained=False)
 
 
