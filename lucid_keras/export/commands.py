@@ -173,7 +173,10 @@ def _exporter(arguments):
     taken = inspect.signature(to).parameters
     for name in given.keys() - taken.keys():
         if name in ("device", "time_limit"):
-            raise ValueError("--for and --time-limit go with --quantization auto, of a whole model to a .tflite file")
+            raise ValueError(
+                "--for and --time-limit go with --quantization auto, of a whole model to a .tflite file. "
+                f"Received: {given[name]}"
+            )
         option = name.removesuffix("_data").removeprefix("prove_").replace("_", "-")
         live = "live " if arguments.stream else ""
         raise ValueError(f"--{option} does not go with {live}{kind.removeprefix('a ')}. Received: {given[name]}")

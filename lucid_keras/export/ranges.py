@@ -1,7 +1,6 @@
 """Ranges of a float file's activations: what its tensors hold on calibration data, and where to clip them."""
 
 import dataclasses
-import warnings
 from collections.abc import Container, Mapping, Sequence
 
 import numpy as np
@@ -71,8 +70,7 @@ def statistics(
         threads: of the interpreter.
     """
     litert = needed("ai_edge_litert.interpreter", "calibration needs LiteRT")
-    with warnings.catch_warnings(action="ignore"):  # that keeping all tensors is for debugging
-        loaded = litert.Interpreter(model_content=content, num_threads=threads, experimental_preserve_all_tensors=True)
+    loaded = litert.Interpreter(model_content=content, num_threads=threads, experimental_preserve_all_tensors=True)
     model = schema().ModelT.InitFromPackedBuf(content)
     graphs = {one.signatureKey.decode(): one.subgraphIndex for one in model.signatureDefs}
     found: dict[Tensor, Distribution] = {}
