@@ -108,7 +108,7 @@ SHAPES = {
 }
 
 # What each recipe refuses: by its floor.
-REFUSED = {"float16": ("MelSpectrogram",), "weight_only_int8": ("STFTSpectrogram",)}
+REFUSED = {"float16": ("MelSpectrogram",)}
 
 
 def model_of(cases):
