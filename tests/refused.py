@@ -24,9 +24,6 @@ REFUSED = (
     ("live*", "dynamic_int8", "old", "'FULLY_CONNECTED' version '12'"),
     ("layers", "int16x8", "old", "'CONV_2D' version '8'"),
     ("integers in and out", "int16x8", "old", "'CONV_2D' version '8'"),
-    # Shaders for 32-bit integers, of a constant that goes through a cast: the accelerator writes them wrongly.
-    ("layers", "int16x8", "gpu", "must run only valid shaders"),
-    ("layers", "int16x8", "browser-webgpu", "must run only valid shaders"),
     # Microcontrollers.
     ("open length", "*", "micro", "takes no open length"),
     ("*variables", "*", "micro", "takes no states in variables"),
