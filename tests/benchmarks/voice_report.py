@@ -54,7 +54,8 @@ def curves(files):
     lines = []
     for name, row in files.items():
         if row.get("curve"):
-            lines += ["", f"{name}, what was tried on the way, each timed once, amid other work:", "", CURVE, "|---:|---:|---:|---:|---:|"]
+            lines += ["", f"{name}, what was tried on the way, each timed once, amid other work:"]
+            lines += ["", CURVE, "|---:|---:|---:|---:|---:|"]
             lines += [
                 f"| {one['kept']} | {one['snr_db']:.1f} | {one['bytes'] / 1e6:.1f} | {one['milliseconds']:.0f} | "
                 f"{one['partitions']} |"
