@@ -99,7 +99,7 @@ class Attempt:
         if worst is None or worst[1] > snr + BLAMED_DB:
             return ""
         name, alone = worst
-        reached = ratio_db(self.mixed.written((*kept, name)), self.claims)
+        reached = ratio_db(LiteRT(self.mixed.written((*kept, name))), self.claims)
         return (
             f"; the layer {name!r} loses the most, {alone:.1f} dB by itself: float_layers={[*kept, name]} reaches "
             f"{reached:.1f} dB, and 'auto' looks for as many layers as the floor needs"

@@ -37,16 +37,9 @@ def _add_export(subparsers):
     parser.add_argument(
         "--quantization", choices=(*RECIPES, "auto"), help="default: float32; auto: the smallest that reaches --floor"
     )
-    parser.add_argument(
-        "--for", dest="device", choices=tuple(LADDERS), help="what --quantization auto is for. Default: phone-cpu"
-    )
+    parser.add_argument("--for", dest="device", choices=tuple(LADDERS), help="of auto. Default: phone-cpu")
     parser.add_argument("--time-limit", type=float, metavar="SECONDS", help="of --quantization auto. Default: 1800")
-    parser.add_argument(
-        "--float-layers",
-        type=_names,
-        metavar="NAMES",
-        help="layers that stay in float32, or auto: as few as --floor needs",
-    )
+    parser.add_argument("--float-layers", type=_names, metavar="NAMES", help="that stay in float32; auto: the fewest")
     parser.add_argument(
         "--length", type=_lengths, help='where the model leaves it open: 100, 100,200 (a signature each) or "dynamic"'
     )

@@ -96,14 +96,13 @@ def with_ranges(content, chosen):
     return _written(model)
 
 
-def without_ranges_after(content, name, left):
-    """The file without the ranges of what operators of a name give that stay in float32, by their results' names."""
+def without_ranges(content, names):
+    """The bytes of the file without the ranges of the tensors of these names."""
     model = _read(content)
     for graph in model.subgraphs:
-        for operator in graph.operators:
-            outputs = [graph.tensors[index] for index in operator.outputs]
-            if builtin_name(model, operator) == name and outputs[0].name.decode() in left:
-                outputs[0].quantization = None
+        for tensor in graph.tensors:
+            if tensor.name.decode() in names:
+                tensor.quantization = None
     return _written(model)
 
 

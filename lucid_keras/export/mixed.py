@@ -12,6 +12,7 @@ from lucid_keras.export.flatbuffer_edits import (
     with_honest_versions,
     with_outputs_apart,
     with_ranges,
+    without_ranges,
     without_unused_constants,
 )
 from lucid_keras.export.origins import Origins, operations
@@ -49,7 +50,8 @@ class Mixed:
         elif recipe.calibrated:
             chosen = symmetric_ranges if recipe.activations == "int16" else ranges
             self._content = with_ranges(content, chosen(distributions))
-        self._constants = {one.name for one in flatbuffer.contents(content).tensors if one.constant}
+        tensors = flatbuffer.contents(content).tensors if recipe.activations == "int16" else ()
+        self._constants = {one.name for one in tensors if one.constant}
         origins = Origins(model)
         self._graphs = [list(zip(graph, origins.of(graph), strict=True)) for graph in flatbuffer.graphs(content)]
         transforms = {path for path, layer in operations(model).items() if isinstance(layer, ISTFT)}
@@ -97,15 +99,26 @@ class Mixed:
             content = by_edge(self._content, self.recipe.edge_recipe, left)
         else:
             try:
-                content = by_converter(self._content, self.recipe.activations, left, integer_io=self._integer_io)
+                content = by_converter(
+                    self._without_ranges(left), self.recipe.activations, left, integer_io=self._integer_io
+                )
             except RuntimeError as error:
                 received = " ".join(str(error).split())
                 raise ValueError(
                     f"Every operator must be one that the TFLite converter can write in {self.recipe.name!r}, or lie "
                     f"in a layer of float_layers. Received: {received}"
                 ) from None
-            content = with_outputs_apart(content)  # the converter made one of equal constants again
+            if not all(self._graphs):  # of a graph that gives constants the converter made one of equal ones again
+                content = with_outputs_apart(content)
         return with_honest_versions(content)
+
+    def _without_ranges(self, left):
+        """The file, in which nothing that a transposed convolution of `left` gives can be quantized.
+
+        The converter's quantizer takes no notice of their names: it has changed their place when it looks at them.
+        """
+        transposed = {one.output for graph in self._graphs for one, _ in graph if one.name == "TRANSPOSE_CONV"}
+        return without_ranges(self._content, transposed.intersection(left)) if transposed else self._content
 
     def _quantizes(self, operator):
         if not self.recipe.integers or self._leaves(operator):

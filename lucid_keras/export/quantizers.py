@@ -12,7 +12,7 @@ from tensorflow.lite.python.convert import convert_inference_tf_type_to_tflite_t
 from tensorflow.lite.python.util import modify_model_io_type
 
 from lucid_keras.export.flatbuffer import contents, graphs
-from lucid_keras.export.flatbuffer_edits import as_int16_kernels_take_it, without_ranges_after
+from lucid_keras.export.flatbuffer_edits import as_int16_kernels_take_it
 
 # One conversion at a time: what it is converted from and what it refuses the converter keeps for the whole process,
 # so that another thread's file would be marked with one's own origin, or refused with one's own errors.
@@ -75,9 +75,6 @@ def by_converter(content: bytes, activations: str, left: Collection[str], *, int
     kind = convert_inference_tf_type_to_tflite_type(inner)
     # It gives int8 in and out by itself; what makes int16 of them afterwards loses an input that is read in float32.
     ends = inner if integer_io and activations == "int8" else tf.float32
-    # It takes no notice of the names of transposed convolutions, whose place it has changed when it looks at them; but
-    # where a range is missing, nothing can be quantized.
-    content = without_ranges_after(content, "TRANSPOSE_CONV", set(left))
     with CONVERTER:
         written = mlir_quantize(
             content,

@@ -19,9 +19,9 @@ TELLING = 2  # samples that tell one layer's loss from another's
 TIMED_SECONDS = 0.2
 
 
-def ratio_db(content: bytes, claims: Sequence[Claim], samples: int | None = None) -> float:
+def ratio_db(runtime: LiteRT, claims: Sequence[Claim], samples: int | None = None) -> float:
     """The least signal-to-noise ratio of the outputs of a file, in dB; of each claim's first samples alone."""
-    runtime, worst = LiteRT(content), math.inf
+    worst = math.inf
     for claim in claims:
         some = slice(samples)
         results = [claim.run(runtime, sample) for sample in claim.samples[some]]
@@ -33,7 +33,7 @@ def ratio_db(content: bytes, claims: Sequence[Claim], samples: int | None = None
 
 def noise_of(mixed: Mixed, claims: Sequence[Claim], kept: Sequence[str] = ()) -> Callable[[Sequence[str]], float]:
     """The noise at the output, over the signal's energy, when some layers alone are quantized of those not kept."""
-    return lambda layers: _energy(ratio_db(mixed.alone(layers, kept), claims[:1], TELLING))
+    return lambda layers: _energy(ratio_db(LiteRT(mixed.alone(layers, kept)), claims[:1], TELLING))
 
 
 def culprits(layers: Sequence[str], noise: Callable[[Sequence[str]], float]) -> Iterator[tuple[str, float]]:
@@ -104,7 +104,7 @@ def tried(mixed: Mixed, claims: Sequence[Claim], kept: tuple[str, ...] = ()) -> 
     return CurvePoint(
         recipe=mixed.recipe.name,
         kept=kept,
-        snr_db=ratio_db(content, claims),
+        snr_db=ratio_db(runtime, claims),
         bytes=len(content),
         milliseconds=runtime.milliseconds(signature, inputs, TIMED_SECONDS),
         partitions=coverage.partitions,
