@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from lucid_keras._names import scope
-from lucid_keras.streaming.model import is_graph
+from lucid_keras.streaming.graph import is_graph
 
 TRACING = threading.Lock()  # one trace at a time: while it lasts, the layers' calls are not their own
 

@@ -125,22 +125,30 @@ class ISTFT(keras.layers.Layer):
         if self.data_format == "channels_first":
             spectrum = tf.linalg.matrix_transpose(spectrum)
         samples = tf.squeeze(self.synthesis(spectrum), -1)
-        if self._cut >= self.n_fft - self.hop_length:
-            return samples  # no window is missing anywhere
+        if self.shares() is None:
+            return samples
         frames = spectrum.shape[-2]
         if frames is not None:
             return samples * tf.constant(self._gain(frames), samples.dtype)
         ones = tf.ones(tf.stack([1, tf.shape(spectrum)[-2], 1]), samples.dtype)
-        squares = _squares(self._window, self.hop_length)
-        shares = np.ravel(squares / squares.sum(0))[np.newaxis, np.newaxis, : self.n_fft]
         left = ops.conv_transpose1d(
             ones,
-            tf.constant(shares, samples.dtype),
+            tf.constant(self.shares(), samples.dtype),
             stride=self.hop_length,
             padding=self._cut,
             data_format="channels_last",
         )
         return samples / tf.maximum(tf.reshape(left, [-1]), SILENT)
+
+    def shares(self):
+        """`[1, 1, n_fft]`: of the squares of all windows that meet in a sample the share of one frame's.
+
+        None where the ends are cut as far as a window is missing.
+        """
+        if self._cut >= self.n_fft - self.hop_length:
+            return None
+        squares = _squares(self._window, self.hop_length)
+        return np.ravel(squares / squares.sum(0))[np.newaxis, np.newaxis, : self.n_fft]
 
     def _gain(self, frames):
         return _gain(tuple(self._window), self.hop_length, self._cut, frames)

@@ -1,7 +1,8 @@
 """The contract of live decoding, which the streaming layer and the streaming model share."""
 
+import inspect
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
@@ -28,8 +29,10 @@ class Streaming:
     samples_per_position: int
     data_format: DataFormat
     output_data_format: DataFormat
-    _input: keras.KerasTensor  # a whole signal
-    _output: keras.KerasTensor  # and what it becomes
+    _whole_inputs: dict[str, keras.KerasTensor]  # whole signals by name, a single one as "x"
+    _whole_output: keras.KerasTensor  # and what they become
+    _constant: frozenset[str] = frozenset()  # inputs that are the same throughout a stream
+    granularity = 1  # positions of which a chunk must be a multiple
     _state_specs: dict[str, tf.TensorSpec]
     _takes_unbatched = False  # whether one stream may come without a batch
 
@@ -42,31 +45,42 @@ class Streaming:
         raise NotImplementedError
 
     @property
-    def chunk_dtype(self) -> str:
-        """What chunks are cast to."""
-        return self._input.dtype
-
-    @property
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
         """Each state's shape by name, without the batch."""
         return {name: tuple(spec.shape) for name, spec in self._state_specs.items()}
 
-    def chunk_shape(self, batch: int | None, positions: int | None) -> list[int | None]:
-        """The shape of a chunk in its data format.
+    def chunk_specs(self, batch: int | None, positions: int | None) -> dict[str, tf.TensorSpec]:
+        """The shape and dtype of each input of a step by its name, `"x"` where there is one alone.
 
         Args:
             batch: int, streams that advance together, or None for any number.
             positions: int, positions of the chunk, or None for any number.
 
         Returns:
-            `[batch, positions, channels]` or channels first `[batch, channels, positions]`; `[batch, positions]` for
-            the indices that an embedding takes.
+            A dict of `[batch, positions, channels]` or channels first `[batch, channels, positions]`;
+            `[batch, positions]` for the indices that an embedding takes; `[batch, ...]` for what is the same throughout
+            a stream.
         """
         batch, positions = (
             None if extent is None else checked_count(name, extent)
             for name, extent in (("batch", batch), ("positions", positions))
         )
-        return [batch, *sized(self._input, self.data_format, positions)]
+        return {name: tf.TensorSpec([batch, *self._sizes(name, positions)], tensor.dtype, name)
+                for name, tensor in self._whole_inputs.items()}  # fmt: skip
+
+    def _sizes(self, name, positions):
+        """The shape of an input of so many positions, without the batch."""
+        tensor = self._whole_inputs[name]
+        return list(tensor.shape[1:]) if name in self._constant else sized(tensor, self.data_format, positions)
+
+    def chunk_shape(self, batch: int | None, positions: int | None) -> Any:
+        """The shape of a chunk in its data format: a list, or by name a dict of them where there are several inputs.
+
+        Args:
+            batch, positions: as for `chunk_specs`.
+        """
+        shapes = {name: spec.shape.as_list() for name, spec in self.chunk_specs(batch, positions).items()}
+        return shapes["x"] if [*shapes] == ["x"] else shapes
 
     def initial_state(self, batch: int | None = 1) -> dict[str, tf.Tensor]:
         """The state before the first chunk.
@@ -90,7 +104,8 @@ class Streaming:
         """One chunk and a state to samples and the next state.
 
         Args:
-            x: the chunk, of shape `chunk_shape(batch, positions)`, of any number of positions, 0 too.
+            x: the chunk, of shape `chunk_shape(batch, positions)`, of any number of positions, 0 too; a dict by name
+                where there are several inputs, those included that are the same throughout.
             state: what `initial_state` or the last step gave, as tensors or arrays.
 
         Returns:
@@ -102,10 +117,15 @@ class Streaming:
             TypeError: a state that is no dict of tensors, or of another dtype.
         """
         target = current_target()
-        x, batch = self._checked_chunk(x)
+        x, batch, positions = self._checked_chunk(x)
         tensors = checked_state(state, self._state_specs, batch)
-        if 0 in x.shape[len(batch) :]:
-            return self._no_samples(extents(x)[: len(batch)]), tensors
+        if positions == 0:
+            return self._no_samples(extents(next(iter(x.values())))[: len(batch)]), tensors
+        if positions is not None and positions % self.granularity:
+            raise ValueError(
+                f"A chunk must have a multiple of {self.granularity} positions, which make whole samples everywhere. "
+                f"Received: a chunk of {positions} positions"
+            )
         return self._step(x, tensors, target)
 
     def flush(self, state: State) -> tf.Tensor:
@@ -147,7 +167,8 @@ class Streaming:
         """The whole signal's samples, piece by piece, as its chunks come in.
 
         Args:
-            chunks: an iterable of chunks as `step` takes them, of one batch and of any lengths.
+            chunks: an iterable of chunks as `step` takes them, of one batch and of any lengths. Positions that make
+                no whole sample yet wait for the next chunk; none may be left at the end.
 
         Returns:
             A generator of samples: those of each step, without the first `latency`, then those of the flush. What
@@ -156,21 +177,22 @@ class Streaming:
         Raises:
             TypeError, ValueError: `chunks` is one array; as in `step`.
         """
-        if hasattr(chunks, "shape") or isinstance(chunks, (str, bytes)) or not isinstance(chunks, Iterable):
+        if hasattr(chunks, "shape") or isinstance(chunks, (str, bytes, Mapping)) or not isinstance(chunks, Iterable):
             raise TypeError(
                 "chunks must be an iterable of chunks, such as a list or a generator, not one array. "
                 f"Received: chunks of type {type(chunks).__name__}"
             )
+        if inspect.isgenerator(chunks) and inspect.getgeneratorstate(chunks) == inspect.GEN_CLOSED:
+            raise ValueError("chunks must not be exhausted. Received: a generator that has ended")
         return self._pieces(chunks)
 
     def _pieces(self, chunks):
         state, to_leave_out, begun = None, self.latency, False
-        for chunk in chunks:
-            x, batch = self._checked_chunk(chunk)
+        for x, batch in self._in_whole_samples(chunks):
             if state is None:
                 state = self.initial_state(*batch or [None])
-            y, state = self.step(x, state)
-            length = y.shape[-1 if self.output_data_format == "channels_first" else -2]
+            y, state = self.step(self._given(x), state)
+            length = y.shape[self._span_axis()]
             begun = begun or length > 0
             if length > to_leave_out:
                 yield y[self._span(to_leave_out, None)]
@@ -178,30 +200,88 @@ class Streaming:
         if begun and self.flush_length > to_leave_out:
             yield self.flush(state)[self._span(to_leave_out, None)]
 
+    def _in_whole_samples(self, chunks):
+        """The chunks, checked, of multiples of the granularity: each with what the one before left over."""
+        rest = None
+        for chunk in chunks:
+            x, batch, _ = self._checked_chunk(chunk)
+            if self.granularity > 1:
+                timed = {name: (x[name], self._time_axis(name)) for name in x.keys() - self._constant}
+                if rest is not None:
+                    timed = {name: (tf.concat([rest[name], one], axis), axis) for name, (one, axis) in timed.items()}
+                left = next(one.shape[axis] for one, axis in timed.values()) % self.granularity
+                parts = {name: tf.split(one, [one.shape[axis] - left, left], axis) for name, (one, axis) in timed.items()}
+                rest = {name: second for name, (_, second) in parts.items()}
+                x |= {name: first for name, (first, _) in parts.items()}
+            yield x, batch
+        if rest is not None and (left := next(one.shape[self._time_axis(name)] for name, one in rest.items())):
+            raise ValueError(
+                f"A stream must have a multiple of {self.granularity} positions, which make whole samples everywhere. "
+                f"Received: {left} positions more at the end"
+            )
+
+    def _given(self, x):
+        """The chunk as `step` takes it."""
+        return x["x"] if [*x] == ["x"] else x
+
+    def _time_axis(self, name):
+        """The axis of the positions of an input, from the end, so that it is that of a stream without a batch too."""
+        rank = len(self._whole_inputs[name].shape)
+        return -1 if rank == 2 or (self.data_format == "channels_first" and rank == 3) else 1 - rank
+
+    def _span_axis(self):
+        """The axis of the samples, from the end."""
+        rank = len(self._whole_output.shape)
+        return -1 if rank == 2 or (self.output_data_format == "channels_first" and rank == 3) else 1 - rank
+
     def _span(self, start, stop):
         """The index of an output's samples from `start` to `stop`."""
-        after = [] if self.output_data_format == "channels_first" else [slice(None)]
-        return (..., slice(start, stop), *after)
+        return (..., slice(start, stop), *[slice(None)] * (-1 - self._span_axis()))
 
     def _checked_chunk(self, x):
-        """The chunk as a tensor, and its batch in a list, which is empty for a stream without one."""
-        x = as_tensor("A chunk", x)
+        """The chunk's inputs as tensors by name, its batch in a list, empty for a stream without one, and positions.
+
+        These are None where nobody knows how many there are.
+        """
+        if [*self._whole_inputs] == ["x"]:
+            x = {"x": x}
+        elif not isinstance(x, Mapping) or x.keys() != self._whole_inputs.keys():
+            received = sorted(map(str, x)) if isinstance(x, Mapping) else f"a chunk of type {type(x).__name__}"
+            raise ValueError(f"A chunk must be a dict of the inputs {sorted(self._whole_inputs)}. Received: {received}")
+        tensors, batches, counts = {}, [], []
+        for name in self._whole_inputs:
+            tensors[name], batched = self._checked_input(name, x[name])
+            batches.append(tensors[name].shape[:1].as_list() if batched else [])
+            if name not in self._constant:
+                counts.append(tensors[name].shape[self._time_axis(name)])
+        for what, found in (("batch", batches), ("number of positions", counts)):
+            known = [one for one in found if one not in (None, [None])]
+            if any(one != known[0] for one in known):
+                raise ValueError(f"All inputs must have one {what}. Received: {what} {found} of {[*self._whole_inputs]}")
+        return tensors, batches[0], counts[0]
+
+    def _checked_input(self, name, x):
+        """An input as a tensor, and whether it has a batch."""
+        subject = "A chunk" if name == "x" else f"The input {name}"
+        x, tensor = as_tensor(subject, x), self._whole_inputs[name]
         if not (x.dtype.is_floating or x.dtype.is_integer):
-            raise TypeError(f"A chunk must hold real numbers. Received: a chunk of dtype {x.dtype.name}")
-        shape = self.chunk_shape(None, None)
+            raise TypeError(f"{subject} must hold real numbers. Received: {subject.lower()} of dtype {x.dtype.name}")
+        shape = [None, *self._sizes(name, None)]
         batched = not self._takes_unbatched or x.shape.rank == len(shape)
         if x.shape.rank is None or not x.shape.is_compatible_with(shape if batched else shape[1:]):
-            named = ", ".join(map(str, ["batch", *sized(self._input, self.data_format, "positions")]))
-            raise ValueError(f"A chunk must have the shape [{named}]. Received: a chunk of shape {extents_of(x)}")
-        return tf.cast(x, self.chunk_dtype), [x.shape[0]] if batched else []
+            named = ", ".join(map(str, ["batch", *self._sizes(name, "positions")]))
+            raise ValueError(
+                f"{subject} must have the shape [{named}]. Received: {subject.lower()} of shape {extents_of(x)}"
+            )
+        return tf.cast(x, tensor.dtype), batched
 
     def _no_samples(self, batch):
         """An output without positions; its shape begins with `batch`."""
-        return tf.zeros([*batch, *sized(self._output, self.output_data_format, 0)], self._output.dtype)
+        return tf.zeros([*batch, *sized(self._whole_output, self.output_data_format, 0)], self._whole_output.dtype)
 
 
 def sized(whole, data_format, positions):
     """The shape of so many positions of a whole signal, without the batch."""
     sizes = list(whole.shape[1:])
-    sizes[1 if data_format == "channels_first" else 0] = positions
+    sizes[1 if data_format == "channels_first" and len(sizes) > 1 else 0] = positions
     return sizes

@@ -7,7 +7,7 @@ from lucid_keras._arguments import checked_count
 from lucid_keras.layers.conv_transpose1d import ConvTranspose1d
 from lucid_keras.streaming.contract import Streaming, sized
 from lucid_keras.streaming.overlap import Transposed
-from lucid_keras.streaming.stage import laid_out
+from lucid_keras.streaming.stage import Moment, laid_out
 
 
 @keras.saving.register_keras_serializable(package="lucid_keras")
@@ -78,9 +78,9 @@ class StreamingConvTranspose1d(Streaming, keras.layers.Layer):
         whole = (
             (None, layer.in_channels, None) if self.data_format == "channels_first" else (None, None, layer.in_channels)
         )
-        self._input = keras.KerasTensor(whole, self.compute_dtype)
-        self._output = keras.KerasTensor(layer.compute_output_shape(whole), self.compute_dtype)
-        overlap = sized(self._output, self.data_format, plan.overlap_length)
+        self._whole_inputs = {"x": keras.KerasTensor(whole, self.compute_dtype)}
+        self._whole_output = keras.KerasTensor(layer.compute_output_shape(whole), self.compute_dtype)
+        overlap = sized(self._whole_output, self.data_format, plan.overlap_length)
         self._state_specs = {"overlap": tf.TensorSpec(overlap, self.compute_dtype)}
         self.built = True
 
@@ -93,7 +93,7 @@ class StreamingConvTranspose1d(Streaming, keras.layers.Layer):
         Returns:
             The layer's output, less `trim` samples at the end.
         """
-        y = self.layer(self._checked_chunk(x)[0])
+        y = self.layer(self._checked_chunk(x)[0]["x"])
         return y[self._span(None, -self.trim)] if self.trim else y
 
     def call(self, x, overlap):
@@ -102,14 +102,13 @@ class StreamingConvTranspose1d(Streaming, keras.layers.Layer):
         return y, state["overlap"]
 
     def _step(self, x, state, target):
-        overlap = self._to_stage(state["overlap"])
-        y, following = self._stage.step(self._to_stage(x), {"overlap": overlap}, target)
-        unbatched = x.shape.rank == 2
+        overlap, unbatched = self._to_stage(state["overlap"]), x["x"].shape.rank == 2
+        y, following = self._stage.step(self._to_stage(x["x"]), {"overlap": overlap}, Moment(target))
         return self._from_stage(y, unbatched), {"overlap": self._from_stage(following["overlap"], unbatched)}
 
     def _flush(self, state, target):
         overlap = state["overlap"]
-        tail = self._stage.flush(None, {"overlap": self._to_stage(overlap)}, target)
+        tail = self._stage.flush(None, {"overlap": self._to_stage(overlap)}, Moment(target))
         return None if tail is None else self._from_stage(tail, overlap.shape.rank == 2)
 
     def _to_stage(self, x):

@@ -1,6 +1,5 @@
 """`StreamingModel`: a causal decoder of several layers, chunk by chunk, with every layer's state explicit."""
 
-import functools
 from collections.abc import Sequence
 
 import keras
@@ -8,11 +7,10 @@ import tensorflow as tf
 
 from lucid_keras._arguments import check_choice
 from lucid_keras._lowering.target import current_target
-from lucid_keras._names import identifier, scope
 from lucid_keras.ops import DATA_FORMATS, DataFormat
 from lucid_keras.streaming.contract import Streaming
-from lucid_keras.streaming.stage import CannotStreamError, Pointwise, Signal, laid_out
-from lucid_keras.streaming.stages import stage_of
+from lucid_keras.streaming.graph import Graph, is_graph
+from lucid_keras.streaming.stage import laid_out
 
 
 @keras.saving.register_keras_serializable(package="lucid_keras")
@@ -85,27 +83,33 @@ class StreamingModel(Streaming, keras.Model):
             raise TypeError(
                 f"decoder must be a built Sequential or functional keras.Model. Received: decoder={decoder!r}"
             )
-        if len(decoder.inputs) != 1 or len(decoder.outputs) != 1:
-            raise ValueError(
-                "decoder must have one input and one output. "
-                f"Received: {len(decoder.inputs)} inputs and {len(decoder.outputs)} outputs"
-            )
+        if len(decoder.outputs) != 1:
+            raise ValueError(f"decoder must have one output. Received: {len(decoder.outputs)} outputs")
         data_format = _data_format_of(decoder.inputs[0].shape) if data_format is None else data_format
         check_choice("data_format", data_format, DATA_FORMATS)
-        if not isinstance(pointwise, (list, tuple)) or not all(isinstance(one, type) for one in pointwise):
-            raise TypeError(f"pointwise must be a list of layer classes. Received: pointwise={pointwise!r}")
+        if not isinstance(pointwise, (list, tuple)) or not all(isinstance(one, str) or callable(one) for one in pointwise):
+            raise TypeError(
+                f"pointwise must be a list of layer classes, functions and layers' names. Received: pointwise={pointwise!r}"
+            )
         name = f"{decoder.name}_streaming" if name is None else name
         super().__init__(name=name, dtype=decoder.dtype_policy)
         self.decoder = decoder
         self.pointwise = tuple(pointwise)
         self.data_format = data_format
-        self._input, self._output = decoder.inputs[0], decoder.outputs[0]
-        self._stages: dict[str, Pointwise] = {}
-        self.signals: dict[str, Signal] = {}
-        signal = self._run(decoder, Signal(data_format=data_format), self._planned)
-        self.samples_per_position, self.latency, self.flush_length = signal.rate, signal.latency, signal.tail
+        self._graph = graph = Graph(decoder, self.pointwise, data_format)
+        signal = graph.output.signal
+        self._whole_inputs = {name: place.spec for name, place in graph.inputs.items()}
+        self._constant = frozenset(name for name, place in graph.inputs.items() if place.signal is None)
+        self._whole_output = graph.output.spec
+        self.samples_per_position = _whole(signal.rate)
+        self.latency, self.flush_length, self.granularity = signal.latency, signal.tail, graph.granularity
         self.output_data_format = signal.data_format
-        self._state_specs = _specs(self._stages)
+        self._state_specs = dict(graph.state_specs)
+        if self.flush_length:
+            self._state_specs |= {
+                _given(name): tf.TensorSpec(self._whole_inputs[name].shape[1:], self._whole_inputs[name].dtype)
+                for name in self._constant
+            }
         self.built = True
 
     def whole(self, x: tf.types.experimental.TensorLike) -> tf.Tensor:
@@ -117,7 +121,10 @@ class StreamingModel(Streaming, keras.Model):
         Returns:
             The decoder's output, in `output_data_format`.
         """
-        return self.decoder(self._checked_chunk(x)[0], training=False)
+        inputs = list(self._checked_chunk(x)[0].values())
+        if len(inputs) == 1:
+            return self.decoder(inputs[0], training=False)
+        return self.decoder(keras.tree.pack_sequence_as(self.decoder._inputs_struct, inputs), training=False)
 
     def call(self, x, state):
         """`step`, under the name that Keras calls."""
@@ -133,65 +140,18 @@ class StreamingModel(Streaming, keras.Model):
         Returns:
             As `step`.
         """
-        return self._step(x, state, current_target(), seen)
-
-    def _planned(self, path, layer, *inputs):
-        """The signal after the layer, whose stage is made, or which is refused by name, before any sample."""
-        try:
-            stage = stage_of(layer, self.pointwise, inputs[0].data_format)
-            if path in self._stages and (stage.state_shapes or stage.sees == "channels_first"):
-                raise CannotStreamError("it is used twice, and each use would need a state or a data format of its own")
-            self._stages[path], self.signals[path] = stage, stage.signal(*inputs)
-        except CannotStreamError as reason:
-            raise ValueError(_refusal(layer, reason)) from None
-        return self.signals[path]
+        return self._step({"x": x} if [*self._whole_inputs] == ["x"] else x, state, current_target(), seen)
 
     def _step(self, x, state, target, seen=None):
-        following = {}
-
-        def through(path, _, *inputs):
-            with _scoped(path):
-                y, own = self._stages[path].step(_one_or_all(inputs), self._own(path, state), target)
-            following.update({_name(path, kind): tensor for kind, tensor in own.items()})
-            if seen is not None:
-                seen[path] = y
-            return y
-
-        y = self._run(self.decoder, laid_out(x, self.data_format), through)
+        inputs = {name: laid_out(one, self.data_format) if name not in self._constant else one for name, one in x.items()}
+        y, following = self._graph.step(inputs, state, target, seen)
+        following |= {_given(name): x[name] for name in self._constant if _given(name) in self._state_specs}
         return laid_out(y, self.output_data_format), following
 
     def _flush(self, state, target):
-        def through(path, _, *inputs):
-            with _scoped(path):
-                return self._stages[path].flush(_one_or_all(inputs), self._own(path, state), target)
-
-        tail = self._run(self.decoder, None, through)
+        constants = {name: state[_given(name)] for name in self._constant if _given(name) in state}
+        tail = self._graph.flush(constants, state, target) if self.flush_length else None
         return None if tail is None else laid_out(tail, self.output_data_format)
-
-    def _own(self, path, state):
-        """The states of the layer at a path, by what they are."""
-        return {kind: state[_name(path, kind)] for kind in self._stages[path].state_shapes}
-
-    def _run(self, model, x, through, above=""):
-        """`x` through the model's graph, each layer replaced by `through(path, layer, *inputs)`."""
-
-        def replaced(operation):
-            path = f"{above}{operation.name}"
-            if is_graph(operation):
-                return lambda inputs, **_: self._run(operation, inputs, through, above=f"{path}/")
-            return functools.partial(call, path, operation)
-
-        def call(path, operation, *arguments, **named):
-            if len(arguments) != 1 or any(value is not None for key, value in named.items() if key != "training"):
-                raise ValueError(_refusal(operation, "it is called with more than its input"))
-            inputs = arguments[0] if isinstance(arguments[0], (list, tuple)) else arguments
-            return through(path, operation, *inputs)
-
-        if isinstance(model, keras.Sequential):
-            for layer in model.layers:
-                x = replaced(layer)(x)
-            return x
-        return model._run_through_graph([x], operation_fn=replaced)  # no public way to walk a model's graph
 
     def get_config(self):
         return {
@@ -209,36 +169,18 @@ class StreamingModel(Streaming, keras.Model):
         return cls(**{**config, "decoder": decoder, "pointwise": pointwise})
 
 
-def _scoped(path):
-    """The scope by which a file's report and its refusals find the layer at a path; the same for each of its uses."""
-    return tf.name_scope(f"{scope(path)}/")
-
-
-def is_graph(operation):
-    """Whether it is a built Sequential or functional model, whose layers can be walked."""
-    return isinstance(operation, keras.Model) and bool(getattr(operation, "inputs", None))
-
-
 def _data_format_of(shape):
     """The data format of an input by the one axis that it leaves open."""
     return "channels_first" if len(shape) == 3 and shape[1] is not None and shape[2] is None else "channels_last"
 
 
-def _name(path, kind):
-    return identifier(f"{path}_{kind}")
+def _given(name):
+    """The state that keeps an input, which is the same throughout a stream, for its end."""
+    return f"{name}_given"
 
 
-def _specs(stages):
-    """Each state's shape, without the batch, and its dtype by name; refuses two of one name."""
-    specs, owners = {}, {}
-    for path, stage in stages.items():
-        for kind, shape in stage.state_shapes.items():
-            name = _name(path, kind)
-            if name in specs:
-                reason = f"its state {name} would be named as that of {owners[name]!r} is; rename one of the two layers"
-                raise ValueError(_refusal(stage.layer, reason))
-            specs[name], owners[name] = tf.TensorSpec(shape, stage.layer.compute_dtype), path
-    return specs
+def _whole(rate):
+    return rate.numerator if rate.denominator == 1 else rate
 
 
 def _registered_class(name, custom_objects):
@@ -250,14 +192,3 @@ def _registered_class(name, custom_objects):
             f"Received: the unknown class {name!r}"
         )
     return kind
-
-
-def _refusal(operation, reason):
-    return f"{operation.name!r} cannot stream: {reason}. Received: {type(operation).__name__} named {operation.name!r}"
-
-
-def _one_or_all(inputs):
-    """The inputs as a layer takes them: one alone, or a list; None if a tail is missing."""
-    if any(x is None for x in inputs):
-        return None
-    return inputs[0] if len(inputs) == 1 else list(inputs)

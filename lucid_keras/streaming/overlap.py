@@ -1,4 +1,4 @@
-"""`ConvTranspose1d` from chunk to chunk: overlap-add.
+"""`ConvTranspose1d` and `ISTFT` from chunk to chunk: overlap-add.
 
 Each chunk goes through the whole-signal operation without its crops; what its last taps wrote ahead is added to the
 next chunk's output. Sums of integers are the same in any order, so chunked and whole output agree to the bit.
@@ -6,29 +6,33 @@ next chunk's output. Sums of integers are the same in any order, so chunked and 
 
 import dataclasses
 
+import numpy as np
 import tensorflow as tf
 
 from lucid_keras import ops
-from lucid_keras._lowering.edges import between_zeros, crop, pad_or_crop
+from lucid_keras._geometry import ConvTranspose1dGeometry
+from lucid_keras._lowering.edges import between_zeros, crop, extents, pad_or_crop, reshape
+from lucid_keras.layers.istft import SILENT
 from lucid_keras.streaming.plan import stream_plan
-from lucid_keras.streaming.stage import Pointwise, cast
+from lucid_keras.streaming.stage import Signal, Stage, cast
 
 
-class Transposed(Pointwise):
+class Transposed(Stage):
     """`ConvTranspose1d`: the sums, without bias, that its taps have written ahead."""
 
     def __init__(self, layer, trim=0):
-        super().__init__(layer)
-        self.plan = stream_plan(layer.geometry, trim)
-        self.state_shapes = {"overlap": (self.plan.overlap_length, layer.out_channels)}
+        self.layer, self._trim, self.state_dtype = layer, trim, layer.compute_dtype
+        self.signal(Signal())
 
     def signal(self, x):
-        x, stride = super().signal(x), self.layer.stride
-        tail = x.tail * stride + self.plan.flush_length
-        return dataclasses.replace(x, rate=x.rate * stride, latency=self.plan.latency, tail=tail)
+        stride = self.layer.stride
+        self.plan = plan = stream_plan(self.layer.geometry, self._trim, x.tail)
+        self.state_shapes = {"overlap": (plan.overlap_length, self.layer.out_channels)}
+        self._tail = x.tail * stride + plan.flush_length
+        return x.resampled(stride, x.latency * stride + plan.latency, self._tail)
 
-    def step(self, x, states, target):
-        plan, overlap, chunk = self.plan, states["overlap"], x.shape[1]
+    def step(self, x, states, moment):
+        plan, overlap, chunk, target = self.plan, states["overlap"], x.shape[1], moment.target
         x = tf.cast(x, overlap.dtype)
         samples = self.layer.stride * (tf.shape(x)[1] if chunk is None else chunk)
         if chunk is None:  # a chunk that turns out empty gains a zero, whose samples lie beyond the overlap
@@ -46,14 +50,17 @@ class Transposed(Pointwise):
             y, overlap = crop(spread, 0, plan.overlap_length, 1, target), crop(spread, samples, 0, 1, target)
         return self._biased(y), {"overlap": overlap}
 
-    def flush(self, x, states, target):
-        y = None
+    def flush(self, x, states, moment):
+        y, beyond = None, self.plan.flush_length
+        if not self._tail:
+            return None
         if x is not None:
-            y, states = self.step(x, states, target)
-        if not self.plan.flush_length:
-            return y
-        beyond = self.plan.flush_length - self.plan.overlap_length  # zeros past the last tap
-        tail = self._biased(pad_or_crop(states["overlap"], 0, beyond, 1, target))
+            y, states = self.step(x, states, moment)
+        if beyond <= 0:
+            return crop(y, 0, -beyond, 1, moment.target)
+        # Zeros where the output goes on past the last tap.
+        tail = pad_or_crop(states["overlap"], 0, beyond - self.plan.overlap_length, 1, moment.target)
+        tail = self._biased(tail)
         return tail if y is None else tf.concat([y, tail], axis=1)
 
     def _spread(self, x, target):
@@ -74,3 +81,63 @@ class Transposed(Pointwise):
     def _biased(self, y):
         bias = cast(self.layer.bias, y.dtype)
         return y if bias is None else y + bias
+
+
+@dataclasses.dataclass(frozen=True)
+class _Shares:
+    """What `Transposed` asks of a layer: here one whose weight is each sample's share of the squared windows."""
+
+    geometry: ConvTranspose1dGeometry
+    weight: np.ndarray
+    compute_dtype: str
+    bias = None
+    lowering = "auto"
+    out_channels = 1
+
+    @property
+    def stride(self):
+        return self.geometry.stride
+
+
+class Synthesis(Transposed):
+    """`ISTFT`: frames overlapped, and over each sample the share of the windows that there are, not all at the ends."""
+
+    def __init__(self, layer):
+        synthesis = layer.synthesis
+        super().__init__(synthesis)
+        shares = layer.shares()
+        self.needs_presence = shares is not None
+        self._left = None
+        if shares is not None:
+            geometry = dataclasses.replace(synthesis.geometry, in_channels=1)
+            self._left = Transposed(_Shares(geometry, shares, synthesis.compute_dtype))
+
+    def signal(self, x):
+        given = super().signal(x)
+        if self._left is not None:
+            self._left.signal(x)
+            self.state_shapes |= {"windows": self._left.state_shapes["overlap"]}
+        return given
+
+    def step(self, x, states, moment):
+        y, kept = super().step(x, states, moment)
+        left = None
+        if self._left is not None:
+            left, counted = self._left.step(moment.there(x), {"overlap": states["windows"]}, moment)
+            kept |= {"windows": counted["overlap"]}
+        return _shared(y, left), kept
+
+    def flush(self, x, states, moment):
+        y, left = super().flush(x, states, moment), None
+        if y is None:
+            return None
+        if self._left is not None:
+            there = None if x is None else moment.there(x)
+            left = self._left.flush(there, {"overlap": states["windows"]}, moment)
+        return _shared(y, left)
+
+
+def _shared(samples, left):
+    if left is not None:
+        samples /= tf.maximum(left, SILENT)
+    return reshape(samples, extents(samples)[:2])

@@ -8,17 +8,19 @@ import keras
 import tensorflow as tf
 
 from lucid_keras._lowering.edges import crop
-from lucid_keras.streaming.stage import CannotStreamError, Pointwise, cast
+from lucid_keras.streaming.stage import CannotStreamError, Stage, cast
 
 # The longest chunk whose recurrence is written out position by position, by target: LiteRT delegates no loop.
 UNROLLED = {"tensorflow": 16, "xla": 16, "saved_model": 16, "litert": 128}
 
 
-class Recurrence(Pointwise):
-    """`LSTM` and `GRU`: their cell's states."""
+class Recurrence(Stage):
+    """`LSTM` and `GRU`: their cell's states, which stay zeros until the signal begins."""
+
+    needs_presence = True
 
     def __init__(self, layer):
-        super().__init__(layer)
+        self.layer, self.state_dtype = layer, layer.compute_dtype
         for flag, value, reason in (
             ("return_sequences", True, "a stream has no last position"),
             ("return_state", False, "the state is the stream's"),
@@ -32,11 +34,13 @@ class Recurrence(Pointwise):
         self.state_shapes = dict.fromkeys(["hidden", "cell"] if is_lstm else ["hidden"], (layer.units,))
         self.loop = keras.layers.RNN(layer.cell, return_sequences=True, return_state=True, name=f"{layer.name}_loop")
 
-    def step(self, x, states, target):
+    def step(self, x, states, moment):
         chunk, units, x = x.shape[1], self.layer.units, tf.cast(x, self.layer.compute_dtype)
+        target, present = moment.target, moment.present
         values = [states[name] for name in self.state_shapes]
         if chunk is None or chunk > UNROLLED[target.name]:
-            y, *values = self.loop(x, initial_state=values)
+            mask = None if present is None else present[..., 0] > 0
+            y, *values = self.loop(x, initial_state=values, mask=mask)
             return y, dict(zip(self.state_shapes, values, strict=True))
         weights = [cast(weight, x.dtype) for weight in self.layer.cell.weights]
         driven = tf.matmul(tf.reshape(x, [-1, x.shape[2]]), weights[0])
@@ -45,6 +49,9 @@ class Recurrence(Pointwise):
         for position in range(chunk):
             here = tf.reshape(crop(driven, position, chunk - 1 - position, 1, target), [-1, driven.shape[2]])
             values = self.advance(self.layer, here, values, *weights[1:])
+            if present is not None:
+                there = tf.cast(crop(present, position, chunk - 1 - position, 1, target), x.dtype)
+                values = [tf.reshape(there, [-1, 1]) * value for value in values]
             outputs.append(tf.reshape(values[0], [-1, 1, units]))
         while len(outputs) > 1:  # by fours, which LiteRT delegates
             outputs = [tf.concat(outputs[first : first + 4], axis=1) for first in range(0, len(outputs), 4)]

@@ -1,64 +1,113 @@
-"""What every stage is given and gives: the signal before any sample, and the stage that remembers nothing."""
+"""What a layer is in a stream: the signals that come and go there, and the stage that computes it chunk by chunk."""
 
 import dataclasses
+from fractions import Fraction
+from typing import Any
 
-import keras
 import tensorflow as tf
+
+from lucid_keras._lowering.edges import extents
+from lucid_keras._lowering.target import Target
+from lucid_keras.ops import DataFormat
 
 
 @dataclasses.dataclass(frozen=True)
 class Signal:
-    """What is known of a stream at one place in a decoder, before any sample."""
+    """A stream at one place in a decoder, as it is known before any sample.
 
-    rate: int = 1  # samples for each input position of the decoder
-    latency: int = 0  # samples at the stream's beginning that precede the output
-    tail: int = 0  # samples that the end of the stream releases here
-    data_format: str = "channels_last"  # as the decoder has it; stages see [batch, positions, channels] everywhere
+    After `n` positions of the decoder's input `n * rate` samples have come through. The first `latency` of them
+    precede the signal; the end releases `tail` more. So the signal has `n * rate + tail - latency` samples.
+
+    A negative latency is a lead: so many zeros, which padding put before the signal, precede its first sample.
+    """
+
+    rate: Fraction = Fraction(1)
+    latency: int = 0
+    tail: int = 0
+    data_format: DataFormat = "channels_last"  # as the decoder has it; stages see [batch, positions, channels]
+
+    def delayed(self, samples: int) -> "Signal":
+        """The signal so many samples later."""
+        return dataclasses.replace(self, latency=self.latency + samples, tail=self.tail + samples)
+
+    def resampled(self, factor: Fraction | int, latency: int, tail: int) -> "Signal":
+        """The signal at `factor` times the rate."""
+        return dataclasses.replace(self, rate=self.rate * factor, latency=latency, tail=tail)
+
+
+@dataclasses.dataclass(frozen=True)
+class Moment:
+    """What a stage may ask of a chunk beside its samples."""
+
+    target: Target  # what the graph is traced for
+    batch: Any = 1  # streams that advance together, a number or a scalar tensor
+    present: tf.Tensor | None = None  # `[batch, positions, 1]`, 0 before the signal, else 1; None where all is signal
+
+    def there(self, x: tf.Tensor) -> tf.Tensor:
+        """`[batch, positions, 1]` in the dtype of a chunk: 1 for each position of the signal, 0 for what precedes it."""
+        if self.present is None:
+            return tf.ones([*extents(x)[:2], 1], x.dtype)
+        return tf.cast(self.present, x.dtype)
 
 
 class CannotStreamError(Exception):
     """Why a layer cannot stream; `StreamingModel` adds its name."""
 
 
-class Pointwise:
-    """A layer that sees one position at a time: no state; its tail is its output of the tail."""
+class Stage:
+    """A layer in a stream.
 
-    sees = "channels_last"  # the data format in which the layer sees its input
+    Attributes:
+        state_shapes: dict of the shape, without the batch, of each tensor that it keeps between chunks; zeros before
+            the first. Known once `signal` was asked.
+        state_dtype: str, of these.
+        needs_silence: bool, whether what precedes the signal must come in as zeros. Default True. What layers before
+            this one made of it would be heard otherwise.
+        needs_presence: bool, whether it has to be told which samples precede the signal. Default False.
+        keeps_silence: bool, whether zeros become zeros, so that where they come in they also go out. Default False.
+        takes_lead: bool, whether zeros that padding put before the signal may be left to it: it takes its states,
+            which are zeros, for them. Default False.
+    """
 
-    def __init__(self, layer):
-        self.layer = layer
-        self.state_shapes = {}  # without the batch, by name
+    state_shapes: dict[str, tuple[int, ...]] = {}
+    state_dtype: str = "float32"
+    needs_silence: bool = True
+    needs_presence: bool = False
+    keeps_silence: bool = False
+    takes_lead: bool = False
 
-    def signal(self, *inputs):
-        """The signal after the layer; of several inputs all must arrive together, and with a memory at once."""
-        first = inputs[0]
-        if len(set(inputs)) > 1:
-            raise CannotStreamError(f"its inputs arrive out of step: {', '.join(map(str, inputs))}")
-        if self.state_shapes and first.latency:
-            raise CannotStreamError(
-                f"it remembers, and hears {first.latency} samples that precede the signal: a transposed convolution "
-                "before it has a latency; use padding=0 there and Cropping1D((0, kernel_size - stride)) after it"
-            )
-        factor = self.layer.size if isinstance(self.layer, keras.layers.UpSampling1D) else 1
-        return dataclasses.replace(
-            first, rate=first.rate * factor, latency=first.latency * factor, tail=first.tail * factor
-        )
+    def signal(self, *inputs: Signal) -> Signal:
+        """The signal that it gives; its inputs arrive together. Raises `CannotStreamError`."""
+        return inputs[0]
 
-    def step(self, x, states, target):
-        """What becomes of a chunk of one position at least, and the next states."""
-        seen = tf.nest.map_structure(lambda one: laid_out(one, self.sees), x)
-        return laid_out(self.layer(seen), self.sees), {}
+    def step(self, x: Any, states: dict[str, tf.Tensor], moment: Moment) -> tuple[Any, dict[str, tf.Tensor]]:
+        """What becomes of a chunk of one position at least, and the next states.
 
-    def flush(self, x, states, target):
-        """The tail after the layer; `x` is the tail before it, None where that is empty."""
-        return None if x is None else self.step(x, states, target)[0]
+        Args:
+            x: `[batch, positions, channels]`, or a list of such where there are several inputs.
+            states: `[batch, *shape]` each, by name.
+            moment: what else is known.
+
+        Returns:
+            `positions * factor` samples, always, where `signal` says by which factor the rate grows; and the states.
+        """
+        raise NotImplementedError
+
+    def flush(self, x: Any, states: dict[str, tf.Tensor], moment: Moment) -> Any:
+        """The `tail` samples that the end releases, None where there are none; `x` is the tail before it, or None."""
+        return None if x is None else self.step(x, states, moment)[0]
 
 
 def laid_out(x, data_format):
     """`[batch, positions, channels]` in a data format, and back."""
-    return tf.transpose(x, [0, 2, 1]) if data_format == "channels_first" else x
+    return tf.transpose(x, [0, 2, 1]) if data_format == "channels_first" and x.shape.rank == 3 else x
 
 
 def cast(variable, dtype):
     """A layer's variable as a tensor of `dtype`; None where the layer has none."""
     return None if variable is None else tf.cast(tf.convert_to_tensor(variable), dtype)
+
+
+def length_of(x):
+    """The positions of a chunk: a number where it is known, else a scalar tensor."""
+    return tf.shape(x)[1] if x.shape[1] is None else x.shape[1]

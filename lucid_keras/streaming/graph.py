@@ -1,0 +1,269 @@
+"""A decoder's graph as the list of its stages, each with the places that it reads and writes.
+
+Where branches meet, what comes early is delayed to the same latency, in the longest common delay line. What precedes
+the signal is silenced where a later stage would hear it, as near to that stage as the stages between keep silence.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from lucid_keras._names import identifier, scope
+from lucid_keras.streaming import position
+from lucid_keras.streaming.pointwise import Call, Place
+from lucid_keras.streaming.position import Clock, silenced
+from lucid_keras.streaming.stage import CannotStreamError, Moment, Signal, Stage, length_of
+from lucid_keras.streaming.stages import stage_of
+from lucid_keras.streaming.timing import Delay
+
+
+@dataclasses.dataclass(eq=False)
+class Node:
+    """A stage in its place; `path` is the layer's, `name` its own. Without a stage, `call` is the same throughout."""
+
+    path: str
+    name: str
+    inputs: list[Place]
+    outputs: list[Place]
+    stage: Stage | None
+    call: Callable | None = None
+
+    @property
+    def state_names(self):
+        """The states' names in the stream by what they are in the stage."""
+        return {kind: identifier(f"{self.name}_{kind}") for kind in self.stage.state_shapes} if self.stage else {}
+
+
+class Graph:
+    """The stages of a decoder in the order in which they run.
+
+    Attributes:
+        inputs: the `Place` of each input by its name, `output` that of the output.
+        nodes: the `Node`s.
+        granularity: positions of which a chunk has to be a multiple.
+        state_specs: the states' specs by name, without the batch.
+    """
+
+    def __init__(self, decoder, pointwise, data_format):
+        self._pointwise, self._delays, self._uses = pointwise, {}, {}
+        self.nodes = []
+        self.inputs = _inputs(decoder, data_format)
+        self.output = self._run(decoder, list(self.inputs.values()), "")[0]
+        if self.output.signal is None:
+            raise ValueError("decoder must have an output that depends on time. Received: an output that does not")
+        if self.output.signal.latency < 0:
+            self.output = self._delayed(self.output, -self.output.signal.latency)
+        self.granularity = math.lcm(*(place.signal.rate.denominator for place in self._places()))
+        awaited = [place.signal for place in self._places() if place.masked]
+        awaited += [node.inputs[0].signal for node in self.nodes if node.stage and _needs_presence(node)]
+        self._horizon = position.horizon(awaited, self.granularity)
+        stateless = not any(node.state_names for node in self.nodes)
+        if stateless and self.output.signal.tail:  # the end has to know of how many streams it is
+            self._horizon = max(self._horizon, self.granularity)
+        self.state_specs = self._specs()
+
+    def step(self, values, state, target, seen=None):
+        """The output of a chunk, given each input's by its name, and the next state."""
+        clock, following = self._clock(state), {}
+
+        def advance(node, inputs, moment):
+            names = node.state_names
+            y, kept = node.stage.step(_one_or_all(inputs), {kind: state[name] for kind, name in names.items()}, moment)
+            following.update({names[kind]: tensor for kind, tensor in kept.items()})
+            if seen is not None and node.path not in seen:
+                seen[node.path] = y
+            return y
+
+        y = self._through(values, target, clock, advance)
+        if clock is not None:
+            positions = next(length_of(values[name]) for name, place in self.inputs.items() if place.signal is not None)
+            following[position.NAME] = clock.after(positions, self._horizon)
+        return y, following
+
+    def flush(self, constants, state, target):
+        """What the end releases, None where that is nothing, given the inputs that are the same throughout."""
+
+        def advance(node, inputs, moment):
+            streams = [one for one, place in zip(inputs, node.inputs, strict=True) if place.signal is not None]
+            x = None if any(one is None for one in streams) else _one_or_all(inputs)
+            own = {kind: state[name] for kind, name in node.state_names.items()}
+            y = node.stage.flush(x, own, moment)
+            return [None] * len(node.outputs) if y is None else y
+
+        batch = tf.shape(next(iter(state.values())))[0] if state else 1
+        return self._through(constants, target, self._clock(state), advance, batch)
+
+    def _clock(self, state):
+        return Clock(state[position.NAME]) if self._horizon else None
+
+    def _through(self, values, target, clock, advance, batch=1):
+        """The output, every node's given by `advance`; what precedes a masked place's signal is silenced."""
+        known = {id(place): values.get(name) for name, place in self.inputs.items()}
+        for node in self.nodes:
+            with tf.name_scope(f"{scope(node.path)}/"):  # by which reports and refusals find the layer
+                inputs = [known[id(place)] for place in node.inputs]
+                if node.stage is None:
+                    outputs = node.call(*inputs)
+                else:
+                    outputs = advance(node, inputs, Moment(target, batch, _present(node, inputs, clock)))
+                for place, y in zip(node.outputs, keras.tree.flatten(outputs), strict=True):
+                    if place.masked and y is not None:
+                        y = silenced(y, clock.present(place.signal, length_of(y)), target)
+                    known[id(place)] = y
+        return known[id(self.output)]
+
+    def _run(self, model, places, above):
+        """The places of a model's outputs, the nodes on the way added."""
+        graph = model._functional if isinstance(model, keras.Sequential) else model
+        known = {id(tensor): place for tensor, place in zip(graph.inputs, places, strict=True)}
+        for depth in sorted(graph._nodes_by_depth, reverse=True):  # no public way to walk a model's graph
+            for node in graph._nodes_by_depth[depth]:
+                if not node.is_input:
+                    args, kwargs = node.arguments.fill_in(known)
+                    path = f"{above}{node.operation.name}"
+                    outputs = self._after(path, Call(node.operation, args, kwargs), node.outputs)
+                    known.update({id(tensor): place for tensor, place in zip(node.outputs, outputs, strict=True)})
+        return [known[id(tensor)] for tensor in graph.outputs]
+
+    def _after(self, path, call, specs):
+        """The places that an operation of the graph gives."""
+        if is_graph(call.operation):
+            return self._run(call.operation, call.places, f"{path}/")
+        try:
+            if all(place.signal is None for place in call.places):
+                return self._added(path, None, call.places, None, specs, call)
+            return self._staged(path, call, specs)
+        except CannotStreamError as reason:
+            raise ValueError(refusal(call.operation, reason)) from None
+
+    def _staged(self, path, call, specs):
+        stage = stage_of(call, self._pointwise)
+        places = self._together(call.places, stage)
+        streams = [place for place in places if place.signal is not None]
+        signal = stage.signal(*(place.signal for place in streams))
+        if stage.needs_silence:
+            for place in streams:
+                _silence(place)
+        return self._added(path, stage, places, signal, specs)
+
+    def _added(self, path, stage, inputs, signal, specs, call=None):
+        """The places that a new node gives."""
+        use = self._uses[path] = self._uses.get(path, 0) + 1
+        name = path if use == 1 else f"{path}_use_{use}"
+        outputs = [Place(spec, signal, name if not index else f"{name}_{index}") for index, spec in enumerate(specs)]
+        self.nodes.append(node := Node(path, name, inputs, outputs, stage, call))
+        for place in outputs:
+            place.source = node
+        return outputs
+
+    def _together(self, places, stage):
+        """The places as they arrive together at a stage: those that come early, delayed."""
+        signals = [place.signal for place in places if place.signal is not None]
+        for what in ("rate", "data_format"):
+            if len(found := list(dict.fromkeys(getattr(one, what) for one in signals))) > 1:
+                raise CannotStreamError(f"its inputs differ in {what}: {', '.join(map(str, found))}")
+        latency = max(one.latency for one in signals)
+        latency = latency if stage.takes_lead else max(latency, 0)
+        lengths = {one.tail - one.latency for one in signals}
+        if len(lengths) > 1:
+            raise CannotStreamError(f"its inputs differ in length, by {max(lengths) - min(lengths)} samples")
+        return [
+            place if place.signal is None else self._delayed(place, latency - place.signal.latency) for place in places
+        ]
+
+    def _delayed(self, place, samples):
+        """The place so many samples later, from the longest delay line of it that is not too long."""
+        if not samples:
+            return place
+        lines = self._delays.setdefault(id(place), {0: place})
+        if samples not in lines:
+            longest = max(one for one in lines if one < samples)
+            stage, source = Delay(samples - longest, place), lines[longest]
+            path = place.source.path if place.source else place.path
+            signal = place.signal.delayed(samples)
+            node = Node(path, f"{place.path}_{samples}", [source], [], stage)
+            node.outputs = [Place(place.spec, signal, place.path, source=node)]
+            self.nodes.append(node)
+            lines[samples] = node.outputs[0]
+        return lines[samples]
+
+    def _places(self):
+        return [*self.inputs.values(), *(place for node in self.nodes for place in node.outputs)]
+
+    def _specs(self):
+        """Each state's shape, without the batch, and its dtype by name; refuses two of one name."""
+        specs, owners = {}, {}
+        for node in self.nodes:
+            for kind, name in node.state_names.items():
+                if name in specs:
+                    raise ValueError(
+                        f"{node.path!r} cannot stream: its state {name} would be named as that of {owners[name]!r} is; "
+                        f"rename one of the two layers. Received: the states {name} and {name}"
+                    )
+                specs[name] = tf.TensorSpec(node.stage.state_shapes[kind], node.stage.state_dtype)
+                owners[name] = node.path
+        if self._horizon:
+            specs[position.NAME] = tf.TensorSpec([1], "float32")
+        return specs
+
+
+def is_graph(operation):
+    """Whether it is a built Sequential or functional model, whose layers can be walked."""
+    return isinstance(operation, keras.Model) and bool(getattr(operation, "inputs", None))
+
+
+def refusal(operation, reason):
+    """The sentence that an operation cannot stream."""
+    return f"{operation.name!r} cannot stream: {reason}. Received: {type(operation).__name__} named {operation.name!r}"
+
+
+def _inputs(decoder, data_format):
+    """The `Place` of each input by its name; without a signal where no axis is the time's."""
+    found, alone = {}, len(decoder.inputs) == 1
+    for tensor in decoder.inputs:
+        name = "x" if alone else identifier(tensor.name)
+        signal = Signal(data_format=data_format) if alone or _has_time(tensor.shape, data_format) else None
+        found[name] = Place(tensor, signal, name)
+    if not any(place.signal for place in found.values()):
+        raise ValueError(
+            "Of several inputs one at least must have an open length, keras.Input((None, channels)), and those without "
+            f"are the same throughout. Received: inputs of the shapes {[place.spec.shape for place in found.values()]}"
+        )
+    return found
+
+
+def _has_time(shape, data_format):
+    axis = 2 if data_format == "channels_first" and len(shape) > 2 else 1
+    return len(shape) > axis and shape[axis] is None
+
+
+def _silence(place):
+    """What precedes the signal comes as zeros: made so here, or before the stages that keep them."""
+    if place.signal is None or place.signal.latency <= 0 or place.silent:
+        return
+    place.silent = True
+    source = place.source
+    if source.stage.keeps_silence and len(source.outputs) == 1:
+        for one in source.inputs:
+            _silence(one)
+    else:
+        place.masked = True
+
+
+def _needs_presence(node):
+    return node.stage.needs_presence and node.inputs[0].signal.latency > 0
+
+
+def _present(node, inputs, clock):
+    """Which of a chunk's samples are the signal's, where the stage has to know."""
+    if clock is None or not _needs_presence(node) or inputs[0] is None:
+        return None
+    return clock.present(node.inputs[0].signal, length_of(inputs[0]))
+
+
+def _one_or_all(inputs):
+    """The inputs as a stage takes them: one alone, or a list."""
+    return inputs[0] if len(inputs) == 1 else list(inputs)
