@@ -111,15 +111,15 @@ def write_live(folder):
     outputs["keras"] = decoder(outputs["codes"]).numpy()
     for name, arguments in LIVE.items():
         streaming_to_tflite(streaming, folder / f"{name}.tflite", chunk=CHUNKS, **arguments)
-        outputs[name] = streamed(folder / f"{name}.tflite", outputs["codes"], streaming.latency)
+        outputs[name] = streamed(folder / f"{name}.tflite", outputs["codes"], streaming)
     np.savez(folder / "outputs.npz", **outputs)
 
 
-def streamed(path, codes, latency):
+def streamed(path, codes, streaming):
     """The output of a live file, a signal in chunks in turn."""
     live = LiveArtefact(LiteRT(path))
-    pieces = [live.step(chunk) for chunk in cut(codes, CHUNKS, 1)]
-    return np.concatenate(pieces + live.flush(), axis=1)[:, latency:]
+    pieces = [live.step(chunk) for chunk in cut({"x": codes}, CHUNKS, streaming)]
+    return np.concatenate(pieces + live.flush(), axis=1)[:, streaming.latency :]
 
 
 FOLDERS = {"whole": write_whole, "live": write_live}

@@ -6,7 +6,7 @@ import numpy as np
 from lucid_keras._names import identifier
 from lucid_keras.export.accuracy import LayerAccuracy, snr_db
 from lucid_keras.export.claims import computed
-from lucid_keras.export.live import LiveArtefact, cut, seen_name, time_axis
+from lucid_keras.export.live import LiveArtefact, cut, positions_of, seen_name
 from lucid_keras.export.progress import doing
 
 
@@ -46,20 +46,21 @@ def live_layer_accuracies(streaming, runtime, chunks, claim):
 
     On the longest signal of `claim`.
     """
-    signal = max(claim.samples, key=lambda sample: sample["x"].size)
+    signal = max(claim.samples, key=lambda sample: positions_of(sample, streaming))
     observed = observed_layers(streaming.decoder) if hasattr(streaming, "decoder") else None
     if observed is None:
         return []
-    axis, live = time_axis(streaming.data_format), LiveArtefact(runtime)
-    steps = [live.outputs(chunk) for chunk in cut(signal["x"], chunks, axis)]
+    live = LiveArtefact(runtime)
+    steps = [live.outputs(chunk) for chunk in cut(signal, chunks, streaming)]
     given = {}
     for layer in observed.layers:
         there = streaming.signals.get(layer.name)
         if there is not None and seen_name(layer.name) in steps[0]:
             y = np.concatenate([step[seen_name(layer.name)] for step in steps], 1)[:, there.latency :]
             given[layer.name] = np.moveaxis(y, 1, -1) if there.data_format == "channels_first" else y
-    sample = {identifier(observed.inputs[0].name): signal["x"]}
-    return layer_accuracies(observed, [sample], [computed(observed, [signal["x"]])], [given])
+    arrays = list(signal.values())
+    sample = {identifier(tensor.name): array for tensor, array in zip(observed.inputs, arrays, strict=True)}
+    return layer_accuracies(observed, [sample], [computed(observed, arrays)], [given])
 
 
 def _in_common(one, other):

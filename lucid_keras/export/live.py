@@ -36,21 +36,22 @@ class LiveArtefact:
             chosen = rows.reshape([-1] + [1] * (beginning.ndim - 1))
             self._states[name] = np.where(chosen, beginning, self._states[name])
 
-    def step(self, x):
+    def step(self, chunk):
         """The samples of a chunk, by the signature for one of its length."""
-        return self.outputs(x)["y"]
+        return self.outputs(chunk)["y"]
 
-    def outputs(self, x):
+    def outputs(self, chunk):
         """All that the signature for a chunk gives; the states are kept."""
-        outputs = self._runtime.run(*self.next(x))
+        outputs = self._runtime.run(*self.next(chunk))
         self._states = {name: outputs[name] for name in self._states}
         return outputs
 
-    def next(self, x):
-        """The signature for a chunk of this length, and what it is to be given."""
-        steps = (name for name in self._signatures if name.startswith("step"))
-        fitting = next(name for name in steps if self._signatures[name].inputs["x"].shape == x.shape)
-        return fitting, {"x": x, **self._states}
+    def next(self, chunk):
+        """The signature for a chunk, arrays by name, of this length, and what it is to be given."""
+        steps = {name: one.inputs for name, one in self._signatures.items() if name.startswith("step")}
+        fitting = next(name for name, inputs in steps.items()
+                       if all(inputs[key].shape == array.shape for key, array in chunk.items()))  # fmt: skip
+        return fitting, chunk | self._states
 
     def flush(self):
         """What the end of the streams releases, in a list: an empty one where that is nothing."""
@@ -62,21 +63,24 @@ def streaming_of(model):
     return model if isinstance(model, Streaming) else StreamingModel(model)
 
 
-def chunks_of(runtime, axis):
+def chunks_of(runtime, streaming):
     """The lengths of the chunks that a live artefact takes, that of `step` first."""
-    return tuple(one.inputs["x"].shape[axis] for name, one in runtime.signatures.items() if name.startswith("step"))
+    name, axis = next(iter(streaming.time_axes.items()))
+    steps = (one.inputs for key, one in runtime.signatures.items() if key.startswith("step"))
+    return tuple(inputs[name].shape[axis] for inputs in steps)
 
 
 def described(signatures):
     """What the signatures of an artefact say of its stream, as a text; an empty one where it is not live."""
     if "step" not in signatures:
         return ""
-    parts = [
-        f"{name}: {one.inputs['x']} to {one.outputs['y']}"
-        for name, one in signatures.items()
-        if name.startswith("step")
-    ]
-    states = [spec for name, spec in signatures["step"].inputs.items() if name != "x"]
+    parts = []
+    for name, one in signatures.items():
+        if name.startswith("step"):
+            given = {key: spec for key, spec in one.inputs.items() if key not in one.outputs}
+            chunk = given["x"] if [*given] == ["x"] else ", ".join(f"{key} {spec}" for key, spec in given.items())
+            parts.append(f"{name}: {chunk} to {one.outputs['y']}")
+    states = [spec for name, spec in signatures["step"].inputs.items() if name in signatures["step"].outputs]
     size = sum(math.prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in states)
     kept = "states kept inside" if "reset" in signatures else "no state"
     parts.append(f"{len(states)} states in and out, {size:,} bytes" if states else kept)
@@ -95,58 +99,60 @@ def first_call(runtime, claim):
     sample = claim.samples[0]
     if "step" not in runtime.signatures:
         return claim.name, sample
-    return LiveArtefact(runtime).next(sample["x"][tuple(map(slice, runtime.signatures["step"].inputs["x"].shape))])
+    inputs = runtime.signatures["step"].inputs
+    return LiveArtefact(runtime).next({name: array[tuple(map(slice, inputs[name].shape))] for name, array in sample.items()})
 
 
-def time_axis(data_format):
-    """The axis of the positions."""
-    return 2 if data_format == "channels_first" else 1
-
-
-def cut(x, chunks, axis):
-    """A signal in chunks, each length of them in turn; what does not fill a turn at the end is left out."""
-    turns = x.shape[axis] // sum(chunks)
+def cut(signal, chunks, streaming):
+    """A signal, arrays by name, in chunks, each length of them in turn; what fills no turn at the end is left out."""
+    turns = positions_of(signal, streaming) // sum(chunks)
     ends = np.cumsum(chunks * turns)
-    return np.split(_first(x, turns * sum(chunks), axis), ends[:-1], axis)
+    return [_between(signal, end - chunk, end, streaming) for end, chunk in zip(ends, chunks * turns, strict=True)]
+
+
+def positions_of(signal, streaming):
+    """The positions of a signal, arrays by name: of several the least."""
+    return min(signal[name].shape[axis] for name, axis in streaming.time_axes.items())
 
 
 def stream_inputs(streaming):
-    """The one input of a streaming layer or model, every length open, as `read_samples` takes inputs."""
-    return {"x": keras.KerasTensor(streaming.chunk_shape(None, None), streaming.chunk_dtype, name="x")}
+    """The inputs of a streaming layer or model by name, every length open, as `read_samples` takes inputs."""
+    specs = streaming.chunk_specs(None, None)
+    return {name: keras.KerasTensor(spec.shape, spec.dtype.name, name=name) for name, spec in specs.items()}
 
 
 def _signals(streaming, chunks, batch, given):
-    """What to verify on, `{"x": [batch, positions, channels]}` each, and what it is."""
+    """What to verify on, a batch of signals by name each, and what it is."""
     if given.verification is not None:
         return _given(streaming, given.verification, chunks, batch), given.verified_on
-    sizes = vocabularies({"x": streaming.decoder.inputs[0]}) if hasattr(streaming, "decoder") else {}
-    specs = {"x": tf.TensorSpec(streaming.chunk_shape(batch, None), streaming.chunk_dtype)}
-    whole = Signature("stream", specs)
+    whole = Signature("stream", streaming.chunk_specs(batch, None))
+    inputs = streaming.decoder.inputs if hasattr(streaming, "decoder") else []
+    sizes = vocabularies(dict(zip(whole.inputs, inputs, strict=False)))
     return drawn_samples(whole, sizes, _sounding(streaming, chunks, STEPS)), what_is_drawn(whole, sizes)
 
 
 def _given(streaming, samples, chunks, batch):
     """The samples as far as the chunks fill them, in batches; the first of them cut to a half too."""
-    axis = time_axis(streaming.data_format)
     least = _sounding(streaming, chunks, (1,))[0]
-    long = [sample["x"] for sample in samples if sample["x"].shape[axis] >= least]
+    lengths = [positions_of(sample, streaming) for sample in samples]
+    long = [sample for sample, length in zip(samples, lengths, strict=True) if length >= least]
     if not long:
-        longest = max(sample["x"].shape[axis] for sample in samples)
         raise ValueError(
             f"The data must hold a signal of at least {least} positions, so that each chunk comes once and a sample "
-            f"comes out. Received: signals of at most {longest} positions"
+            f"comes out. Received: signals of at most {max(lengths)} positions"
         )
-    whole = as_batches(long, batch, axis)
-    halves = _first(whole[0], max(whole[0].shape[axis] // 2, least), axis)
-    turn = sum(chunks)
-    return [{"x": _first(x, x.shape[axis] // turn * turn, axis)} for x in (*whole, halves)]
+    whole, turn = as_batches(long, batch, streaming), sum(chunks)
+    half = _between(whole[0], 0, max(positions_of(whole[0], streaming) // 2, least), streaming)
+    return [_between(one, 0, positions_of(one, streaming) // turn * turn, streaming) for one in (*whole, half)]
 
 
-def as_batches(signals, batch, axis):
-    """Signals `[1, ...]` in batches, each cut to the shortest in it; the last is filled with its first ones."""
+def as_batches(signals, batch, streaming):
+    """Signals of a batch of 1 in batches, each cut to the shortest in it; the last is filled with its first ones."""
     groups = [signals[first : first + batch] for first in range(0, len(signals), batch)]
     rows = [[group[index % len(group)] for index in range(batch)] for group in groups]
-    return [np.concatenate([_first(x, min(one.shape[axis] for one in row), axis) for x in row]) for row in rows]
+    shortest = [min(positions_of(one, streaming) for one in row) for row in rows]
+    cut_rows = [[_between(one, 0, length, streaming) for one in row] for row, length in zip(rows, shortest, strict=True)]
+    return [{name: np.concatenate([one[name] for one in row]) for name in row[0]} for row in cut_rows]
 
 
 def _sounding(streaming, chunks, positions):
@@ -156,8 +162,10 @@ def _sounding(streaming, chunks, positions):
     return tuple(dict.fromkeys(-(-max(one, enough) // turn) * turn for one in positions))
 
 
-def _first(array, count, axis):
-    return array.take(range(count), axis)
+def _between(signal, start, stop, streaming):
+    """The positions from `start` to `stop` of a signal, and all of what is the same throughout."""
+    axes = streaming.time_axes
+    return {name: array.take(range(start, stop), axes[name]) if name in axes else array for name, array in signal.items()}
 
 
 def live_claims(streaming, chunks, batch, given):
@@ -178,58 +186,61 @@ def live_claims(streaming, chunks, batch, given):
 
 def _stream_claim(streaming, chunks, signals):
     """That whole signals, cut into the chunks in turn, come out as the whole decode."""
-    axis, output_axis = time_axis(streaming.data_format), time_axis(streaming.output_data_format)
+    axis = streaming.output_time_axis
 
     def run(runtime, sample):
         live = LiveArtefact(runtime)
-        y = np.concatenate(_steps(live, sample["x"], chunks, axis) + live.flush(), output_axis)
-        return {"y": _after(y, streaming.latency, output_axis)}
+        y = np.concatenate(_steps(live, sample, chunks, streaming) + live.flush(), axis)
+        return {"y": _after(y, streaming.latency, axis)}
 
-    lengths = tuple(sorted({signal["x"].shape[axis] for signal in signals}))
-    compute = lambda model, sample: {"y": _whole(model, sample["x"])}  # noqa: E731
-    return claim_of(streaming, "stream", signals, compute, run, lengths, {"y": output_axis})
+    lengths = tuple(sorted({positions_of(signal, streaming) for signal in signals}))
+    compute = lambda model, sample: {"y": _whole(model, sample)}  # noqa: E731
+    return claim_of(streaming, "stream", signals, compute, run, lengths, {"y": axis})
 
 
 def _reset_claim(streaming, chunks, signals):
     """That rows begun anew after one signal decode the next one as if it were the first, and the other rows go on.
 
-    Every second row is begun anew, the first among them.
+    Every second row is begun anew, the first among them. What is the same throughout a stream stays the first's.
     """
-    axis, output_axis = time_axis(streaming.data_format), time_axis(streaming.output_data_format)
-    before, after = signals[-1]["x"], signals[0]["x"]
-    samples = [{"before": before, "after": after}]
-    anew = np.arange(len(before)) % 2 == 0
+    axis, names = streaming.output_time_axis, streaming.time_axes
+    first, second = signals[-1], signals[0]
+    second = {name: second[name] if name in names else array for name, array in first.items()}
+    samples = [{f"{name} before": array for name, array in first.items()} | {f"{name} after": array for name, array in second.items()}]
+    anew = np.arange(len(next(iter(first.values())))) % 2 == 0
+    parts = lambda sample: [{name: sample[f"{name} {when}"] for name in first} for when in ("before", "after")]  # noqa: E731
 
     def compute(model, sample):
-        one_after_the_other = np.concatenate([sample["before"], sample["after"]], axis)
-        both = {
-            "begun anew": _whole(model, sample["after"])[anew],
-            "going on": _whole(model, one_after_the_other)[~anew],
-        }
-        return {name: y for name, y in both.items() if len(y)}
+        before, after = parts(sample)
+        both = {name: np.concatenate([before[name], after[name]], names[name]) if name in names else before[name]
+                for name in before}  # fmt: skip
+        found = {"begun anew": _whole(model, after)[anew], "going on": _whole(model, both)[~anew]}
+        return {name: y for name, y in found.items() if len(y)}
 
     def run(runtime, sample):
+        before, after = parts(sample)
         live = LiveArtefact(runtime)
-        pieces = _steps(live, sample["before"], chunks, axis)
+        pieces = _steps(live, before, chunks, streaming)
         live.reset(anew)
-        later = np.concatenate(_steps(live, sample["after"], chunks, axis) + live.flush(), output_axis)
-        y = np.concatenate([*pieces, later], output_axis)
+        later = np.concatenate(_steps(live, after, chunks, streaming) + live.flush(), axis)
+        y = np.concatenate([*pieces, later], axis)
         return {
-            "begun anew": _after(later, streaming.latency, output_axis)[anew],
-            "going on": _after(y, streaming.latency, output_axis)[~anew],
+            "begun anew": _after(later, streaming.latency, axis)[anew],
+            "going on": _after(y, streaming.latency, axis)[~anew],
         }
 
-    axes = {"begun anew": output_axis, "going on": output_axis}
-    return claim_of(streaming, "reset", samples, compute, run, (before.shape[axis] + after.shape[axis],), axes)
+    length = positions_of(first, streaming) + positions_of(second, streaming)
+    axes = {"begun anew": axis, "going on": axis}
+    return claim_of(streaming, "reset", samples, compute, run, (length,), axes)
 
 
-def _steps(live, x, chunks, axis):
+def _steps(live, signal, chunks, streaming):
     """The samples of each chunk of a signal."""
-    return [live.step(chunk) for chunk in cut(x, chunks, axis)]
+    return [live.step(chunk) for chunk in cut(signal, chunks, streaming)]
 
 
-def _whole(streaming, x):
-    return np.asarray(streaming.whole(x))
+def _whole(streaming, signal):
+    return np.asarray(streaming.whole(signal["x"] if [*signal] == ["x"] else signal))
 
 
 def _after(y, latency, axis):

@@ -18,7 +18,7 @@ from lucid_keras.export.accuracy import QUIET_DB, LayerAccuracy, OutputAccuracy,
 from lucid_keras.export.claims import Claim, lengths_of
 from lucid_keras.export.coverage import coverage_warnings
 from lucid_keras.export.float64 import exact_outputs
-from lucid_keras.export.live import described, first_call, time_axis
+from lucid_keras.export.live import described, first_call, positions_of
 from lucid_keras.export.progress import doing, each
 from lucid_keras.export.recipes import Recipe
 from lucid_keras.export.report import Conditions, ExportReport
@@ -154,7 +154,7 @@ def proven(
 
 def conditions(model, runtime: Runtime, signature: str, inputs) -> Conditions:
     """Those of a call under a runtime."""
-    positions = (inputs["x"].shape[time_axis(model.data_format)],) if isinstance(model, Streaming) else None
+    positions = (positions_of(inputs, model),) if isinstance(model, Streaming) else None
     return Conditions(
         signature=signature,
         batch=len(next(iter(inputs.values()))),

@@ -81,7 +81,7 @@ def streaming_to_saved_model(
     """
     _check_streams(model)
     number("timing_seconds", timing_seconds, least=0)
-    chunks, batch, recipe = checked_chunks(chunk), checked_count("batch", batch, "stream", least=1), RECIPES["float32"]
+    chunks, batch, recipe = checked_chunks(chunk, model.granularity), checked_count("batch", batch, "stream", least=1), RECIPES["float32"]
     destination, floor = checked_destination(path, folder=True), Floor.of(floor_db, recipe)
     check_model(model)
     claims, verified_on = live_claims(model, chunks, batch, read_given(stream_inputs(model), verification_data))
@@ -162,7 +162,7 @@ def streaming_to_tflite(
             "A calibrated file takes its states as inputs: the TFLite converter cannot calibrate variables. "
             f"Received: quantization={quantization!r}, states='variables'"
         )
-    chunks, batch = checked_chunks(chunk), checked_count("batch", batch, "stream", least=1)
+    chunks, batch = checked_chunks(chunk, model.granularity), checked_count("batch", batch, "stream", least=1)
     destination, floor = checked_destination(path), Floor.of(floor_db, recipe)
     check_model(model, "float32")
     given = read_given(stream_inputs(model), verification_data, calibration_data)
@@ -212,5 +212,5 @@ def _uncovered(model, mixed, chunks, batch, claim):
     """Warnings of what the verified streams bring that calibration did not."""
     if not mixed.recipe.calibrated:
         return ()
-    first_rows = [{"x": sample["x"][:1]} for sample in claim.samples]
+    first_rows = [{name: array[:1] for name, array in sample.items()} for sample in claim.samples]
     return uncovered(mixed, typical_inputs(model, chunks, first_rows, batch))

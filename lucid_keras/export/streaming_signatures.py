@@ -6,18 +6,22 @@ import numpy as np
 import tensorflow as tf
 
 from lucid_keras._arguments import checked_count
-from lucid_keras.export.live import as_batches, seen_name, time_axis
+from lucid_keras.export.live import as_batches, cut, positions_of, seen_name
 from lucid_keras.export.progress import doing
 from lucid_keras.export.signatures import without_variables
 from lucid_keras.streaming.states import reset_rows
 
 
-def checked_chunks(chunk):
-    """The lengths of chunks as a tuple of ints that differ, each of at least 1."""
+def checked_chunks(chunk, granularity=1):
+    """The lengths of chunks as a tuple of ints that differ, each of at least 1 and a multiple of `granularity`."""
     given = chunk if isinstance(chunk, (list, tuple)) else [chunk]
     chunks = tuple(checked_count("chunk", one, "position", least=1) for one in given)
     if not chunks or len(set(chunks)) < len(chunks):
         raise ValueError(f"chunk must be an int, or several that differ. Received: chunk={chunk!r}")
+    if any(one % granularity for one in chunks):
+        raise ValueError(
+            f"chunk must be a multiple of {granularity}, of which the model makes whole samples. Received: chunk={chunk!r}"
+        )
     return chunks
 
 
@@ -39,8 +43,10 @@ def stream_signatures(model, chunks, batch, observed=False):
     def initial_state():
         return {name: tf.zeros(state.shape, state.dtype) for name, state in states.items()}
 
-    def stepped(x, **given):
+    def stepped(**given):
         seen: dict[str, tf.Tensor] = {}
+        chunk = {name: given.pop(name) for name in model.chunk_specs(batch, 1)}
+        x = chunk["x"] if [*chunk] == ["x"] else chunk
         y, following = model.step(x, given | empty) if not observed else model.observed_step(x, given | empty, seen)
         outputs = {"y": y} | {name: tf.identity(following[name]) for name in states}
         return outputs | {seen_name(path): tf.identity(value) for path, value in seen.items()}
@@ -54,8 +60,8 @@ def stream_signatures(model, chunks, batch, observed=False):
     if model.flush_length:
         concrete["flush"] = tf.function(flushed, autograph=False).get_concrete_function(**specs)
     for name, chunk in _steps(chunks).items():
-        x = tf.TensorSpec(model.chunk_shape(batch, chunk), model.chunk_dtype, name="x")
-        concrete[name] = tf.function(stepped, autograph=False).get_concrete_function(x=x, **specs)
+        given = model.chunk_specs(batch, chunk) | specs
+        concrete[name] = tf.function(stepped, autograph=False).get_concrete_function(**given)
     return concrete
 
 
@@ -89,7 +95,8 @@ def with_states_in_variables(signatures):
         return tf.function(apply, autograph=False)
 
     for name, concrete in frozen.items():
-        given = {"x": concrete.structured_input_signature[1]["x"]} if name != "flush" else {}
+        taken = concrete.structured_input_signature[1]
+        given = {key: spec for key, spec in taken.items() if key not in states}
         kept[name] = remembering(concrete).get_concrete_function(**given)
     if module.states:
         batch = next(iter(module.states.values())).shape[0]
@@ -104,20 +111,16 @@ def typical_inputs(model, chunks, samples, batch):
 
     Raises where a chunk is longer than every signal.
     """
-    axis = time_axis(model.data_format)
     found: dict[str, list] = {name: [] for name in (*_steps(chunks), *(["flush"] if model.flush_length else []))}
-    for (name, chunk), x in itertools.product(
-        _steps(chunks).items(), as_batches([sample["x"] for sample in samples], batch, axis)
-    ):
+    for (name, chunk), signal in itertools.product(_steps(chunks).items(), as_batches(samples, batch, model)):
         states = model.initial_state(batch)
-        for start in range(0, x.shape[axis] - chunk + 1, chunk):
-            here = x.take(range(start, start + chunk), axis)
-            found[name].append({"x": here} | _not_empty(states))
-            states = model.step(here, states)[1]
+        for here in cut(signal, (chunk,), model):
+            found[name].append(here | _not_empty(states))
+            states = model.step(here["x"] if [*here] == ["x"] else here, states)[1]
         if model.flush_length:
             found["flush"].append(_not_empty(states))
     if short := [chunk for name, chunk in _steps(chunks).items() if not found[name]]:
-        longest = max(sample["x"].shape[axis] for sample in samples)
+        longest = max(positions_of(sample, model) for sample in samples)
         raise ValueError(
             f"calibration_data must hold signals as long as a chunk of {max(short)} positions. "
             f"Received: signals of at most {longest}"

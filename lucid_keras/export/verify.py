@@ -10,7 +10,7 @@ import tensorflow as tf
 from lucid_keras.export.claims import vjp_claim, whole_claim
 from lucid_keras.export.elsewhere import tried
 from lucid_keras.export.flatbuffer import read
-from lucid_keras.export.live import chunks_of, live_claims, stream_inputs, streaming_of, time_axis
+from lucid_keras.export.live import chunks_of, live_claims, stream_inputs, streaming_of
 from lucid_keras.export.proof import Floor, Proof, prove
 from lucid_keras.export.report import RuntimeProof
 from lucid_keras.export.samples import Data, read_given, verification_samples
@@ -62,14 +62,15 @@ def opened(path, model, data):
 
 
 def _live_claims(runtime, streaming, data):
-    shape = runtime.signatures["step"].inputs["x"].shape
-    if not tf.TensorShape(shape).is_compatible_with(streaming.chunk_shape(None, None)):
+    inputs, specs = runtime.signatures["step"].inputs, streaming.chunk_specs(None, None)
+    shapes = {name: list(inputs[name].shape) if name in inputs else None for name in specs}
+    if not all(tf.TensorShape(shapes[name]).is_compatible_with(spec.shape) for name, spec in specs.items()):
         raise ValueError(
             f"The live artefact must take the decoder's chunks, {streaming.chunk_shape(None, None)}, None any number. "
-            f"Received: {list(shape)}"
+            f"Received: {shapes['x'] if [*shapes] == ['x'] else shapes}"
         )
-    chunks = chunks_of(runtime, time_axis(streaming.data_format))
-    return live_claims(streaming, chunks, shape[0], read_given(stream_inputs(streaming), data))[0]
+    chunks, batch = chunks_of(runtime, streaming), next(iter(shapes.values()))[0]
+    return live_claims(streaming, chunks, batch, read_given(stream_inputs(streaming), data))[0]
 
 
 def _whole_claims(runtime, model, data):

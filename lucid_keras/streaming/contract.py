@@ -192,7 +192,7 @@ class Streaming:
             if state is None:
                 state = self.initial_state(*batch or [None])
             y, state = self.step(self._given(x), state)
-            length = y.shape[self._span_axis()]
+            length = y.shape[self.output_time_axis - len(self._whole_output.shape)]
             begun = begun or length > 0
             if length > to_leave_out:
                 yield y[self._span(to_leave_out, None)]
@@ -206,7 +206,7 @@ class Streaming:
         for chunk in chunks:
             x, batch, _ = self._checked_chunk(chunk)
             if self.granularity > 1:
-                timed = {name: (x[name], self._time_axis(name)) for name in x.keys() - self._constant}
+                timed = {name: (x[name], self._axis(name)) for name in x.keys() - self._constant}
                 if rest is not None:
                     timed = {name: (tf.concat([rest[name], one], axis), axis) for name, (one, axis) in timed.items()}
                 left = next(one.shape[axis] for one, axis in timed.values()) % self.granularity
@@ -214,7 +214,7 @@ class Streaming:
                 rest = {name: second for name, (_, second) in parts.items()}
                 x |= {name: first for name, (first, _) in parts.items()}
             yield x, batch
-        if rest is not None and (left := next(one.shape[self._time_axis(name)] for name, one in rest.items())):
+        if rest is not None and (left := next(one.shape[self._axis(name)] for name, one in rest.items())):
             raise ValueError(
                 f"A stream must have a multiple of {self.granularity} positions, which make whole samples everywhere. "
                 f"Received: {left} positions more at the end"
@@ -224,19 +224,24 @@ class Streaming:
         """The chunk as `step` takes it."""
         return x["x"] if [*x] == ["x"] else x
 
-    def _time_axis(self, name):
-        """The axis of the positions of an input, from the end, so that it is that of a stream without a batch too."""
-        rank = len(self._whole_inputs[name].shape)
-        return -1 if rank == 2 or (self.data_format == "channels_first" and rank == 3) else 1 - rank
+    @property
+    def time_axes(self) -> dict[str, int]:
+        """The axis of the positions of each input that has them, by name."""
+        timed = {name: tensor for name, tensor in self._whole_inputs.items() if name not in self._constant}
+        return {name: time_axis(tensor, self.data_format) for name, tensor in timed.items()}
 
-    def _span_axis(self):
-        """The axis of the samples, from the end."""
-        rank = len(self._whole_output.shape)
-        return -1 if rank == 2 or (self.output_data_format == "channels_first" and rank == 3) else 1 - rank
+    @property
+    def output_time_axis(self) -> int:
+        """The axis of the samples of the output."""
+        return time_axis(self._whole_output, self.output_data_format)
+
+    def _axis(self, name):
+        """The axis of an input's positions from the end, which is that of a stream without a batch too."""
+        return self.time_axes[name] - len(self._whole_inputs[name].shape)
 
     def _span(self, start, stop):
         """The index of an output's samples from `start` to `stop`."""
-        return (..., slice(start, stop), *[slice(None)] * (-1 - self._span_axis()))
+        return (..., slice(start, stop), *[slice(None)] * (len(self._whole_output.shape) - 1 - self.output_time_axis))
 
     def _checked_chunk(self, x):
         """The chunk's inputs as tensors by name, its batch in a list, empty for a stream without one, and positions.
@@ -253,7 +258,7 @@ class Streaming:
             tensors[name], batched = self._checked_input(name, x[name])
             batches.append(tensors[name].shape[:1].as_list() if batched else [])
             if name not in self._constant:
-                counts.append(tensors[name].shape[self._time_axis(name)])
+                counts.append(tensors[name].shape[self._axis(name)])
         for what, found in (("batch", batches), ("number of positions", counts)):
             known = [one for one in found if one not in (None, [None])]
             if any(one != known[0] for one in known):
@@ -280,8 +285,13 @@ class Streaming:
         return tf.zeros([*batch, *sized(self._whole_output, self.output_data_format, 0)], self._whole_output.dtype)
 
 
+def time_axis(whole, data_format):
+    """The axis of the positions of a whole signal."""
+    return 2 if data_format == "channels_first" and len(whole.shape) == 3 else 1
+
+
 def sized(whole, data_format, positions):
     """The shape of so many positions of a whole signal, without the batch."""
-    sizes = list(whole.shape[1:])
-    sizes[1 if data_format == "channels_first" and len(sizes) > 1 else 0] = positions
-    return sizes
+    sizes = list(whole.shape)
+    sizes[time_axis(whole, data_format)] = positions
+    return sizes[1:]

@@ -73,7 +73,7 @@ class Graph:
             names = node.state_names
             y, kept = node.stage.step(_one_or_all(inputs), {kind: state[name] for kind, name in names.items()}, moment)
             following.update({names[kind]: tensor for kind, tensor in kept.items()})
-            if seen is not None and node.path not in seen:
+            if seen is not None and node.name == node.path and tf.is_tensor(y):
                 seen[node.path] = y
             return y
 
@@ -184,7 +184,7 @@ class Graph:
             stage, source = Delay(samples - longest, place), lines[longest]
             path = place.source.path if place.source else place.path
             signal = place.signal.delayed(samples)
-            node = Node(path, f"{place.path}_{samples}", [source], [], stage)
+            node = Node(path, f"{place.path}_late_{samples}", [source], [], stage)
             node.outputs = [Place(place.spec, signal, place.path, source=node)]
             self.nodes.append(node)
             lines[samples] = node.outputs[0]
