@@ -111,12 +111,13 @@ def typical_inputs(model, chunks, samples, batch):
 
     Raises where a chunk is longer than every signal.
     """
+    step = tf.function(model.step, autograph=False)
     found: dict[str, list] = {name: [] for name in (*_steps(chunks), *(["flush"] if model.flush_length else []))}
     for (name, chunk), signal in itertools.product(_steps(chunks).items(), as_batches(samples, batch, model)):
         states = model.initial_state(batch)
         for here in cut(signal, (chunk,), model):
             found[name].append(here | _not_empty(states))
-            states = model.step(here["x"] if [*here] == ["x"] else here, states)[1]
+            states = step(here["x"] if [*here] == ["x"] else here, states)[1]
         if model.flush_length:
             found["flush"].append(_not_empty(states))
     if short := [chunk for name, chunk in _steps(chunks).items() if not found[name]]:

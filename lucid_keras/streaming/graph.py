@@ -12,12 +12,14 @@ import keras
 import tensorflow as tf
 
 from lucid_keras._names import identifier, scope
-from lucid_keras.streaming import position
 from lucid_keras.streaming.pointwise import Call, Place
-from lucid_keras.streaming.position import Clock, silenced
+from lucid_keras.streaming.presence import Presence, lines, silenced
 from lucid_keras.streaming.stage import CannotStreamError, Moment, Signal, Stage, length_of
 from lucid_keras.streaming.stages import stage_of
 from lucid_keras.streaming.timing import Delay
+
+
+STREAMS = "streams"  # a state that holds nothing
 
 
 @dataclasses.dataclass(eq=False)
@@ -57,17 +59,15 @@ class Graph:
         if self.output.signal.latency < 0:
             self.output = self._delayed(self.output, -self.output.signal.latency)
         self.granularity = math.lcm(*(place.signal.rate.denominator for place in self._places()))
-        awaited = [place.signal for place in self._places() if place.masked]
-        awaited += [node.inputs[0].signal for node in self.nodes if node.stage and _needs_presence(node)]
-        self._horizon = position.horizon(awaited, self.granularity)
-        stateless = not any(node.state_names for node in self.nodes)
-        if stateless and self.output.signal.tail:  # the end has to know of how many streams it is
-            self._horizon = max(self._horizon, self.granularity)
+        self._lines = lines(
+            [place.signal for place in self._places() if place.masked]
+            + [node.inputs[0].signal for node in self.nodes if node.stage and node.stage.needs_presence]
+        )
         self.state_specs = self._specs()
 
     def step(self, values, state, target, seen=None):
         """The output of a chunk, given each input's by its name, and the next state."""
-        clock, following = self._clock(state), {}
+        presence, following = self._presence(state, target), {}
 
         def advance(node, inputs, moment):
             names = node.state_names
@@ -77,11 +77,9 @@ class Graph:
                 seen[node.path] = y
             return y
 
-        y = self._through(values, target, clock, advance)
-        if clock is not None:
-            positions = next(length_of(values[name]) for name, place in self.inputs.items() if place.signal is not None)
-            following[position.NAME] = clock.after(positions, self._horizon)
-        return y, following
+        y = self._through(values, target, presence, advance)
+        following |= presence.after()
+        return y, following | {name: state[name] for name in self.state_specs if name == STREAMS}
 
     def flush(self, constants, state, target):
         """What the end releases, None where that is nothing, given the inputs that are the same throughout."""
@@ -94,12 +92,12 @@ class Graph:
             return [None] * len(node.outputs) if y is None else y
 
         batch = tf.shape(next(iter(state.values())))[0] if state else 1
-        return self._through(constants, target, self._clock(state), advance, batch)
+        return self._through(constants, target, self._presence(state, target), advance, batch)
 
-    def _clock(self, state):
-        return Clock(state[position.NAME]) if self._horizon else None
+    def _presence(self, state, target):
+        return Presence({name: state[name] for name in self._lines}, target)
 
-    def _through(self, values, target, clock, advance, batch=1):
+    def _through(self, values, target, presence, advance, batch=1):
         """The output, every node's given by `advance`; what precedes a masked place's signal is silenced."""
         known = {id(place): values.get(name) for name, place in self.inputs.items()}
         for node in self.nodes:
@@ -108,10 +106,10 @@ class Graph:
                 if node.stage is None:
                     outputs = node.call(*inputs)
                 else:
-                    outputs = advance(node, inputs, Moment(target, batch, _present(node, inputs, clock)))
+                    outputs = advance(node, inputs, Moment(target, batch, _present(node, inputs, presence)))
                 for place, y in zip(node.outputs, keras.tree.flatten(outputs), strict=True):
                     if place.masked and y is not None:
-                        y = silenced(y, clock.present(place.signal, length_of(y)), target)
+                        y = silenced(y, presence.of(place.signal, length_of(y)), target)
                     known[id(place)] = y
         return known[id(self.output)]
 
@@ -205,8 +203,9 @@ class Graph:
                     )
                 specs[name] = tf.TensorSpec(node.stage.state_shapes[kind], node.stage.state_dtype)
                 owners[name] = node.path
-        if self._horizon:
-            specs[position.NAME] = tf.TensorSpec([1], "float32")
+        specs |= {name: tf.TensorSpec([length, 1]) for name, length in self._lines.items()}
+        if not specs and self.output.signal.tail:  # the end has to know of how many streams it is
+            specs[STREAMS] = tf.TensorSpec([1])
         return specs
 
 
@@ -253,15 +252,12 @@ def _silence(place):
         place.masked = True
 
 
-def _needs_presence(node):
-    return node.stage.needs_presence and node.inputs[0].signal.latency > 0
-
-
-def _present(node, inputs, clock):
-    """Which of a chunk's samples are the signal's, where the stage has to know."""
-    if clock is None or not _needs_presence(node) or inputs[0] is None:
+def _present(node, inputs, presence):
+    """Which of a chunk's samples are the signal's, where the stage has to know and not all are."""
+    signal = node.inputs[0].signal
+    if not node.stage.needs_presence or signal.latency <= 0 or inputs[0] is None:
         return None
-    return clock.present(node.inputs[0].signal, length_of(inputs[0]))
+    return presence.of(signal, length_of(inputs[0]))
 
 
 def _one_or_all(inputs):
