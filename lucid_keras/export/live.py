@@ -157,7 +157,7 @@ def as_batches(signals, batch, streaming):
 
 def _sounding(streaming, chunks, positions):
     """Each number of positions rounded up to what the chunks fill in turn and to what a sample comes out of."""
-    enough = -(-(1 + streaming.latency - streaming.flush_length) // streaming.samples_per_position)
+    enough = streaming.fewest_positions
     turn = sum(chunks)
     return tuple(dict.fromkeys(-(-max(one, enough) // turn) * turn for one in positions))
 
@@ -179,7 +179,7 @@ def live_claims(streaming, chunks, batch, given):
     """
     signals, verified_on = _signals(streaming, chunks, batch, given)
     claims = [_stream_claim(streaming, chunks, signals)]
-    if streaming.state_shapes:
+    if any(0 not in shape for shape in streaming.state_shapes.values()):
         claims.append(_reset_claim(streaming, chunks, signals))
     return claims, verified_on
 

@@ -33,6 +33,7 @@ class Streaming:
     _whole_output: keras.KerasTensor  # and what they become
     _constant: frozenset[str] = frozenset()  # inputs that are the same throughout a stream
     granularity = 1  # positions of which a chunk must be a multiple
+    fewest_positions = 1  # of a signal from which every layer makes a sample
     _state_specs: dict[str, tf.TensorSpec]
     _takes_unbatched = False  # whether one stream may come without a batch
 

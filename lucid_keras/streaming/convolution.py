@@ -82,7 +82,8 @@ class Convolution(Sliding):
 
     def windows(self, x):
         layer = self.layer
-        options = {"strides": layer.strides, "dilation_rate": layer.dilation_rate}
+        dilation = layer.dilation_rate if layer.kernel_size != (1,) else (1,)  # of one tap LiteRT converts none
+        options = {"strides": layer.strides, "dilation_rate": dilation}
         options |= {"padding": "valid", "data_format": "channels_last"}
         if isinstance(layer, keras.layers.SeparableConv1D):
             kernels = cast(layer.depthwise_kernel, x.dtype), cast(layer.pointwise_kernel, x.dtype)

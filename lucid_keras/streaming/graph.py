@@ -14,7 +14,7 @@ import tensorflow as tf
 from lucid_keras._names import identifier, scope
 from lucid_keras.streaming.pointwise import Call, Place
 from lucid_keras.streaming.presence import Presence, lines, silenced
-from lucid_keras.streaming.stage import CannotStreamError, Moment, Signal, Stage, length_of
+from lucid_keras.streaming.stage import CannotStreamError, Moment, Signal, Stage, fewest_positions, length_of
 from lucid_keras.streaming.stages import stage_of
 from lucid_keras.streaming.timing import Delay
 
@@ -46,6 +46,7 @@ class Graph:
         inputs: the `Place` of each input by its name, `output` that of the output.
         nodes: the `Node`s.
         granularity: positions of which a chunk has to be a multiple.
+        fewest_positions: those of a signal from which every stage makes a sample.
         state_specs: the states' specs by name, without the batch.
     """
 
@@ -58,7 +59,8 @@ class Graph:
             raise ValueError("decoder must have an output that depends on time. Received: an output that does not")
         if self.output.signal.latency < 0:
             self.output = self._delayed(self.output, -self.output.signal.latency)
-        self.granularity = math.lcm(*(place.signal.rate.denominator for place in self._places()))
+        self.granularity = math.lcm(*(place.signal.rate.denominator for place in self._places() if place.signal))
+        self.fewest_positions = fewest_positions(place.signal for place in self._places() if place.signal)
         self._lines = lines(
             [place.signal for place in self._places() if place.masked]
             + [node.inputs[0].signal for node in self.nodes if node.stage and node.stage.needs_presence]

@@ -7,7 +7,7 @@ from lucid_keras._arguments import checked_count
 from lucid_keras.layers.conv_transpose1d import ConvTranspose1d
 from lucid_keras.streaming.contract import Streaming, sized
 from lucid_keras.streaming.overlap import Transposed
-from lucid_keras.streaming.stage import Moment, laid_out
+from lucid_keras.streaming.stage import Moment, Signal, fewest_positions, laid_out
 
 
 @keras.saving.register_keras_serializable(package="lucid_keras")
@@ -74,6 +74,7 @@ class StreamingConvTranspose1d(Streaming, keras.layers.Layer):
         plan = self._stage.plan
         self.latency, self.state_length, self.flush_length = plan.latency, plan.overlap_length, plan.flush_length
         self.samples_per_position = layer.stride
+        self.fewest_positions = fewest_positions([Signal(layer.stride, self.latency, self.flush_length)])
         self.data_format = self.output_data_format = layer.data_format
         whole = (
             (None, layer.in_channels, None) if self.data_format == "channels_first" else (None, None, layer.in_channels)

@@ -104,6 +104,7 @@ class StreamingModel(Streaming, keras.Model):
         self.samples_per_position = _whole(signal.rate)
         self.latency, self.flush_length, self.granularity = signal.latency, signal.tail, graph.granularity
         self.output_data_format = signal.data_format
+        self.fewest_positions = graph.fewest_positions
         self.signals = {node.path: node.outputs[0].signal for node in graph.nodes}
         self._state_specs = dict(graph.state_specs)
         if self.flush_length:

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from lucid_keras.layers.sums import plain_sum
 from lucid_keras.streaming.stage import Signal, Stage, laid_out
 
 # What is tried: so many streams and positions, cut there into pieces, and what these numbers are drawn with.
@@ -46,7 +47,7 @@ class Call:
         for index, tensor in zip(self._at, tensors, strict=True):
             flat[index] = tensor
         args, kwargs = keras.tree.pack_sequence_as((self.args, self.kwargs), flat)
-        return self.operation(*args, **kwargs)
+        return (plain_sum(self.operation) or self.operation)(*args, **kwargs)
 
     @property
     def alone(self):

@@ -1,6 +1,8 @@
 """What a layer is in a stream: the signals that come and go there, and the stage that computes it chunk by chunk."""
 
 import dataclasses
+import math
+from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
@@ -96,6 +98,11 @@ class Stage:
     def flush(self, x: Any, states: dict[str, tf.Tensor], moment: Moment) -> Any:
         """The `tail` samples that the end releases, None where there are none; `x` is the tail before it, or None."""
         return None if x is None else self.step(x, states, moment)[0]
+
+
+def fewest_positions(signals: Iterable[Signal]) -> int:
+    """The least number of positions, 1 at least, of which each of these signals has a sample."""
+    return max(1, *(math.ceil((1 + one.latency - one.tail) / one.rate) for one in signals))
 
 
 def laid_out(x, data_format):
