@@ -23,6 +23,23 @@ class Network:
     positions: int
     chunks: list
 
+    @property
+    def spec(self):
+        """Of the signal; a second input, the style, stays the same throughout."""
+        return self.decoder.inputs[0]
+
+    def given(self, x):
+        """What the streaming model takes for a chunk of the signal."""
+        return x if len(self.decoder.inputs) == 1 else {"signal": x, "style": self._style(len(x))}
+
+    def whole(self, x):
+        """The decode of a whole signal."""
+        return self.decoder(x if len(self.decoder.inputs) == 1 else [x, self._style(len(x))]).numpy()
+
+    def _style(self, batch):
+        spec = self.decoder.inputs[1]
+        return np.random.default_rng(0).integers(-2, 3, (batch, spec.shape[-1])).astype(spec.dtype)
+
 
 class Builder:
     """Adds random layers to a tensor, whose samples to a position and whose grain it keeps track of."""
@@ -30,6 +47,7 @@ class Builder:
     def __init__(self, seed, integers):
         self.rng, self.integers = np.random.default_rng(seed), integers
         self.up, self.down = 1, 1  # samples per position are up/down
+        self.style = None
 
     def pick(self, *options):
         return options[self.rng.integers(len(options))]
@@ -113,8 +131,14 @@ class Builder:
         inside = keras.Input((None, x.shape[-1]), dtype=x.dtype)
         return keras.Model(inside, self.keeping(inside, depth + 1))(x)
 
+    def styled(self, x):
+        style = layers.Dense(x.shape[-1], **self.whole(1))(self.style)[:, None]
+        return self.pick(lambda: x + style, lambda: x * style, lambda: layers.Add()([style, x]))()
+
     def keeping(self, x, depth=0):
         """`x` after something that keeps the length."""
+        if self.style is not None and depth == 0 and self.pick(0, 0, 1):
+            return self.styled(x)
         simple = [self.conv, self.padded, self.depthwise, self.arithmetic, self.gate]
         if not self.integers:
             simple += [self.recurrence]
@@ -171,31 +195,29 @@ class Builder:
 
 def network(seed, integers=False, most_layers=6, dtype="float64"):
     """A random decoder of `[batch, positions, channels]`, and how a signal for it is cut."""
-    before = keras.config.floatx()
+    before = keras.config.dtype_policy()
     keras.utils.set_random_seed(seed)
-    keras.config.set_floatx("float32" if integers else dtype)
+    keras.config.set_dtype_policy("float32" if integers else dtype)
     try:
         build = Builder(seed, integers)
-        x = inputs = keras.Input((None, build.number(1, 3)))
+        compute = keras.config.dtype_policy().compute_dtype
+        x = inputs = keras.Input((None, build.number(1, 3)), dtype=compute, name="signal")
+        if build.pick(0, 0, 1):
+            build.style = keras.Input((2,), dtype=compute, name="style")
         for _ in range(build.number(1, most_layers)):
             x = build.layer(x)
-        decoder = keras.Model(inputs, x)
+        decoder = keras.Model(inputs if build.style is None else [inputs, build.style], x)
     finally:
-        keras.config.set_floatx(before)
+        keras.config.set_dtype_policy(before)
     positions, chunks = _cut(build, decoder)
     return Network(decoder, positions, chunks)
 
 
 def _cut(build, decoder):
-    """Positions of which the decoder makes at least one sample, few of them if it can, and chunks."""
-    grain = lk.StreamingModel(decoder).granularity
-    for count in range(build.number(1, 6), 200):
-        try:
-            if decoder.compute_output_shape((1, count * grain, decoder.inputs[0].shape[-1]))[1] > 0:
-                decoder(np.zeros((1, count * grain, decoder.inputs[0].shape[-1])))
-                break
-        except Exception:  # noqa: BLE001 - Keras refuses signals shorter than a window in many ways
-            continue
+    """Positions of which every layer makes a sample, few of them if it can, and chunks."""
+    streaming = lk.StreamingModel(decoder)
+    grain = streaming.granularity
+    count = max(build.number(1, 6), -(-streaming.fewest_positions // grain))
     chunks, left = [], count
     while left:
         chunks.append(build.number(0, min(left, 4)))

@@ -110,6 +110,8 @@ class Graph:
                 else:
                     outputs = advance(node, inputs, Moment(target, batch, _present(node, inputs, presence)))
                 for place, y in zip(node.outputs, keras.tree.flatten(outputs), strict=True):
+                    if y is not None:
+                        y = tf.cast(y, place.spec.dtype)  # as Keras casts what a layer is given
                     if place.masked and y is not None:
                         y = silenced(y, presence.of(place.signal, length_of(y)), target)
                     known[id(place)] = y

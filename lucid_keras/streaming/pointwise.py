@@ -132,14 +132,14 @@ def _in_pieces(call, data_format, draw):
 
 
 def _drawn(call, data_format, draw):
-    """A short signal for each place that a call is made at, and a batch of what stays the same."""
+    """A short signal for each place that a call is made at, and what stays the same, which is never silent."""
     rng, drawn = np.random.default_rng(SEED), []
     for place in call.places:
-        shape = [STREAMS, *place.spec.shape[1:]]
+        shape, chosen = [STREAMS, *place.spec.shape[1:]], draw if place.signal is not None else _normal
         if place.signal is not None:
             shape[_axis(place.spec, data_format)] = POSITIONS
-        numbers = draw(rng, shape) if tf.as_dtype(place.spec.dtype).is_floating else rng.integers(0, 2, shape)
-        drawn.append(tf.cast(numbers * (draw is not _zeros), place.spec.dtype))
+        numbers = chosen(rng, shape) if tf.as_dtype(place.spec.dtype).is_floating else rng.integers(0, 2, shape)
+        drawn.append(tf.cast(numbers * (chosen is not _zeros), place.spec.dtype))
     return drawn
 
 
