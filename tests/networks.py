@@ -88,8 +88,8 @@ class Builder:
         taps = self.number(1, 5)
         if self.integers:
             draw = self.whole(1)
-            options = {"depthwise_initializer": draw["kernel_initializer"], "bias_initializer": draw["bias_initializer"]}
-            return layers.DepthwiseConv1D(taps, padding="same", **options)(x)
+            draw["depthwise_initializer"] = draw.pop("kernel_initializer")
+            return layers.DepthwiseConv1D(taps, padding="same", **draw)(x)
         kind = self.pick(0, 1)
         if kind:
             return layers.SeparableConv1D(x.shape[-1], taps, padding="same", bias_initializer="random_normal")(x)

@@ -349,9 +349,9 @@ def test_an_encoder_streams_in_chunks_of_whole_samples(rng):
     signal = rng.standard_normal((2, 42, 1)).astype("float32")
     pieces = list(streaming.stream(np.split(signal, [1, 2, 17, 36], axis=1)))
     assert_close(np.concatenate(pieces, axis=1), encoder(signal).numpy())
-    with pytest.raises(ValueError, match="A chunk must have a multiple of 6 positions.*Received: a chunk of 7"):
+    with pytest.raises(ValueError, match=r"A chunk must have a multiple of 6 positions.*Received: a chunk of 7"):
         streaming.step(signal[:, :7], streaming.initial_state(2))
-    with pytest.raises(ValueError, match="A stream must have a multiple of 6 positions.*Received: 1 positions more"):
+    with pytest.raises(ValueError, match=r"A stream must have a multiple of 6 positions.*Received: 1 positions more"):
         list(streaming.stream([signal[:, :7]]))
 
 
@@ -442,7 +442,7 @@ def test_pointwise_by_class_name_and_function(rng):
     x = keras.Input((None, 6))
     y = layers.Lambda(doubled)(Own(name="squared")(Own(name="own")(x)))
     decoder = keras.Model(x, layers.Conv1D(2, 3, padding="same")(y))
-    with pytest.raises(ValueError, match="'own' cannot stream: it may look ahead; .*`pointwise`.*streaming_stage"):
+    with pytest.raises(ValueError, match=r"'own' cannot stream: it may look ahead; .*`pointwise`.*streaming_stage"):
         lk.StreamingModel(decoder)
     for pointwise in ([Own, doubled], ["squared", "own", doubled]):
         assert_streams(decoder, rng.standard_normal((2, 5, 6)).astype("float32"), pointwise=pointwise)
@@ -470,7 +470,8 @@ class Echo(layers.Layer):
 
 
 class EchoStage(lk.Stage):
-    state_shapes = {"past": (3, 6)}
+    def __init__(self):
+        self.state_shapes = {"past": (3, 6)}
 
     def step(self, x, states, moment):
         heard = tf.concat([states["past"], x], axis=1)
@@ -480,14 +481,18 @@ class EchoStage(lk.Stage):
 def test_a_layer_of_ones_own_brings_its_stage(rng):
     x = keras.Input((None, 6))
     y = Echo()(layers.Conv1D(6, 3, padding="same", bias_initializer="ones")(x))
-    assert_streams(keras.Model(x, layers.Conv1D(2, 3, padding="same")(y)), rng.standard_normal((2, 8, 6)).astype("float32"))
+    assert_streams(
+        keras.Model(x, layers.Conv1D(2, 3, padding="same")(y)), rng.standard_normal((2, 8, 6)).astype("float32")
+    )
 
 
 def test_dtypes_may_differ_from_layer_to_layer(rng):
     x = keras.Input((None, 3))
     y = layers.ZeroPadding1D((1, 1), dtype="mixed_bfloat16")(layers.Cropping1D((1, 1), dtype="float16")(x))
     y = layers.UpSampling1D(2, dtype="float16")(layers.Add(dtype="float64")([y, x]))
-    assert_streams(keras.Model(x, layers.Conv1D(3, 3, padding="same")(y) + y), rng.standard_normal((2, 9, 3)).astype("float32"))
+    assert_streams(
+        keras.Model(x, layers.Conv1D(3, 3, padding="same")(y) + y), rng.standard_normal((2, 9, 3)).astype("float32")
+    )
 
 
 def test_one_signal_is_added_to_several_channels(rng):
@@ -526,5 +531,5 @@ def test_refuses_what_is_no_graph():
 
 def test_refuses_two_outputs():
     x = keras.Input((None, 6))
-    with pytest.raises(ValueError, match="decoder must have one output. Received: 2 outputs"):
+    with pytest.raises(ValueError, match=r"decoder must have one output. Received: 2 outputs"):
         lk.StreamingModel(keras.Model(x, [layers.ReLU()(x), layers.ELU()(x)]))

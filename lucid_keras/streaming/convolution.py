@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from lucid_keras._lowering.edges import crop, with_zeros
-from lucid_keras.streaming.stage import CannotStreamError, Stage, cast, length_of
+from lucid_keras.streaming.stage import Stage, cast, length_of
 from lucid_keras.streaming.timing import last
 
 

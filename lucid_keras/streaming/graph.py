@@ -18,7 +18,6 @@ from lucid_keras.streaming.stage import CannotStreamError, Moment, Signal, Stage
 from lucid_keras.streaming.stages import stage_of
 from lucid_keras.streaming.timing import Delay
 
-
 STREAMS = "streams"  # a state that holds nothing
 
 

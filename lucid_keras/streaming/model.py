@@ -87,9 +87,12 @@ class StreamingModel(Streaming, keras.Model):
             raise ValueError(f"decoder must have one output. Received: {len(decoder.outputs)} outputs")
         data_format = _data_format_of(decoder.inputs[0].shape) if data_format is None else data_format
         check_choice("data_format", data_format, DATA_FORMATS)
-        if not isinstance(pointwise, (list, tuple)) or not all(isinstance(one, str) or callable(one) for one in pointwise):
+        if not isinstance(pointwise, (list, tuple)) or not all(
+            isinstance(one, str) or callable(one) for one in pointwise
+        ):
             raise TypeError(
-                f"pointwise must be a list of layer classes, functions and layers' names. Received: pointwise={pointwise!r}"
+                "pointwise must be a list of layer classes, functions and layers' names. "
+                f"Received: pointwise={pointwise!r}"
             )
         name = f"{decoder.name}_streaming" if name is None else name
         super().__init__(name=name, dtype=decoder.dtype_policy)
@@ -145,7 +148,9 @@ class StreamingModel(Streaming, keras.Model):
         return self._step({"x": x} if [*self._whole_inputs] == ["x"] else x, state, current_target(), seen)
 
     def _step(self, x, state, target, seen=None):
-        inputs = {name: laid_out(one, self.data_format) if name not in self._constant else one for name, one in x.items()}
+        inputs = {
+            name: laid_out(one, self.data_format) if name not in self._constant else one for name, one in x.items()
+        }
         y, following = self._graph.step(inputs, state, target, seen)
         following |= {_given(name): x[name] for name in self._constant if _given(name) in self._state_specs}
         return laid_out(y, self.output_data_format), following

@@ -2,8 +2,9 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Any
 
 import tensorflow as tf
@@ -46,7 +47,7 @@ class Moment:
     present: tf.Tensor | None = None  # `[batch, positions, 1]`, 0 before the signal, else 1; None where all is signal
 
     def there(self, x: tf.Tensor) -> tf.Tensor:
-        """`[batch, positions, 1]` in the dtype of a chunk: 1 for each position of the signal, 0 for what precedes it."""
+        """`[batch, positions, 1]` for a chunk: 1 for each position of the signal, 0 for what precedes it."""
         if self.present is None:
             return tf.ones([*extents(x)[:2], 1], x.dtype)
         return tf.cast(self.present, x.dtype)
@@ -71,7 +72,7 @@ class Stage:
             which are zeros, for them. Default False.
     """
 
-    state_shapes: dict[str, tuple[int, ...]] = {}
+    state_shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({})
     state_dtype: str = "float32"
     needs_silence: bool = True
     needs_presence: bool = False
