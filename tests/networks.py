@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 import lucid_keras as lk
+from lucid_keras.export.origins import scoped
 
 layers, ops = keras.layers, keras.ops
 MOST_CHANNELS, COARSEST = 4, 6
@@ -33,8 +34,9 @@ class Network:
         return x if len(self.decoder.inputs) == 1 else {"signal": x, "style": self._style(len(x))}
 
     def whole(self, x):
-        """The decode of a whole signal."""
-        return self.decoder(x if len(self.decoder.inputs) == 1 else [x, self._style(len(x))]).numpy()
+        """The decode of a whole signal, its sums as they are meant (`lucid_keras.layers.sums`)."""
+        with scoped(self.decoder):
+            return self.decoder(x if len(self.decoder.inputs) == 1 else [x, self._style(len(x))]).numpy()
 
     def _style(self, batch):
         spec = self.decoder.inputs[1]
