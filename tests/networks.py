@@ -106,7 +106,8 @@ class Builder:
             return y
         return self.pick(lambda: ops.tanh(x), lambda: ops.gelu(x), lambda: x * 0.5 - 1, lambda: ops.sigmoid(x) * x,
                          lambda: layers.LayerNormalization()(x), lambda: layers.Dense(x.shape[-1])(x),
-                         lambda: x + ops.square(ops.sin(3 * x)) / 3, lambda: ops.exp(-ops.abs(x)), lambda: y)()  # fmt: skip
+                         lambda: x + ops.square(ops.sin(3 * x)) / 3, lambda: ops.exp(-ops.abs(x)),
+                         lambda: y)()  # fmt: skip
 
     def recurrence(self, x):
         kind = self.pick(layers.GRU, layers.LSTM)

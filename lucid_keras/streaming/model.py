@@ -205,7 +205,7 @@ class StreamingModel(Streaming, keras.Model):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        """The model of a config; the classes and functions in `pointwise` are those that Keras knows by their registered names."""
+        """The model of a config; what `pointwise` holds is what Keras knows by the registered names."""
         pointwise = [
             one["layer"] if isinstance(one, dict) else _registered(one, custom_objects) for one in config["pointwise"]
         ]
@@ -231,8 +231,8 @@ def _registered(name, custom_objects):
     kind = keras.saving.get_registered_object(name, custom_objects) or getattr(keras.layers, name, None)
     if kind is None:
         raise ValueError(
-            "The classes and functions in `pointwise` must be known to Keras before a StreamingModel is loaded: decorate them with "
-            "@keras.saving.register_keras_serializable(), or give load_model() custom_objects={name: class}. "
+            "The classes and functions in `pointwise` must be known to Keras before a StreamingModel is loaded: decorate "
+            "them with @keras.saving.register_keras_serializable(), or give load_model() custom_objects={name: class}. "
             f"Received: the unknown {name!r}"
         )
     return kind
