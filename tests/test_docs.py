@@ -11,7 +11,7 @@ import tomllib
 import types
 
 import pytest
-from benchmarks import compile_ahead_report, model_report, report, streaming_report, voice_report
+from benchmarks import compile_ahead_report, model_report, ports_report, report, streaming_report, voice_report
 from pages import drawings
 from run_page import BLOCK, run_python
 
@@ -178,6 +178,7 @@ def test_what_is_generated_is_current():
         ("streaming", streaming_report.tables(streaming)),
         ("decoders", model_report.tables(speed, parity)),
         ("voices", voice_report.page(read("voice.json"))),
+        ("ports", ports_report.page(read("ports.json"))),
         ("accelerators", compile_ahead_report.page(read("compile_ahead.json"))),
     ):
         assert "\n".join(lines) in (DOCS / f"speed/{page}.md").read_text()

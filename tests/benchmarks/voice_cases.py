@@ -34,7 +34,6 @@ class Voice:
     rate: int
     calibration: dict
     held_out: dict
-    trained: bool = True
     speech: bool = False
     onnx: pathlib.Path | None = None
     louder: float = 1.0
@@ -113,8 +112,9 @@ def port(name, _):
     model, parts = PORTS[name].keras_model(), held_out(PORTS[name].features())
     if len(model.inputs) == 1:  # which some models leave without a name
         parts = [dict(zip([model.inputs[0].name], part.values(), strict=True)) for part in parts]
-    return Voice(model, PORTS[name].rate, *parts, trained=False)
+    return Voice(model, PORTS[name].rate, *parts)
 
 
 # By the name in the results and of the folder to listen to.
-VOICES = {"kokoro": kokoro, "codec": codec} | {name: functools.partial(port, name) for name in PORTS}
+TRAINED = {"kokoro": kokoro, "codec": codec}
+VOICES = TRAINED | {name: functools.partial(port, name) for name in PORTS}
