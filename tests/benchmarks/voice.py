@@ -40,7 +40,7 @@ FILES = [
     {"quantization": "weight_only_int8"},
     {"quantization": "weight_only_int4"},
     {"quantization": "dynamic_int8"},
-    {"quantization": "dynamic_int8", "float_layers": "auto", "floor_db": 22},
+    {"quantization": "dynamic_int8", "float_layers": "auto", "floor_db": 23},
     {"quantization": "int8"},
     {"quantization": "int8", "float_layers": "auto", "floor_db": 20},
     {"quantization": "int16x8"},
