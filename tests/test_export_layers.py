@@ -69,6 +69,15 @@ def test_integers_at_the_ends_where_an_input_is_read_in_float32(case, tmp_path):
         to_tflite(model, tmp_path / "y.tflite", quantization="int16x8", **options)
 
 
+def test_integers_at_the_ends_of_loops_that_give_to_each_other(tmp_path):
+    """What a loop is given beside the first output of another is no input of the model."""
+    recurrent = [keras.layers.LSTM(4, return_sequences=True) for _ in range(2)]
+    model = keras.Sequential([keras.Input((5, 6)), keras.layers.Dense(4), *recurrent, keras.layers.Dense(3)])
+    options = {"calibration_data": data_of(model, 40), "integer_io": True, "timing_seconds": 0}
+    report = to_tflite(model, tmp_path / "x.tflite", quantization="int16x8", **options)
+    assert report.ops.count("WHILE") == 2
+
+
 @pytest.mark.sweep
 @pytest.mark.parametrize("case", LAYERS)
 def test_every_layer_in_every_recipe(case, tmp_path):

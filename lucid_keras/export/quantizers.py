@@ -11,7 +11,7 @@ import tensorflow as tf
 from tensorflow.lite.python.convert import convert_inference_tf_type_to_tflite_type, mlir_quantize
 from tensorflow.lite.python.util import modify_model_io_type
 
-from lucid_keras.export.flatbuffer import contents, graphs
+from lucid_keras.export.flatbuffer import builtin_name, dtype_name, schema
 from lucid_keras.export.flatbuffer_edits import as_int16_kernels_take_it
 
 # One conversion at a time: what it is converted from and what it refuses the converter keeps for the whole process,
@@ -92,10 +92,10 @@ def by_converter(content: bytes, activations: str, left: Collection[str], *, int
 
 def _check_inputs(content):
     """Raise unless every input of a file is made an integer before anything else is done with it."""
-    found = contents(content)
-    given = {name for graph in graphs(content) for one in graph for name in one.inputs}
-    given -= {one.output for graph in graphs(content) for one in graph}
-    given -= {one.name for one in found.tensors if one.constant or one.dtype != "float32"}
-    for one in found.operators:
-        for name in given.intersection(one.inputs) if one.name != "QUANTIZE" else ():
-            raise RuntimeError(f"the input {name!r}, which {one.name} takes in float32")
+    model = schema().ModelT.InitFromPackedBuf(content)
+    for graph in (model.subgraphs[one.subgraphIndex] for one in model.signatureDefs):
+        given = {index for index in graph.inputs if dtype_name(graph.tensors[index]) == "float32"}
+        for one in graph.operators:
+            name = builtin_name(model, one)
+            for index in given.intersection(one.inputs) if name != "QUANTIZE" else ():
+                raise RuntimeError(f"the input {graph.tensors[index].name.decode()!r}, which {name} takes in float32")

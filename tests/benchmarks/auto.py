@@ -13,12 +13,16 @@ from benchmarks.auto_cases import CASES
 from benchmarks.voice import PORT_FILES
 from lucid_keras.bench.machine import machine
 from lucid_keras.export import BelowFloorError, smallest_tflite
+from lucid_keras.export.devices import refusals
+from lucid_keras.export.flatbuffer import read
 from lucid_keras.export.ladders import LADDERS
 
 RESULTS = pathlib.Path(__file__).parent / "auto.json"
 FLOOR = PORT_FILES[-1]["floor_db"]
 LIMIT = 240  # seconds a device
 THREADS = 2
+# Whose rules say what of a device's file runs on its processor instead.
+RULES = {"phone-cpu": "LiteRT CPU (XNNPACK)", "phone-gpu": "LiteRT GPU", "npu": "Arm Ethos-U85"}
 
 
 def devices():
@@ -49,8 +53,9 @@ def chosen(voice, device, path):
         return {"refused": str(refusal), "seconds": round(time.monotonic() - began)}
     facts = {"recipe": report.quantization, "snr_db": report.snr_db, "bytes": report.bytes}
     curve = [{"recipe": one.recipe, "kept": len(one.kept), "snr_db": one.snr_db} for one in report.curve]
-    facts |= {"kept": len(report.float_layers), "outside": report.total - report.delegated, "operators": report.total}
-    return {**facts, "seconds": round(time.monotonic() - began), "curve": curve}
+    facts |= {"kept": len(report.float_layers), "seconds": round(time.monotonic() - began), "curve": curve}
+    refused = refusals(read(path), pathlib.Path(path).read_bytes()) if device in RULES else {}
+    return facts | {"left": [*refused.get(RULES.get(device), ())]}
 
 
 def main():

@@ -22,6 +22,7 @@ FRAMES = 25  # of BigVGAN in a window, a quarter of a second
 CHANNELS = 512  # of BigVGAN, as the example has them
 SAMPLES = 11_025  # of Demucs in a window, a quarter of a second
 LATENTS = 38  # of the live decoder in a window, half a second
+LOUDNESS = 0.1  # of each window of the guitar, as standard deviation
 STEPS = 300  # that the autoencoder learns
 
 
@@ -48,9 +49,14 @@ def demucs():
     x, skips = windows(demucs_decoder.SAMPLE_RATE, SAMPLES)[..., np.newaxis], []
     for skip in reversed(decoder.inputs):
         x = keras.layers.Conv1D(skip.shape[-1], 8, strides=4, padding="same", activation="gelu")(x).numpy()
-        x /= x.std()
+        x = _level(x)
         skips.insert(0, x)
     return _voice(decoder, demucs_decoder.SAMPLE_RATE, skips)
+
+
+def _level(x):
+    """Windows `[count, length, channels]`, each as loud as the others, as what a decoder was trained on mostly is."""
+    return x / x.std((1, 2), keepdims=True)
 
 
 def autoencoder():
@@ -62,7 +68,7 @@ def autoencoder():
     model.fit(train_audio_autoencoder.crops(recording), steps_per_epoch=STEPS, shuffle=False, verbose=0)
     starts = np.linspace(0, len(recording) - train_audio_autoencoder.CROP, WINDOWS).astype(int)
     excerpts = [recording[start : start + train_audio_autoencoder.CROP, np.newaxis] for start in starts]
-    return _voice(model, rate, [np.stack(excerpts)])
+    return _voice(model, rate, [LOUDNESS * _level(np.stack(excerpts))])
 
 
 def live():
@@ -70,11 +76,8 @@ def live():
     keras.utils.set_random_seed(0)
     latents = live_decoder.latents_of(live_decoder.RECORDING)[0]
     starts = np.linspace(0, len(latents) - LATENTS, WINDOWS).astype(int)
-    return _voice(
-        live_decoder.causal_decoder(),
-        live_decoder.SAMPLE_RATE,
-        [np.stack([latents[start : start + LATENTS] for start in starts])],
-    )
+    excerpts = [latents[start : start + LATENTS] for start in starts]
+    return _voice(live_decoder.causal_decoder(), live_decoder.SAMPLE_RATE, [LOUDNESS * _level(np.stack(excerpts))])
 
 
 def _voice(model, rate, arrays):
