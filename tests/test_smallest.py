@@ -76,12 +76,31 @@ def test_a_floor_that_nothing_reaches_names_the_best_and_writes_nothing(model, t
     assert not list(tmp_path.iterdir())
 
 
-def test_after_the_limit_nothing_further_is_tried(model, tmp_path, monkeypatch):
+@pytest.fixture
+def _slow(monkeypatch):
+    """As if each recipe took longer than the limit of `LATE`."""
     clock = itertools.count(step=10)
     monkeypatch.setattr(smallest.time, "monotonic", lambda: next(clock))
-    with pytest.raises(BelowFloorError, match=r"of 1 files tried; the time_limit had passed"):
-        smallest_tflite(model, tmp_path / "x.tflite", floor_db=60, time_limit=5, **OPTIONS)
     assert selection.time is smallest.time
+
+
+LATE = {"floor_db": 60, "time_limit": 5}
+
+
+@pytest.mark.usefixtures("_slow")
+def test_after_the_limit_floating_point_is_left(model, tmp_path):
+    report = smallest_tflite(model, tmp_path / "x.tflite", **LATE, **OPTIONS)
+    assert [one.recipe for one in report.curve] == ["weight_only_int4", "float16"]
+    assert report.snr_db >= 60
+    told = "time_limit: it had passed before all was tried of dynamic_int8, weight_only_int8"
+    assert report.warnings == (told,)
+
+
+@pytest.mark.usefixtures("_slow")
+def test_after_the_limit_nothing_is_left_for_a_device_of_integers(model, tmp_path):
+    told = r"of 1 files tried; time_limit: it had passed before all was tried of int16x8, int8$"
+    with pytest.raises(BelowFloorError, match=told):
+        smallest_tflite(model, tmp_path / "x.tflite", device="npu", calibration_data=DATA, **LATE, **OPTIONS)
 
 
 WRONG = {

@@ -10,7 +10,7 @@ import kokoro_vocoder
 import numpy as np
 
 from benchmarks import voice_codec
-from benchmarks.ports import PORTS, held_out
+from benchmarks.ports import PORTS, fed, held_out
 from benchmarks.voice_distances import stft_distance
 from lucid_keras.export import snr_db
 from lucid_keras.interop import load_state_dict, read_state_dict, to_state_dict
@@ -42,10 +42,9 @@ class Voice:
 
     def said(self):
         """What the Keras model says of each window that is held out: `[windows, samples]`."""
-        columns = [*self.held_out.values()]
-        windows = [[column[index : index + 1] for column in columns] for index in range(len(columns[0]))]
-        samples = [self.model(window if len(window) > 1 else window[0]) for window in windows]
-        return np.stack([np.ravel(one) for one in samples])
+        count = len(next(iter(self.held_out.values())))
+        windows = [{name: column[index : index + 1] for name, column in self.held_out.items()} for index in range(count)]
+        return np.stack([np.ravel(self.model(fed(window))) for window in windows])
 
 
 def kokoro(folder):
