@@ -102,23 +102,31 @@ def _tried(task, ladder, device, floor, until):
     refusals: list[str] = []
     late: dict[str, None] = {}
     with doing(f"trying {len(ladder)} recipes for {device}", len(ladder)) as advance:
-        for name, some_in_float in ladder:
+        for name, kept in ladder:
             if points and time.monotonic() > until and RECIPES[name].integers:
                 late[name] = None
                 continue
             try:
                 mixed = writers[name]
-                found = fewest(mixed, task.claims, floor, until) if some_in_float else [tried(mixed, task.claims)]
-                points += [one for one in found if one.kept or not some_in_float]  # without any it was tried before
+                points += _found(mixed, kept, task.claims, floor, until)
             except ValueError as error:  # an operator that the recipe cannot write
                 refusals.append(f"{name}: {error}")
                 continue
             if points[-1].snr_db >= floor:
                 return points, refusals, _untried(late), mixed
-            if some_in_float and time.monotonic() > until:
+            if kept == "fewest" and time.monotonic() > until:
                 late[name] = None
             advance()
     return points, refusals, _untried(late), None
+
+
+def _found(mixed, kept, claims, floor, until):
+    """What was tried of a recipe that was not tried before."""
+    if kept == "none":
+        return [tried(mixed, claims)]
+    if kept == "floating":
+        return [tried(mixed, claims, mixed.floating)] if mixed.floating else []
+    return [one for one in fewest(mixed, claims, floor, until) if one.kept]
 
 
 def _untried(late):

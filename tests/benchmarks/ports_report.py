@@ -20,6 +20,8 @@ def page(results):
     lines = [conditions(results), "", *summary(decoders), "", *verdict(decoders)]
     for name, one in decoders.items():
         lines += ["", f"## {name}", "", *table(one["files"], one["window_seconds"], TITLES), *curves(one["files"])]
+        if kept := one["files"].get(AUTO, {}).get("float_layers"):
+            lines += ["", f"Kept in float32: {', '.join(f'`{layer}`' for layer in kept)}."]
     return lines
 
 

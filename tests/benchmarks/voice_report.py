@@ -76,9 +76,10 @@ def conditions(results):
     """A sentence on what was measured where."""
     machine = results["machine"]
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items() if number)
+    rounds = f"medians of {results['rounds']} rounds" if results["rounds"] > 1 else "one round"
     return (
-        f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads; {versions}; medians of "
-        f"{results['rounds']} rounds, each file in a process of its own."
+        f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads; {versions}; {rounds}, "
+        "each file in a process of its own."
     )
 
 

@@ -41,11 +41,11 @@ def _original(preset):
     import torch
 
     model = without_weight_norm(hifigan_generator.reference_model(preset))
-    log_mels = torch.from_numpy(log_mels(windows(hifigan_generator.SAMPLE_RATES[preset], 8_192, count=4)))
+    mels = torch.from_numpy(log_mels(windows(hifigan_generator.SAMPLE_RATES[preset], 8_192, count=4)))
     with drawn(model, levels={"conv_post": 0.2, r"resblocks.*\.convs2\..": 0.5}):
-        model.mean.copy_(log_mels.mean([0, 1]))
-        model.scale.copy_(log_mels.std([0, 1]))
-        model(log_mels)
+        model.mean.copy_(mels.mean([0, 1]))
+        model.scale.copy_(mels.std([0, 1]))
+        model(mels)
     return model
 
 
