@@ -67,8 +67,18 @@ def test_integers_at_the_ends_where_an_input_is_read_in_float32(case, tmp_path):
     options = {"calibration_data": data_of(model, 40), "integer_io": True, "timing_seconds": 0}
     report = to_tflite(model, tmp_path / "x.tflite", quantization="int8", **options)
     assert {"QUANTIZE", "DEQUANTIZE"} <= {*report.ops}
-    with pytest.raises(ValueError, match=r"Received: the input .* takes in float32"):
-        to_tflite(model, tmp_path / "y.tflite", quantization="int16x8", **options)
+    report = to_tflite(model, tmp_path / "y.tflite", quantization="int16x8", **options)
+    assert "int16" in report.signatures["serving_default"]["inputs"][0]
+    assert report.ops[0] == "DEQUANTIZE"
+
+
+def test_an_input_that_is_read_in_float32_and_in_int16(tmp_path):
+    model = model_of(["elu", "Dense_silu"])
+    options = {"calibration_data": data_of(model, 40), "integer_io": True, "timing_seconds": 0}
+    report = to_tflite(model, tmp_path / "x.tflite", quantization="int16x8", **options)
+    assert report.signatures["serving_default"]["inputs"] == ("x_0_12_6: int16[1, 12, 6]",)
+    assert report.ops.count("DEQUANTIZE") == 2  # one for each activation
+    assert report.ops.count("QUANTIZE") == 1
 
 
 def test_what_is_in_float32_between_integers_at_the_ends_is_no_end(tmp_path):

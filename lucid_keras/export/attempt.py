@@ -95,14 +95,11 @@ class Attempt:
             return f"; float_layers='auto' came no nearer with {len(kept)} layers in float32"
         if not self.mixed.recipe.integers:
             return self._blamed_by_itself(kept, snr)
-        try:
-            worst = worst_layer(self.mixed, self.claims, kept)
-            if worst is None or worst[1] > snr + BLAMED_DB:
-                return ""
-            name, alone = worst
-            reached = ratio_db(LiteRT(self.mixed.written((*kept, name))), self.claims)
-        except ValueError:  # an input in int16 that a layer would read in float32 must not hide the reason
+        worst = worst_layer(self.mixed, self.claims, kept)
+        if worst is None or worst[1] > snr + BLAMED_DB:
             return ""
+        name, alone = worst
+        reached = ratio_db(LiteRT(self.mixed.written((*kept, name))), self.claims)
         return (
             f"; the layer {name!r} loses the most, {alone:.1f} dB by itself: float_layers={[*kept, name]} reaches "
             f"{reached:.1f} dB, and 'auto' looks for as many layers as the floor needs"

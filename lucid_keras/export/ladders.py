@@ -4,8 +4,8 @@ from typing import Literal
 
 Device = Literal["phone-cpu", "phone-gpu", "npu", "browser", "micro"]
 
-# Which layers stay in float32: none; those whose arithmetic integers hold badly, which the recipes leave so where a device
-# takes floating point too; or as few as the floor needs.
+# Which layers stay in float32: none; those whose arithmetic integers hold badly, as where a device takes floating point
+# too; or as few as the floor needs.
 Kept = Literal["none", "floating", "fewest"]
 CPU: list[tuple[str, Kept]] = [
     ("weight_only_int4", "none"),
