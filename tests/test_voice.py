@@ -7,10 +7,11 @@ import kokoro_vocoder
 import numpy as np
 import pytest
 import tensorflow as tf
-from benchmarks import ports_report, voice, voice_cases, voice_codec, voice_report, voice_run
+from benchmarks import auto, auto_report, ports_report, voice, voice_cases, voice_codec, voice_report, voice_run
 from benchmarks.voice_distances import distances, log_mel_distance, mel_bands, stft_distance
 
 from lucid_keras.export import snr_db, to_tflite
+from lucid_keras.export.ladders import LADDERS
 from lucid_keras.interop import load_state_dict, to_state_dict
 
 RATE = 24_000
@@ -124,6 +125,31 @@ def test_a_decoders_table_says_how_many_times_as_fast_a_file_is():
         "| float32 | 110.0 | 0.000 | 4.0 | 80 | 1.00 | 0 of 9 |",
         "| dynamic_int8 | 22.0 | 0.250 | 1.0 | 20 | 4.00 |  |",
     ]
+
+
+def test_what_was_chosen_is_a_cell_and_what_holds_nowhere_a_sentence():
+    right = {"recipe": "int8", "snr_db": 25.06, "bytes": 1_234_567, "kept": 1, "left": []}
+    cells = {"phone-cpu": right, "npu": right | {"kept": 0, "left": ["left to the CPU: SIN"]}}
+    refused = "A file for 'micro' must reach 25 dB; nothing was written. Received: 5.8 dB at the best; late"
+    cells["micro"] = {"refused": refused, "seconds": 240}
+    assert auto_report.table({"examples": {"one": cells}}) == [
+        "| example | `phone-cpu`, `browser` | `phone-gpu` | `npu` | `micro` |",
+        "|---|---|---|---|---|",
+        "| one | `int8`, 1 layer in float32: 25.1 dB, 1.23 MB |  | `int8`: 25.1 dB, 1.23 MB | none |",
+        "",
+        "Nothing holds:",
+        "",
+        "- one for `micro`: 5.8 dB at the best; late",
+        "",
+        "Left to the processor:",
+        "",
+        "- one for `npu`: left to the CPU: SIN",
+    ]
+
+
+def test_each_device_is_chosen_for_once():
+    assert auto.devices()["phone-cpu"] == ["phone-cpu", "browser"]
+    assert sorted(one for names in auto.devices().values() for one in names) == sorted(LADDERS)
 
 
 def test_a_files_title_holds_its_options():

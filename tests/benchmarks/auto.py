@@ -66,13 +66,17 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, default=RESULTS)
     arguments = parser.parse_args()
     before = json.loads(arguments.out.read_text())["examples"] if arguments.out.exists() else {}
-    results = {"machine": machine(THREADS), "floor_db": FLOOR, "examples": before}
+    results = {
+        "machine": machine(THREADS),
+        "floor_db": FLOOR,
+        "examples": {name: before.get(name, {}) for name in CASES},
+    }
     for name in arguments.examples:
         voice = CASES[name]()
         if voice is None:
             print(f"{name}: left out, `make voice` has not recorded it", file=sys.stderr, flush=True)
             continue
-        cells = results["examples"].setdefault(name, {})
+        cells = results["examples"][name]
         for device in arguments.devices:
             print(f"{name} for {device} ...", file=sys.stderr, flush=True)
             with tempfile.TemporaryDirectory() as folder:

@@ -12,7 +12,7 @@ COMMAND = "python -m benchmarks.auto_report"
 
 def table(results):
     """Markdown: a row for each example, a column for each device, and the reasons where nothing holds."""
-    groups, examples = devices(), results["examples"]
+    groups, examples = devices(), {name: cells for name, cells in results["examples"].items() if cells}
     lines = [
         f"| example | {' | '.join(', '.join(f'`{one}`' for one in names) for names in groups.values())} |",
         f"|---{'|---' * len(groups)}|",
