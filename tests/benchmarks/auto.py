@@ -19,7 +19,7 @@ from lucid_keras.export.ladders import LADDERS
 
 RESULTS = pathlib.Path(__file__).parent / "auto.json"
 FLOOR = PORT_FILES[-1]["floor_db"]
-LIMIT = 240  # seconds a device
+LIMIT = 900  # seconds a device
 THREADS = 2
 # Whose rules say what of a device's file runs on its processor instead.
 RULES = {"phone-cpu": "LiteRT CPU (XNNPACK)", "phone-gpu": "LiteRT GPU", "npu": "Arm Ethos-U85"}
