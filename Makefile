@@ -7,7 +7,7 @@ LUCID_KERAS_COMPILERS ?= $(abspath $(VENV)/compilers/bin/python)
 LUCID_KERAS_VOICE ?= $(abspath $(VENV)/voice/bin/python)
 VOICE := .cache/voice
 
-.PHONY: help demo web test quick lint runtimes sweep corners release bench docs clean compile-ahead voice
+.PHONY: help demo web test quick lint runtimes sweep corners release bench docs clean compile-ahead voice ports
 
 help:
 	@echo "make demo   install, then reconstruct a recording in Keras and under LiteRT (saved_models/demo/)"
@@ -21,6 +21,7 @@ help:
 	@echo "make bench  install, then time the operation against its peers and write docs/speed and the README's lines (about two hours)"
 	@echo "make compile-ahead  install, then compile every named case for TPU and H100, and write docs/speed/accelerators.md (half an hour)"
 	@echo "make voice  install, then measure every recipe on a trained voice and a trained codec, and write docs/speed/voices.md (half an hour)"
+	@echo "make ports  install, then measure integers on seven decoders of other libraries, and write docs/speed/ports.md (an hour)"
 	@echo "make docs   install, then build the documentation site (site/index.html)"
 	@echo "make lint   install, then formatting, style, the layering contract and the types"
 	@echo "make clean  remove the environment and every cache"
@@ -85,6 +86,10 @@ compile-ahead: $(VENV)/.bench | $(LUCID_KERAS_COMPILERS)
 voice: $(VENV)/.test $(VOICE)/kokoro.npz $(VOICE)/codec.npz
 	PYTHONPATH=tests:examples $(BIN)/python -m benchmarks.voice --python $(LUCID_KERAS_VOICE)
 	PYTHONPATH=tests:examples $(BIN)/python -m benchmarks.voice_report
+
+ports: $(VENV)/.test
+	PYTHONPATH=tests:examples $(BIN)/python -m benchmarks.voice --ports
+	PYTHONPATH=tests:examples $(BIN)/python -m benchmarks.ports_report
 
 $(VOICE)/kokoro.npz: tests/benchmarks/voice_record.py | $(LUCID_KERAS_VOICE)
 	mkdir -p $(VOICE)

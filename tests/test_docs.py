@@ -11,7 +11,15 @@ import tomllib
 import types
 
 import pytest
-from benchmarks import compile_ahead_report, model_report, report, streaming_report, voice_report
+from benchmarks import (
+    auto_report,
+    compile_ahead_report,
+    model_report,
+    ports_report,
+    report,
+    streaming_report,
+    voice_report,
+)
 from pages import drawings
 from run_page import BLOCK, run_python
 
@@ -178,9 +186,11 @@ def test_what_is_generated_is_current():
         ("streaming", streaming_report.tables(streaming)),
         ("decoders", model_report.tables(speed, parity)),
         ("voices", voice_report.page(read("voice.json"))),
+        ("ports", ports_report.page(read("ports.json"))),
         ("accelerators", compile_ahead_report.page(read("compile_ahead.json"))),
     ):
         assert "\n".join(lines) in (DOCS / f"speed/{page}.md").read_text()
+    assert "\n".join(auto_report.table(read("auto.json"))) in (DOCS / "howto/quantize.md").read_text()
 
 
 @pytest.mark.parametrize("name", drawings.DRAWINGS)

@@ -9,6 +9,8 @@ import pytest
 from keras_layers import ACTIVATIONS, LAYERS, REFUSED, data_of, model_of
 
 from lucid_keras.export import BelowFloorError, to_tflite
+from lucid_keras.export.devices import refusals
+from lucid_keras.export.flatbuffer import read
 from lucid_keras.export.recipes import RECIPES
 
 PAGE = pathlib.Path(__file__).resolve().parent.parent / "docs" / "keras_layers.md"
@@ -65,8 +67,46 @@ def test_integers_at_the_ends_where_an_input_is_read_in_float32(case, tmp_path):
     options = {"calibration_data": data_of(model, 40), "integer_io": True, "timing_seconds": 0}
     report = to_tflite(model, tmp_path / "x.tflite", quantization="int8", **options)
     assert {"QUANTIZE", "DEQUANTIZE"} <= {*report.ops}
-    with pytest.raises(ValueError, match=r"Received: the input .* takes in float32"):
-        to_tflite(model, tmp_path / "y.tflite", quantization="int16x8", **options)
+    report = to_tflite(model, tmp_path / "y.tflite", quantization="int16x8", **options)
+    assert "int16" in report.signatures["serving_default"]["inputs"][0]
+    assert report.ops[0] == "DEQUANTIZE"
+
+
+def test_an_input_that_is_read_in_float32_and_in_int16(tmp_path):
+    model = model_of(["elu", "Dense_silu"])
+    options = {"calibration_data": data_of(model, 40), "integer_io": True, "timing_seconds": 0}
+    report = to_tflite(model, tmp_path / "x.tflite", quantization="int16x8", **options)
+    assert report.signatures["serving_default"]["inputs"] == ("x_0_12_6: int16[1, 12, 6]",)
+    assert report.ops.count("DEQUANTIZE") == 2  # one for each activation
+    assert report.ops.count("QUANTIZE") == 1
+
+
+def test_what_is_in_float32_between_integers_at_the_ends_is_no_end(tmp_path):
+    model = keras.Sequential([keras.Input((12, 6)), keras.layers.Dense(8, activation="sigmoid"), keras.layers.Dense(4)])
+    options = {"calibration_data": data_of(model, 40), "integer_io": True, "timing_seconds": 0}
+    report = to_tflite(model, tmp_path / "x.tflite", quantization="int16x8", **options)
+    told = refusals(read(report.path), report.path.read_bytes())["Arm Ethos-U85"]
+    assert told == ("floating point, left to the CPU: LOGISTIC",)
+
+
+def test_what_has_no_int16_kernel_stays_in_float32_between_integers(tmp_path):
+    """A norm's squared differences, for which LiteRT ended when the file ran."""
+    model = keras.Sequential([keras.Input((12, 6)), keras.layers.Dense(8), keras.layers.LayerNormalization()])
+    options = {"calibration_data": data_of(model, 40), "integer_io": True, "timing_seconds": 0}
+    with pytest.raises(BelowFloorError, match=r"must reach 60 dB .* Received: [1-5]\d\.\d dB"):
+        to_tflite(model, tmp_path / "x.tflite", quantization="int16x8", floor_db=60, **options)
+    report = to_tflite(model, tmp_path / "x.tflite", quantization="int16x8", floor_db=20, **options)
+    kinds = {one.name: one.dtypes for one in read(report.path).operators}
+    assert set(kinds["SQUARED_DIFFERENCE"]) == {"float32"}
+
+
+def test_integers_at_the_ends_of_loops_that_give_to_each_other(tmp_path):
+    """What a loop is given beside the first output of another is no input of the model."""
+    recurrent = [keras.layers.LSTM(4, return_sequences=True) for _ in range(2)]
+    model = keras.Sequential([keras.Input((5, 6)), keras.layers.Dense(4), *recurrent, keras.layers.Dense(3)])
+    options = {"calibration_data": data_of(model, 40), "integer_io": True, "timing_seconds": 0}
+    report = to_tflite(model, tmp_path / "x.tflite", quantization="int16x8", **options)
+    assert report.ops.count("WHILE") == 2
 
 
 @pytest.mark.sweep

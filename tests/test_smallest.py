@@ -36,7 +36,7 @@ def test_each_device_gets_the_first_recipe_that_holds(device, model, tmp_path):
     assert report.snr_db >= 28
     assert report.quantization == report.curve[-1].recipe
     assert all(one.snr_db < 28 for one in report.curve[:-1])
-    order = [name for name, _ in LADDERS[device]]
+    order = list(dict.fromkeys(name for name, _ in LADDERS[device]))
     assert list(dict.fromkeys(one.recipe for one in report.curve)) == order[: len({one.recipe for one in report.curve})]
     assert report.bytes == (tmp_path / "x.tflite").stat().st_size
 
@@ -46,6 +46,19 @@ def test_devices_of_integers_are_given_integers(device, model, tmp_path):
     smallest_tflite(model, tmp_path / "x.tflite", device=device, calibration_data=DATA, **OPTIONS)
     loaded = interpreter((tmp_path / "x.tflite").read_bytes())
     assert {one["dtype"] for one in loaded.get_input_details() + loaded.get_output_details()} == {np.int8}
+
+
+def test_what_integers_hold_badly_stays_in_float32_before_layers_are_looked_for(tmp_path):
+    layers = [keras.layers.Dense(16), keras.layers.LayerNormalization(name="norm"), keras.layers.Dense(4)]
+    model = keras.Sequential([keras.Input((LENGTH, 8)), *layers])
+    options = {"device": "npu", "floor_db": 36, "calibration_data": DATA, "timing_seconds": 0}
+    report = smallest_tflite(model, tmp_path / "x.tflite", **options)
+    assert [(one.recipe, one.kept) for one in report.curve] == [
+        ("int8", ()),
+        ("int16x8", ()),
+        ("int16x8", ("norm",)),
+    ]
+    assert report.float_layers == ("norm",)
 
 
 def test_recipes_for_activations_are_left_out_without_data(model, tmp_path):
@@ -76,12 +89,31 @@ def test_a_floor_that_nothing_reaches_names_the_best_and_writes_nothing(model, t
     assert not list(tmp_path.iterdir())
 
 
-def test_after_the_limit_nothing_further_is_tried(model, tmp_path, monkeypatch):
+@pytest.fixture
+def _slow(monkeypatch):
+    """As if each recipe took longer than the limit of `LATE`."""
     clock = itertools.count(step=10)
     monkeypatch.setattr(smallest.time, "monotonic", lambda: next(clock))
-    with pytest.raises(BelowFloorError, match=r"of 1 files tried; the time_limit had passed"):
-        smallest_tflite(model, tmp_path / "x.tflite", floor_db=60, time_limit=5, **OPTIONS)
     assert selection.time is smallest.time
+
+
+LATE = {"floor_db": 60, "time_limit": 5}
+
+
+@pytest.mark.usefixtures("_slow")
+def test_after_the_limit_floating_point_is_left(model, tmp_path):
+    report = smallest_tflite(model, tmp_path / "x.tflite", **LATE, **OPTIONS)
+    assert [one.recipe for one in report.curve] == ["weight_only_int4", "float16"]
+    assert report.snr_db >= 60
+    told = "time_limit: it had passed before all was tried of dynamic_int8, weight_only_int8"
+    assert report.warnings == (told,)
+
+
+@pytest.mark.usefixtures("_slow")
+def test_after_the_limit_nothing_is_left_for_a_device_of_integers(model, tmp_path):
+    told = r"of 1 files tried; time_limit: it had passed before all was tried of int16x8, int8$"
+    with pytest.raises(BelowFloorError, match=told):
+        smallest_tflite(model, tmp_path / "x.tflite", device="npu", calibration_data=DATA, **LATE, **OPTIONS)
 
 
 WRONG = {

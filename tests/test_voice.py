@@ -7,10 +7,11 @@ import kokoro_vocoder
 import numpy as np
 import pytest
 import tensorflow as tf
-from benchmarks import voice, voice_cases, voice_codec, voice_report, voice_run
+from benchmarks import auto, auto_report, ports_report, voice, voice_cases, voice_codec, voice_report, voice_run
 from benchmarks.voice_distances import distances, log_mel_distance, mel_bands, stft_distance
 
 from lucid_keras.export import snr_db, to_tflite
+from lucid_keras.export.ladders import LADDERS
 from lucid_keras.interop import load_state_dict, to_state_dict
 
 RATE = 24_000
@@ -89,6 +90,66 @@ def test_the_table_has_a_row_for_each_file_and_says_which_were_refused():
         "",
         "- int16x8: RuntimeError: SIN",
     ]
+
+
+DECODER = {
+    "float32": {"milliseconds": [40.0], "snr_db": 110.0, "stft": 0.0, "bytes": 4_000_000, "outside": 0, "operators": 9},
+    ports_report.DYNAMIC: {"milliseconds": [10.0], "snr_db": 22.04, "stft": 0.25, "bytes": 1_000_000},
+    ports_report.INT8: {"milliseconds": [8.0], "snr_db": 12.0, "stft": 0.5, "bytes": 1_100_000},
+    ports_report.AUTO: {"milliseconds": [25.0], "snr_db": 24.98, "stft": 0.1, "bytes": 2_000_000},
+}
+DECODER[ports_report.AUTO] |= {
+    "float_layers": ["a", "b"],
+    "curve": [{"kept": 2, "snr_db": 25.01, "bytes": 2_000_000, "milliseconds": 26.0, "partitions": 1}],
+}
+
+
+def test_decoders_are_summed_up_with_what_the_floor_took():
+    slow, none = {"files": DECODER, "window_seconds": 0.5}, dict(DECODER)
+    none[ports_report.AUTO] = {"refused": "BelowFloorError: must reach 25 dB"}
+    decoders = {"slow": slow, "none": {"files": none, "window_seconds": 0.5}}
+    assert ports_report.summary(decoders)[2:] == [
+        "| slow | 22.0 | 4.00 | 12.0 | 5.00 | 2 | 25.0 | 1.60 |",
+        "| none | 22.0 | 4.00 | 12.0 | 5.00 | none suffices |  |  |",
+    ]
+    assert ports_report.verdict(decoders)[2:] == [
+        f"- slow: no; `{ports_report.AUTO}`, 25.0 dB, 1.60 times.",
+        "- none: no; `dynamic_int8`, 22.0 dB, 4.00 times.",
+    ]
+    slow["files"] = DECODER | {ports_report.INT8: DECODER[ports_report.INT8] | {"snr_db": 25.0}}
+    assert ports_report.verdict({"fast": slow})[2:] == ["- fast: yes; `int8`, 25.0 dB, 5.00 times."]
+
+
+def test_a_decoders_table_says_how_many_times_as_fast_a_file_is():
+    assert voice_report.table(DECODER, 0.5, ports_report.TITLES)[2:4] == [
+        "| float32 | 110.0 | 0.000 | 4.0 | 80 | 1.00 | 0 of 9 |",
+        "| dynamic_int8 | 22.0 | 0.250 | 1.0 | 20 | 4.00 |  |",
+    ]
+
+
+def test_what_was_chosen_is_a_cell_and_what_holds_nowhere_a_sentence():
+    right = {"recipe": "int8", "snr_db": 25.06, "bytes": 1_234_567, "kept": 1, "left": []}
+    cells = {"phone-cpu": right, "npu": right | {"kept": 0, "left": ["left to the CPU: SIN"]}}
+    refused = "A file for 'micro' must reach 25 dB; nothing was written. Received: 5.8 dB at the best; late"
+    cells["micro"] = {"refused": refused, "seconds": 240}
+    assert auto_report.table({"examples": {"one": cells}}) == [
+        "| example | `phone-cpu`, `browser` | `phone-gpu` | `npu` | `micro` |",
+        "|---|---|---|---|---|",
+        "| one | `int8`, 1 layer in float32: 25.1 dB, 1.23 MB |  | `int8`: 25.1 dB, 1.23 MB | none |",
+        "",
+        "Nothing holds:",
+        "",
+        "- one for `micro`: 5.8 dB at the best; late",
+        "",
+        "Left to the processor:",
+        "",
+        "- one for `npu`: left to the CPU: SIN",
+    ]
+
+
+def test_each_device_is_chosen_for_once():
+    assert auto.devices()["phone-cpu"] == ["phone-cpu", "browser"]
+    assert sorted(one for names in auto.devices().values() for one in names) == sorted(LADDERS)
 
 
 def test_a_files_title_holds_its_options():

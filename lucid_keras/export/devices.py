@@ -97,7 +97,8 @@ def _ethos(contents, supported):
     floating = sorted({one.name for one in contents.operators if _floating(one)})
     if floating:
         found += (f"floating point, left to the CPU: {', '.join(floating)}",)
-    if any(_quantizes(one) and _has_floats(one) for one in contents.operators):
+    ends = [end for one in contents.signatures.values() for end in (*one.inputs.values(), *one.outputs.values())]
+    if any(_quantizes(one) for one in contents.operators) and any(end.dtype == "float32" for end in ends):
         found += ("floating-point inputs and outputs, quantized on the CPU: export with integer_io",)
     return found
 

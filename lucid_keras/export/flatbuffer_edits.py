@@ -36,13 +36,13 @@ def with_first(content, signature):
     LiteRT hands only the first graph to its default delegate, and the converter orders signatures by name. The graphs
     of two signatures change places; no operator refers to them. The bodies of loops, to which some do, stay.
     """
-    model = _read(content)
+    model = unpacked(content)
     (index,) = (own.subgraphIndex for own in model.signatureDefs if own.signatureKey.decode() == signature)
     model.subgraphs[0], model.subgraphs[index] = model.subgraphs[index], model.subgraphs[0]
     exchanged = {0: index, index: 0}
     for own in model.signatureDefs:
         own.subgraphIndex = exchanged.get(own.subgraphIndex, own.subgraphIndex)
-    return _written(model)
+    return packed(model)
 
 
 def with_outputs_apart(content):
@@ -51,7 +51,7 @@ def with_outputs_apart(content):
     The converter makes one of equal constants, and of the names of one tensor LiteRT's CompiledModel and LiteRT.js
     know one alone: of the zeros that begin a stream most names were missing.
     """
-    model = _read(content)
+    model = unpacked(content)
     for signature in model.signatureDefs:
         graph = model.subgraphs[signature.subgraphIndex]
         computed = {*graph.inputs, *(index for operator in graph.operators for index in operator.outputs)}
@@ -64,7 +64,7 @@ def with_outputs_apart(content):
                 graph.tensors.append(own)
             taken.add(output.tensorIndex)
         graph.outputs = [output.tensorIndex for output in signature.outputs]
-    return _written(model)
+    return packed(model)
 
 
 def without_unused_constants(content):
@@ -73,14 +73,14 @@ def without_unused_constants(content):
     The converter leaves a loop's weights in the graph around it too, unused, where the LiteRT Quantizer (0.10) sees
     the one of two tensors with the same numbers only, and writes a file that LiteRT refuses.
     """
-    model = _read(content)
+    model = unpacked(content)
     for graph in model.subgraphs:
         used = {*graph.inputs, *graph.outputs}
         used.update(index for operator in graph.operators for index in (*operator.inputs, *operator.outputs))
         for index, tensor in enumerate(graph.tensors):
             if index not in used:
                 tensor.buffer = 0  # the empty one
-    return _written(model)
+    return packed(model)
 
 
 def with_ranges(content, chosen):
@@ -88,22 +88,22 @@ def with_ranges(content, chosen):
 
     `chosen` has a lowest and a highest value by the numbers of a graph and of a tensor in it.
     """
-    model = _read(content)
+    model = unpacked(content)
     for (graph, tensor), (low, high) in chosen.items():
         quantization = schema().QuantizationParametersT()
         quantization.min, quantization.max = [low], [high]
         model.subgraphs[graph].tensors[tensor].quantization = quantization
-    return _written(model)
+    return packed(model)
 
 
 def without_ranges(content, names):
     """The bytes of the file without the ranges of the tensors of these names."""
-    model = _read(content)
+    model = unpacked(content)
     for graph in model.subgraphs:
         for tensor in graph.tensors:
             if tensor.name.decode() in names:
                 tensor.quantization = None
-    return _written(model)
+    return packed(model)
 
 
 def as_int16_kernels_take_it(content, before):
@@ -116,7 +116,7 @@ def as_int16_kernels_take_it(content, before):
     that are nearly nothing, those of a phase without taps, it cuts biases off at 32 bits: they are taken from the file
     `before` it.
     """
-    model, types, biases = _read(content), schema().TensorType, _constants(_read(before))
+    model, types, biases = unpacked(content), schema().TensorType, _constants(unpacked(before))
     for graph in model.subgraphs:
         halved = set()
         for index, tensor in enumerate(graph.tensors):
@@ -139,7 +139,7 @@ def as_int16_kernels_take_it(content, before):
                 _widen_bias(model, graph, operator, place)
             if not wide and hasattr(operator.builtinOptions, "quantizedBiasType"):
                 operator.builtinOptions.quantizedBiasType = types.INT32
-    return _written(model)
+    return packed(model)
 
 
 def _constants(model):
@@ -202,7 +202,7 @@ def with_honest_versions(content):
     A runtime refuses a version that it does not know. One that was written too low it computes as it always did: an
     old one takes weights of several scales for weights of one, without an error.
     """
-    model = _read(content)
+    model = unpacked(content)
     written = [code.version for code in model.operatorCodes]
     for graph in model.subgraphs:
         for operator in graph.operators:
@@ -231,19 +231,21 @@ def _written_before(model, content):
     """The bytes of the model, and behind them what lies behind the flatbuffer of `content`, from which it was read."""
     behind = [buffer for buffer in model.buffers if buffer.offset > 1]
     if not behind:
-        return _written(model)
+        return packed(model)
     first = min(buffer.offset for buffer in behind)
-    moved = -(-len(_written(model)) // ALIGNMENT) * ALIGNMENT - first
+    moved = -(-len(packed(model)) // ALIGNMENT) * ALIGNMENT - first
     for buffer in behind:
         buffer.offset += moved  # of a fixed size: the flatbuffer stays as long
-    return _written(model).ljust(first + moved, b"\0") + content[first:]
+    return packed(model).ljust(first + moved, b"\0") + content[first:]
 
 
-def _read(content):
+def unpacked(content):
+    """The schema's model of the bytes of a file."""
     return schema().ModelT.InitFromPackedBuf(content, 0)
 
 
-def _written(model):
+def packed(model):
+    """The bytes of the schema's model."""
     import flatbuffers  # comes with LiteRT
 
     builder = flatbuffers.Builder(1 << 16)

@@ -40,6 +40,7 @@ class Mixed:
     Attributes:
         layers: the paths of the layers that the recipe quantizes, in the order of the graph.
         kept: of the layers those that stay in float32 whatever else does.
+        floating: of `layers` those that compute what integers hold badly.
     """
 
     def __init__(self, model, content, recipe, distributions=None, *, integer_io=False):
@@ -58,6 +59,8 @@ class Mixed:
         self.kept = frozenset().union(*(_with_spectra(graph, transforms) for graph in self._graphs))
         quantized = [path for graph in self._graphs for one, path in graph if path and self._quantizes(one)]
         self.layers = [path for path in dict.fromkeys(quantized) if path not in self.kept]
+        badly = {path for graph in self._graphs for one, path in graph if self._held_badly(one)}
+        self.floating = tuple(path for path in self.layers if path in badly)
 
     def written(self, kept: Collection[str] = ()) -> bytes:
         """The bytes of the file with the layers at these paths in float32 too."""
@@ -133,8 +136,11 @@ class Mixed:
             return True
         if self.recipe.activations == "int16" and self._adds_constants(operator):
             return True
+        return not self._integer_io and self._held_badly(operator)
+
+    def _held_badly(self, operator):
         square = operator.name == "MUL" and operator.inputs[0] == operator.inputs[1]
-        return not self._integer_io and ("SQUARE" if square else operator.name) in self.recipe.left_in_float
+        return ("SQUARE" if square else operator.name) in self.recipe.left_in_float
 
     def _adds_constants(self, operator):
         """Whether an operator without weights takes constants, which the converter's quantizer writes in int8."""

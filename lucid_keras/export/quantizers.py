@@ -11,8 +11,8 @@ import tensorflow as tf
 from tensorflow.lite.python.convert import convert_inference_tf_type_to_tflite_type, mlir_quantize
 from tensorflow.lite.python.util import modify_model_io_type
 
-from lucid_keras.export.flatbuffer import contents, graphs
 from lucid_keras.export.flatbuffer_edits import as_int16_kernels_take_it
+from lucid_keras.export.integer_inputs import with_inputs_by_int16
 
 # One conversion at a time: what it is converted from and what it refuses the converter keeps for the whole process,
 # so that another thread's file would be marked with one's own origin, or refused with one's own errors.
@@ -73,7 +73,7 @@ def by_converter(content: bytes, activations: str, left: Collection[str], *, int
     """
     inner, outer = (tf.as_dtype(name) for name in (activations, activations if integer_io else "float32"))
     kind = convert_inference_tf_type_to_tflite_type(inner)
-    # It gives int8 in and out by itself; what makes int16 of them afterwards loses an input that is read in float32.
+    # It gives int8 in and out by itself; int16 another tool makes of them afterwards.
     ends = inner if integer_io and activations == "int8" else tf.float32
     with CONVERTER:
         written = mlir_quantize(
@@ -84,18 +84,6 @@ def by_converter(content: bytes, activations: str, left: Collection[str], *, int
             denylisted_nodes=set(left) or None,
         )
         if ends != outer:
-            _check_inputs(written)
-            written = modify_model_io_type(written, outer, outer)
+            written = modify_model_io_type(with_inputs_by_int16(bytes(written), content), outer, outer)
         written = bytes(written)
     return as_int16_kernels_take_it(written, content) if activations == "int16" else written
-
-
-def _check_inputs(content):
-    """Raise unless every input of a file is made an integer before anything else is done with it."""
-    found = contents(content)
-    given = {name for graph in graphs(content) for one in graph for name in one.inputs}
-    given -= {one.output for graph in graphs(content) for one in graph}
-    given -= {one.name for one in found.tensors if one.constant or one.dtype != "float32"}
-    for one in found.operators:
-        for name in given.intersection(one.inputs) if one.name != "QUANTIZE" else ():
-            raise RuntimeError(f"the input {name!r}, which {one.name} takes in float32")

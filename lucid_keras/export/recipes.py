@@ -14,7 +14,7 @@ FLOATING = (
     *("SQUARED_DIFFERENCE", "SUM"),
 )
 # What LiteRT (2.3) has no int16 kernel for, or one that wants another scale than the converter's quantizer gives.
-NOT_IN_INT16 = ("HARD_SWISH", "LOGISTIC", "LOG_SOFTMAX", "PRELU", "RELU_N1_TO_1")
+NOT_IN_INT16 = ("HARD_SWISH", "LOGISTIC", "LOG_SOFTMAX", "PRELU", "RELU_N1_TO_1", "SQUARED_DIFFERENCE")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -43,7 +43,8 @@ def smallest_tflite(
             microcontroller. NPUs and microcontrollers get integers in and out.
         floor_db: the least signal-to-noise ratio against the Keras model in dB. Default 25.
         calibration_data: as `to_tflite`'s; without it recipes for activations are left out.
-        time_limit: seconds after which no further recipe is begun. Default 1800.
+        time_limit: seconds after which no further recipe of integers is begun: what is left are floating-point ones,
+            for the devices that take them, and a warning. Default 1800.
 
     Returns:
         An `ExportReport`, whose `curve` holds what was tried.
@@ -67,12 +68,14 @@ def smallest_tflite(
     ladder = _ladder(device, calibration_data)
     further, destination = chosen(prove_on, "tflite"), checked_destination(path)
     task = whole_task(model, length, verification_data, calibration_data)
-    points, refusals, mixed = _tried(task, ladder, device, floor, until)
+    points, refusals, late, mixed = _tried(task, ladder, device, floor, until)
     if not points or points[-1].snr_db < floor:
-        raise BelowFloorError(_nothing_holds(device, floor, points, refusals, time.monotonic() > until))
+        raise BelowFloorError(_nothing_holds(device, floor, points, [*refusals, *late]))
     attempt = Attempt(
         model, destination, mixed, task.claims, further, layers=lambda kept: (), compare_layers=False,
-        facts={"seconds": timing_seconds, "warnings": task.warnings_of(mixed), "verified_on": task.verified_on},
+        facts={
+            "seconds": timing_seconds, "warnings": (*task.warnings_of(mixed), *late), "verified_on": task.verified_on
+        },
     )  # fmt: skip
     recipe = points[-1].recipe
     return attempt.prove_and_write(points[-1].kept, Floor(floor, False, recipe), tuple(points))
@@ -92,25 +95,42 @@ def _ladder(device, calibration_data):
 
 
 def _tried(task, ladder, device, floor, until):
-    """What was tried, the first that holds last, what could not be written, and what writes the last."""
+    """What was tried, the first that holds last; what could not be written; a sentence if the time did not suffice; and
+    what writes the last."""
     writers = _Writers(task, device in IN_INTEGERS)
     points: list[CurvePoint] = []
     refusals: list[str] = []
+    late: dict[str, None] = {}
     with doing(f"trying {len(ladder)} recipes for {device}", len(ladder)) as advance:
-        for name, some_in_float in ladder:
-            if time.monotonic() > until and points:
-                break
+        for name, kept in ladder:
+            if points and time.monotonic() > until and RECIPES[name].integers:
+                late[name] = None
+                continue
             try:
                 mixed = writers[name]
-                found = fewest(mixed, task.claims, floor, until) if some_in_float else [tried(mixed, task.claims)]
-                points += [one for one in found if one.kept or not some_in_float]  # without any it was tried before
+                points += _found(mixed, kept, task.claims, floor, until)
             except ValueError as error:  # an operator that the recipe cannot write
                 refusals.append(f"{name}: {error}")
                 continue
             if points[-1].snr_db >= floor:
-                return points, refusals, mixed
+                return points, refusals, _untried(late), mixed
+            if kept == "fewest" and time.monotonic() > until:
+                late[name] = None
             advance()
-    return points, refusals, None
+    return points, refusals, _untried(late), None
+
+
+def _found(mixed, kept, claims, floor, until):
+    """What was tried of a recipe that was not tried before."""
+    if kept == "none":
+        return [tried(mixed, claims)]
+    if kept == "floating":
+        return [tried(mixed, claims, mixed.floating)] if mixed.floating else []
+    return [one for one in fewest(mixed, claims, floor, until) if one.kept]
+
+
+def _untried(late):
+    return (f"time_limit: it had passed before all was tried of {', '.join(late)}",) if late else ()
 
 
 class _Writers(dict):
@@ -129,12 +149,11 @@ class _Writers(dict):
         return self[name]
 
 
-def _nothing_holds(device, floor, points, refusals, late):
+def _nothing_holds(device, floor, points, refusals):
     """The sentence for a floor that nothing reached."""
     parts = [f"A file for {device!r} must reach {floor:g} dB against the Keras model; nothing was written. Received: "]
     if points:
         best = max(points, key=lambda one: one.snr_db)
         kept = f" with {len(best.kept)} layers in float32" if best.kept else ""
         parts.append(f"{best.snr_db:.1f} dB at the best, {best.recipe}{kept}, of {len(points)} files tried")
-    parts += [f"; {refusal}" for refusal in refusals]
-    return "".join(parts) + ("; the time_limit had passed" if late else "")
+    return "".join([*parts, *(f"; {refusal}" for refusal in refusals)])

@@ -100,6 +100,8 @@ class Convolution(Sliding):
 class Averaging(Sliding):
     """`AveragePooling1D`: a mean of the positions that there are, which are counted where padding lies in a window."""
 
+    takes_lead = False  # zeros of a padding before it count
+
     def __init__(self, layer, channels):
         super().__init__(layer, channels, layer.pool_size[0], layer.strides[0])
 

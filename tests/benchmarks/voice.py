@@ -1,5 +1,7 @@
 """Every recipe on trained voices: `python -m benchmarks.voice --python PYTHON`, which writes `voice.json`.
 
+    python -m benchmarks.voice --ports      other people's decoders with random weights, into `ports.json`
+
 The files and what each of them said lie in `saved_models/voice/`, to listen to. `PYTHON` is the environment of `make
 voice`, which made `.cache/voice/`: ONNX Runtime and PESQ are there.
 """
@@ -19,13 +21,15 @@ import soundfile
 
 from benchmarks import voice_pesq, voice_run
 from benchmarks.model_cases import ROOT, resampled
-from benchmarks.voice_cases import VOICES
+from benchmarks.ports import PORTS
+from benchmarks.voice_cases import TRAINED, VOICES
 from benchmarks.voice_distances import distances
 from lucid_keras.bench.machine import machine
 from lucid_keras.export import to_tflite
 
 HERE = pathlib.Path(__file__).parent
-RESULTS, TRAINED, SAID = HERE / "voice.json", ROOT / ".cache" / "voice", ROOT / "saved_models" / "voice"
+RESULTS, PORT_RESULTS = HERE / "voice.json", HERE / "ports.json"
+RECORDED, SAID = ROOT / ".cache" / "voice", ROOT / "saved_models" / "voice"
 THREADS = 2
 REFERENCE, OWN = "Keras", "its own ONNX file"
 
@@ -36,7 +40,7 @@ FILES = [
     {"quantization": "weight_only_int8"},
     {"quantization": "weight_only_int4"},
     {"quantization": "dynamic_int8"},
-    {"quantization": "dynamic_int8", "float_layers": "auto", "floor_db": 22},
+    {"quantization": "dynamic_int8", "float_layers": "auto", "floor_db": 23},
     {"quantization": "int8"},
     {"quantization": "int8", "float_layers": "auto", "floor_db": 20},
     {"quantization": "int16x8"},
@@ -127,27 +131,30 @@ def tell(step):
 def main():
     """Measure the voices, writing the results after each."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.voice", description=__doc__.partition("\n")[0])
-    parser.add_argument("--python", required=True, help="the Python of `make voice`")
-    parser.add_argument("--voices", nargs="+", default=list(VOICES), choices=list(VOICES))
+    parser.add_argument("--python", default=sys.executable, help="the Python of `make voice`, which ports do without")
+    parser.add_argument("--ports", action="store_true", help="other people's decoders instead of the trained voices")
+    parser.add_argument("--voices", nargs="+", choices=list(VOICES))
     parser.add_argument("--files", nargs="+", help="by their titles")
     parser.add_argument("--again", action="store_true", help="run and time the files that were made before")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2, help="for each file in each round")
-    parser.add_argument("--out", type=pathlib.Path, default=RESULTS)
+    parser.add_argument("--out", type=pathlib.Path)
     arguments = parser.parse_args()
-    before = json.loads(arguments.out.read_text())["voices"] if arguments.again else {}
+    voices, out = (PORTS, PORT_RESULTS) if arguments.ports else (TRAINED, RESULTS)
+    out = arguments.out or out
+    before = json.loads(out.read_text())["voices"] if arguments.again else {}
     results = {"machine": machine(THREADS), "rounds": arguments.rounds, "voices": {}}
-    for name in arguments.voices:
+    for name in arguments.voices or voices:
         folder = SAID / name
         folder.mkdir(parents=True, exist_ok=True)
-        voice = VOICES[name](TRAINED)
-        files = FILES if voice.trained else PORT_FILES
+        voice = VOICES[name](RECORDED)
+        files = PORT_FILES if name in PORTS else FILES
         files = [one for one in files if arguments.files is None or title(one) in arguments.files]
         known = before.get(name, {}).get("files", {})
         rows = measured(voice, folder, files, arguments.python, arguments.rounds, arguments.seconds, known)
         seconds = voice.said().shape[1] / voice.rate
         results["voices"][name] = {"window_seconds": seconds, "check": voice.check, "files": rows}
-        arguments.out.write_text(json.dumps(results, indent=1) + "\n")
+        out.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

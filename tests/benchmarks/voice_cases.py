@@ -34,7 +34,6 @@ class Voice:
     rate: int
     calibration: dict
     held_out: dict
-    trained: bool = True
     speech: bool = False
     onnx: pathlib.Path | None = None
     louder: float = 1.0
@@ -43,10 +42,8 @@ class Voice:
 
     def said(self):
         """What the Keras model says of each window that is held out: `[windows, samples]`."""
-        count = len(next(iter(self.held_out.values())))
-        windows = [
-            {name: column[index : index + 1] for name, column in self.held_out.items()} for index in range(count)
-        ]
+        rows = range(len(next(iter(self.held_out.values()))))
+        windows = [{name: column[row : row + 1] for name, column in self.held_out.items()} for row in rows]
         return np.stack([np.ravel(self.model(fed(window))) for window in windows])
 
 
@@ -114,8 +111,9 @@ def port(name, _):
     model, parts = PORTS[name].keras_model(), held_out(PORTS[name].features())
     if len(model.inputs) == 1:  # which some models leave without a name
         parts = [dict(zip([model.inputs[0].name], part.values(), strict=True)) for part in parts]
-    return Voice(model, PORTS[name].rate, *parts, trained=False)
+    return Voice(model, PORTS[name].rate, *parts)
 
 
 # By the name in the results and of the folder to listen to.
-VOICES = {"kokoro": kokoro, "codec": codec} | {name: functools.partial(port, name) for name in PORTS}
+TRAINED = {"kokoro": kokoro, "codec": codec}
+VOICES = TRAINED | {name: functools.partial(port, name) for name in PORTS}

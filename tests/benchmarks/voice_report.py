@@ -22,31 +22,39 @@ TITLES = {
 DRAWN = "kokoro"
 CURVE = "| layers in float32 | dB | MB | ms a window | partitions |"
 SIZE, FLOOR = 512, -90  # of a window in samples; dB below the loudest, where the picture is black
-COLUMNS, COLOURS = 3, 32  # of the picture, whose file few colours make small
+ACROSS, COLOURS = 3, 32  # spectra in the picture, whose file few colours make small
+
+# What the tables may show of a file: a column's title, and a row's cell.
+COLUMNS = {
+    "dB": lambda row: f"{row['snr_db']:.1f}",
+    "STFT distance": lambda row: f"{row['stft']:.3f}",
+    "log-mel distance": lambda row: f"{row['log_mel']:.3f}",
+    "PESQ": lambda row: "" if row["pesq"] is None else f"{row['pesq']:.2f}",
+    "MB": lambda row: f"{row['bytes'] / 1e6:.1f}",
+    "ms a second of audio": lambda row: f"{row['ms']:.0f}",
+    "times as fast as float32": lambda row: f"{row['times']:.2f}",
+    "outside the delegate": lambda row: f"{row['outside']} of {row['operators']}" if "operators" in row else "",
+}
+TOLD = [one for one in COLUMNS if one != "times as fast as float32"]
 
 
-def table(files, window_seconds):
-    """Markdown: a row a file, and a line for each that was refused."""
-    lines = [
-        "| file | dB | STFT distance | log-mel distance | PESQ | MB | ms a second of audio | outside the delegate |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    for name, row in files.items():
-        if "refused" in row:
-            continue
-        cells = [
-            f"{row['snr_db']:.1f}",
-            f"{row['stft']:.3f}",
-            f"{row['log_mel']:.3f}",
-            "" if row["pesq"] is None else f"{row['pesq']:.2f}",
-            f"{row['bytes'] / 1e6:.1f}",
-            f"{statistics.median(row['milliseconds']) / window_seconds:.0f}",
-            f"{row['outside']} of {row['operators']}" if "operators" in row else "",
-        ]
+def table(files, window_seconds, titles=TOLD):
+    """Markdown: a row a file with the columns of these titles, and a line for each that was refused."""
+    lines = [f"| file | {' | '.join(titles)} |", f"|---{'|---:' * len(titles)}|"]
+    for name, row in rated(files, window_seconds).items():
         runs_in = f" ({row['runtime']})" if name == OWN else ""
-        lines.append(f"| {name}{runs_in} | {' | '.join(cells)} |")
+        lines.append(f"| {name}{runs_in} | {' | '.join(COLUMNS[title](row) for title in titles)} |")
     refused = [f"- {name}: {row['refused']}" for name, row in files.items() if "refused" in row]
     return lines + (["", "Not written:", "", *refused] if refused else [])
+
+
+def rated(files, window_seconds):
+    """The rows of the files that were written, with the milliseconds of a second of audio, and how many times as fast
+    as the first that is."""
+    rows = {name: row for name, row in files.items() if "refused" not in row}
+    times = {name: statistics.median(row["milliseconds"]) / window_seconds for name, row in rows.items()}
+    first = next(iter(times.values()), None)
+    return {name: row | {"ms": times[name], "times": first / times[name]} for name, row in rows.items()}
 
 
 def curves(files):
@@ -64,14 +72,20 @@ def curves(files):
     return lines
 
 
-def page(results):
-    """Markdown: a table for each voice."""
+def conditions(results):
+    """A sentence on what was measured where."""
     machine = results["machine"]
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items() if number)
-    lines = [
-        f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads; {versions}; medians of "
-        f"{results['rounds']} rounds, each file in a process of its own."
-    ]
+    rounds = f"medians of {results['rounds']} rounds" if results["rounds"] > 1 else "one round"
+    return (
+        f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads; {versions}; {rounds}, "
+        "each file in a process of its own."
+    )
+
+
+def page(results):
+    """Markdown: a table for each voice."""
+    lines = [conditions(results)]
     for name, voice in results["voices"].items():
         lines += ["", f"## {TITLES.get(name, name)}", "", *table(voice["files"], voice["window_seconds"])]
         lines += curves(voice["files"])
@@ -90,9 +104,9 @@ def draw(folder, names, path):
     from matplotlib.figure import Figure
     from PIL import Image
 
-    rows = -(-len(names) // COLUMNS)
+    rows = -(-len(names) // ACROSS)
     figure = Figure(figsize=(9, 1.5 * rows), layout="constrained")
-    axes = figure.subplots(rows, COLUMNS, sharex=True, sharey=True, squeeze=False).ravel()
+    axes = figure.subplots(rows, ACROSS, sharex=True, sharey=True, squeeze=False).ravel()
     for axis, name in zip(axes, names, strict=False):
         samples, rate = soundfile.read(folder / f"{name}.wav")
         power = 20 * np.log10(magnitudes(samples, SIZE).T + 1e-9)

@@ -23,7 +23,7 @@ def port(preset="speecht5"):
         hop=math.prod(options["upsample_rates"]),
         make=functools.partial(_original, preset),
         decode=lambda model, features: model(features["log_mel"]).numpy()[..., None],
-        features_of=lambda model, windows: {"log_mel": _log_mels(windows)},
+        features_of=lambda model, windows: {"log_mel": log_mels(windows)},
         build=functools.partial(_of_length, options),
         state=lambda model: model.state_dict(),
         rename=hifigan_generator.to_layers(**options),
@@ -41,11 +41,11 @@ def _original(preset):
     import torch
 
     model = without_weight_norm(hifigan_generator.reference_model(preset))
-    log_mels = torch.from_numpy(_log_mels(windows(hifigan_generator.SAMPLE_RATES[preset], 8_192, count=4)))
+    mels = torch.from_numpy(log_mels(windows(hifigan_generator.SAMPLE_RATES[preset], 8_192, count=4)))
     with drawn(model, levels={"conv_post": 0.2, r"resblocks.*\.convs2\..": 0.5}):
-        model.mean.copy_(log_mels.mean([0, 1]))
-        model.scale.copy_(log_mels.std([0, 1]))
-        model(log_mels)
+        model.mean.copy_(mels.mean([0, 1]))
+        model.scale.copy_(mels.std([0, 1]))
+        model(mels)
     return model
 
 
@@ -56,7 +56,7 @@ def _extractor():
     return SpeechT5FeatureExtractor()
 
 
-def _log_mels(windows):
+def log_mels(windows):
     """`[batch, samples]` of audio at 16 kHz to `[batch, samples // 256, 80]`."""
     extract = _extractor()
     mels = [extract(audio_target=one, sampling_rate=extract.sampling_rate)["input_values"][0] for one in windows]
