@@ -75,6 +75,8 @@ bench: $(VENV)/.test $(VENV)/.bench | $(LUCID_KERAS_LITERT_TORCH)
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.report
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.bench_streaming
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.streaming_report
+	PYTHONPATH=tests:examples $(BIN)/python -m benchmarks.live_frames
+	PYTHONPATH=tests:examples $(BIN)/python -m benchmarks.live_report
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.models run
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.models parity
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.models report
