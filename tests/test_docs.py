@@ -14,6 +14,7 @@ import pytest
 from benchmarks import (
     auto_report,
     compile_ahead_report,
+    live_report,
     model_report,
     ports_report,
     report,
@@ -184,6 +185,7 @@ def test_what_is_generated_is_current():
     for page, lines in (
         ("layers", report.tables(results, report.DRAWN, batches=1)),
         ("streaming", streaming_report.tables(streaming)),
+        ("streaming", live_report.tables(read("live_frames.json"))),
         ("decoders", model_report.tables(speed, parity)),
         ("voices", voice_report.page(read("voice.json"))),
         ("ports", ports_report.page(read("ports.json"))),

@@ -232,7 +232,8 @@ def _registered(name, custom_objects):
     if kind is None:
         raise ValueError(
             "The classes and functions in `pointwise` must be known to Keras before a StreamingModel is loaded: "
-            "decorate them with @keras.saving.register_keras_serializable(), or give load_model() custom_objects={name: class}. "
+            "decorate them with @keras.saving.register_keras_serializable(), or give load_model() "
+            "custom_objects={name: class}. "
             f"Received: the unknown {name!r}"
         )
     return kind

@@ -15,26 +15,31 @@ SLACK = 0.3  # ms
 def tables(results):
     """Markdown: latencies and frames, frames against their share, and several frames in a step."""
     machine = results["machine"]
+    header = [
+        *("decoder", "latency", "a frame is", "states", "live, float32: p50, p99", "dynamic_int8", "int8"),
+        *("its context decoded again, float32", "that is"),
+    ]
     lines = [
         f"{machine['processor']}, {machine['threads']} thread; random weights; every file proven by its export.",
         "",
-        "| decoder | latency | a frame is | states | live, float32: p50, p99 | dynamic_int8 | int8 | its context decoded "
-        "again, float32 | that is |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+        f"| {' | '.join(header)} |",
+        "|---" + "|---:" * (len(header) - 1) + "|",
     ]
     for name, one in results["decoders"].items():
         decoder, times = DECODERS[name], one["times"]
-        frames = [f"{times[f'frame {recipe}'][0]:.2f}, {times[f'frame {recipe}'][1]:.2f}" for recipe in RECIPES]
+        cells = [
+            f"{one['latency']} samples, {1e3 * one['latency'] / decoder.rate:.0f} ms",
+            f"{1e3 * decoder.hop / decoder.rate:.1f} ms",
+            f"{one['states'] / 1e3:.0f} kB",
+            *(f"{times[f'frame {recipe}'][0]:.2f}, {times[f'frame {recipe}'][1]:.2f}" for recipe in RECIPES),
+        ]
         again = times.get("context float32")
-        lines.append(
-            f"| {name} | {one['latency']} samples, {1e3 * one['latency'] / decoder.rate:.0f} ms | "
-            f"{1e3 * decoder.hop / decoder.rate:.1f} ms | {one['states'] / 1e3:.0f} kB | {' | '.join(frames)} | "
-            + (
-                f"{again[0]:.1f} ({one['context']} frames) | {again[0] / times['frame float32'][0]:.1f} times as long |"
-                if again
-                else "| |"
-            )  # fmt: skip
-        )
+        if again:
+            longer = again[0] / times["frame float32"][0]
+            cells += [f"{again[0]:.1f} ({one['context']} frames)", f"{longer:.1f} times as long"]
+        else:
+            cells += ["", ""]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     lines += ["", "| a frame against its share of a second decoded whole, ms | " + " | ".join(RECIPES) + " |"]
     lines += ["|---|" + "---|" * len(RECIPES)]
     for name, one in results["decoders"].items():
