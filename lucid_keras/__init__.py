@@ -16,6 +16,7 @@ __all__ = [
     "ConvTranspose1d",
     "StreamingConvTranspose1d",
     "StreamingModel",
+    "WindowedAttention",
     "__version__",
     "conv_transpose1d",
     "export",
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from lucid_keras.layers.conv_transpose1d import ConvTranspose1d
     from lucid_keras.layers.from_keras import from_keras
     from lucid_keras.layers.istft import ISTFT
+    from lucid_keras.layers.windowed_attention import WindowedAttention
     from lucid_keras.ops import conv_transpose1d
     from lucid_keras.streaming.layer import StreamingConvTranspose1d
     from lucid_keras.streaming.model import StreamingModel
@@ -37,6 +39,7 @@ else:
         "ISTFT": "lucid_keras.layers.istft",
         "StreamingConvTranspose1d": "lucid_keras.streaming.layer",
         "StreamingModel": "lucid_keras.streaming.model",
+        "WindowedAttention": "lucid_keras.layers.windowed_attention",
         "conv_transpose1d": "lucid_keras.ops",
         "from_keras": "lucid_keras.layers.from_keras",
     }
