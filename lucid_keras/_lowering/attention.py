@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from lucid_keras._lowering.edges import crop, extents, reshape
+from lucid_keras._lowering.edges import between_zeros, crop, extents, reshape
 
 SHORTEST_PIECE = 64  # queries; those of shorter windows would be many small products
 
@@ -26,19 +26,13 @@ class AttentionPlan:
     rotary_base: float | None  # None where positions do not count
 
 
-def by_head(x, heads):
-    """`[N, L, heads*size]` as `[N, heads, L, size]`."""
-    batch, length, channels = extents(x)
-    return tf.transpose(reshape(x, [batch, length, heads, channels // heads]), [0, 2, 1, 3])
-
-
-def attend(plan, query, keys, values, present, past, target):
+def attend(plan, query, key, value, present, past, target):
     """For each query the values in its window, in the shares that their keys have in a softmax of their products.
 
     Args:
         plan: an `AttentionPlan`.
         query: `[N, L, heads*size]`.
-        keys, values: `[N, key_heads, past + L, size]`: `past` positions precede those of the queries.
+        key, value: `[N, past + L, key_heads*size]`: `past` positions precede those of the queries.
         present: `[N, past + L, 1]`, 0 at positions that count as absent, else 1; None where none does.
         past: int, less than the window.
         target: what the graph is traced for.
@@ -49,17 +43,19 @@ def attend(plan, query, keys, values, present, past, target):
     length = extents(query)[1]
     pieces, size = _cut(length, max(plan.window - 1, SHORTEST_PIECE))
     if isinstance(pieces, int) and pieces == 1:
-        hidden = None if present is None else _hidden(present[:, tf.newaxis], query.dtype)
-        return _joined(plan, _mixed(plan, _queries(plan, query, 1, size), keys, values, past, hidden), 1)
+        query, key, value = (tf.expand_dims(x, 1) for x in (query, key, value))
+        present = None if present is None else tf.expand_dims(present, 1)
+        return _joined(plan, _mixed(plan, query, key, value, present, past), 1)
     if present is None:
         present = tf.ones([1, past + length, 1], query.dtype)
-    ends = size - past, pieces * size - length
-    keys, values, present = (
-        _after_another(x, pieces, size, ends, target) for x in (keys, values, present[:, tf.newaxis])
+    lacking = pieces * size - length
+    query = _in_pieces(between_zeros(query, 0, lacking, 1, target), pieces, size)
+    key, value, present = (
+        _each_after_another(between_zeros(x, size - past, lacking, 1, target), pieces, size, target)
+        for x in (key, value, present)
     )
-    query = reshape(tf.pad(query, [[0, 0], [0, ends[1]], [0, 0]]), [extents(query)[0], pieces * size, query.shape[2]])
-    mixed = _mixed(plan, _queries(plan, query, pieces, size), keys, values, size, _hidden(present, query.dtype))
-    return _joined(plan, mixed, pieces)[:, :length]
+    y = _joined(plan, _mixed(plan, query, key, value, present, size), pieces)
+    return crop(y, 0, lacking, 1, target) if isinstance(lacking, int) else y[:, :length]
 
 
 def _cut(length, least):
@@ -70,57 +66,53 @@ def _cut(length, least):
     return pieces, -(-length // pieces)
 
 
-def _after_another(x, pieces, size, ends, target):
-    """`[N, heads, past + L, ...]` as `[N, heads*pieces, 2*size, ...]`: each piece with the one before it."""
-    batch, heads, _, channels = extents(x)
-    padded = reshape(tf.pad(x, [[0, 0], [0, 0], ends, [0, 0]]), [batch, heads, (pieces + 1) * size, channels])
-    both = crop(padded, 0, size, 2, target), crop(padded, size, 0, 2, target)
-    return tf.concat([reshape(one, [batch, heads * pieces, size, channels]) for one in both], axis=2)
+def _in_pieces(x, pieces, size):
+    """`[N, pieces*size, channels]` as `[N, pieces, size, channels]`."""
+    return reshape(x, [extents(x)[0], pieces, size, x.shape[2]])
 
 
-def _queries(plan, query, pieces, size):
-    """`[N, key_heads*pieces, group*size, size of a head]`: side by side the queries of all heads that share a key's."""
-    batch, channels = extents(query)[0], query.shape[2] // plan.heads
-    group = plan.heads // plan.key_heads
-    apart = reshape(query, [batch, pieces, size, plan.key_heads, group, channels])
-    return reshape(
-        tf.transpose(apart, [0, 3, 1, 4, 2, 5]), [batch, plan.key_heads * pieces, group * size, channels]
-    )
+def _each_after_another(x, pieces, size, target):
+    """`[N, size + pieces*size, channels]` as `[N, pieces, 2*size, channels]`: each piece after the one before it."""
+    both = crop(x, 0, size, 1, target), crop(x, size, 0, 1, target)
+    return tf.concat([_in_pieces(one, pieces, size) for one in both], axis=2)
+
+
+def _by_head(x, heads, group=1):
+    """`[N, pieces, rows, heads*group*size]` as `[N, heads*pieces, group*rows, size]`."""
+    batch, pieces, rows, channels = extents(x)
+    size = channels // (heads * group)
+    apart = tf.transpose(reshape(x, [batch, pieces, rows, heads, group, size]), [0, 3, 1, 4, 2, 5])
+    return reshape(apart, [batch, heads * pieces, group * rows, size])
 
 
 def _joined(plan, mixed, pieces):
-    """The way back."""
-    batch, _, rows, channels = extents(mixed)
+    """`[N, key_heads*pieces, group*rows, size]` as `[N, pieces*rows, heads*size]`."""
+    batch, _, rows, size = extents(mixed)
     group = plan.heads // plan.key_heads
-    apart = reshape(mixed, [batch, plan.key_heads, pieces, group, rows // group, channels])
-    return reshape(
-        tf.transpose(apart, [0, 2, 4, 1, 3, 5]), [batch, pieces * (rows // group), plan.heads * channels]
+    apart = reshape(mixed, [batch, plan.key_heads, pieces, group, rows // group, size])
+    return reshape(tf.transpose(apart, [0, 2, 4, 1, 3, 5]), [batch, pieces * (rows // group), plan.heads * size])
+
+
+def _mixed(plan, query, key, value, present, past):
+    """Attention within pieces `[N, pieces, rows, channels]`, whose queries follow `past` keys, for each head."""
+    group, (rows, count) = plan.heads // plan.key_heads, (query.shape[2], key.shape[2])
+    query, key, value = (
+        _by_head(query, plan.key_heads, group),
+        _by_head(key, plan.key_heads),
+        _by_head(value, plan.key_heads),
     )
-
-
-def _mixed(plan, query, keys, values, past, hidden):
-    """Attention within pieces `[N, heads*pieces, ...]`, whose queries follow `past` keys.
-
-    `hidden` is what is added to the scores, `[N, pieces, 1, keys]`, None for nothing.
-    """
-    (rows, channels), count = query.shape[2:], keys.shape[2]
-    group = plan.heads // plan.key_heads
-    asked, offered = np.arange(rows) % (rows // group), np.arange(count) - past
-    query = _turned(query, asked, plan.rotary_base, channels**-0.5)
-    scores = tf.matmul(query, _turned(keys, offered, plan.rotary_base), transpose_b=True)
-    if hidden is not None:
-        batch, pieces = extents(scores)[0], extents(hidden)[1]
-        by_piece = reshape(scores, [batch, plan.key_heads, pieces, rows, count]) + hidden[:, tf.newaxis]
-        scores = reshape(by_piece, [batch, plan.key_heads * pieces, rows, count])
+    asked, offered = np.tile(np.arange(rows), group), np.arange(count) - past
+    query = _turned(query, asked, plan.rotary_base, query.shape[-1] ** -0.5)
+    scores = tf.matmul(query, _turned(key, offered, plan.rotary_base), transpose_b=True)
+    if present is not None:
+        absent = tf.transpose((tf.cast(present, scores.dtype) - 1) * _far(scores.dtype), [0, 1, 3, 2])
+        batch, pieces = extents(scores)[0], extents(absent)[1]
+        by_piece = reshape(scores, [batch, plan.key_heads, pieces, group * rows, count]) + absent[:, tf.newaxis]
+        scores = reshape(by_piece, [batch, plan.key_heads * pieces, group * rows, count])
     behind = np.subtract.outer(asked, offered)
     if np.any(outside := (behind < 0) | (behind >= plan.window)):
         scores += tf.constant(-_far(scores.dtype) * outside, scores.dtype)
-    return tf.matmul(tf.nn.softmax(scores), values)
-
-
-def _hidden(present, dtype):
-    """`[N, pieces, 1, keys]` of `[N, pieces, keys, 1]`: far below any score for what is absent, 0 for the rest."""
-    return tf.transpose((tf.cast(present, dtype) - 1) * _far(dtype), [0, 1, 3, 2])
+    return tf.matmul(tf.nn.softmax(scores), value)
 
 
 def _far(dtype):

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from lucid_keras._arguments import check_shape, checked_count, number
-from lucid_keras._lowering.attention import AttentionPlan, attend, by_head
+from lucid_keras._lowering.attention import AttentionPlan, attend
 from lucid_keras._lowering.target import current_target
 
 
@@ -79,8 +79,7 @@ class WindowedAttention(keras.layers.Layer):
 
     def call(self, query, key, value):
         self._check(query.shape, key.shape, value.shape)
-        keys, values = by_head(key, self.key_heads), by_head(value, self.key_heads)
-        return attend(self.plan, query, keys, values, past=0, present=None, target=current_target())
+        return attend(self.plan, query, key, value, None, 0, current_target())
 
     def compute_output_shape(self, query_shape, key_shape, value_shape):
         given = {"query_shape": query_shape, "key_shape": key_shape, "value_shape": value_shape}
@@ -94,7 +93,11 @@ class WindowedAttention(keras.layers.Layer):
         received = f"Received: query of shape {query}, key of shape {key}, value of shape {value}"
         if any(shape.rank != 3 or shape[2] is None for shape in shapes):
             raise ValueError(f"query, key and value must have the shape [batch, length, channels]. {received}")
-        if not (query[:2].is_compatible_with(key[:2]) and key.is_compatible_with(value) and query[:2].is_compatible_with(value[:2])):
+        if not (
+            query[:2].is_compatible_with(key[:2])
+            and key.is_compatible_with(value)
+            and query[:2].is_compatible_with(value[:2])
+        ):
             raise ValueError(
                 f"query, key and value must have one batch and one length, key and value as many channels. {received}"
             )

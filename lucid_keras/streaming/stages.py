@@ -78,9 +78,9 @@ def stage_of(call: Call, pointwise: tuple) -> Stage:
     layer, kind = call.operation, type(call.operation)
     if hasattr(layer, "streaming_stage"):
         return layer.streaming_stage()
-    if kind in STAGES or kind in ELEMENTWISE or kind in ALONG_CHANNELS or kind is layers.PReLU:
-        if not call.alone and kind is not WindowedAttention:  # which has three
-            raise CannotStreamError("it is called with more than its input")
+    known = kind in STAGES or kind in ELEMENTWISE or kind in ALONG_CHANNELS or kind is layers.PReLU
+    if known and not call.alone and kind is not WindowedAttention:  # which takes three
+        raise CannotStreamError("it is called with more than its input")
     first = next(place for place in call.places if place.signal is not None)
     data_format = first.signal.data_format
     if kind in STAGES:
