@@ -10,7 +10,6 @@ from live import litert_signatures, streamed
 from tolerances import SNR_FLOOR, relative_tolerance
 
 import lucid_keras as lk
-from lucid_keras.runtimes.litert import LiteRT
 
 layers = keras.layers
 
@@ -116,7 +115,9 @@ def test_it_is_transformers_mimi(rng):
         seen, own = {}, layer.self_attn
         for part in (own.q_proj, own.k_proj, own.v_proj, own.o_proj):
             torch.nn.init.normal_(part.weight, std=0.3)
-            part.register_forward_hook(lambda part, given, y, seen=seen: seen.update({part: (given[0].numpy(), y.numpy())}))
+            part.register_forward_hook(
+                lambda part, given, y, seen=seen: seen.update({part: (given[0].numpy(), y.numpy())})
+            )
         with torch.no_grad():
             transformer(torch.from_numpy(rng.standard_normal((2, 40, 32)).astype("float32")))
         y = attention(*(seen[part][1] for part in (own.q_proj, own.k_proj, own.v_proj)))
@@ -199,7 +200,11 @@ def test_what_precedes_the_signal_is_not_attended_to(rng):
     attention = lk.WindowedAttention(1, 6, rotary_base=None, name="attention")
     model = keras.Model(inputs, attention(inputs[1], value=inputs[2], key=inputs[0]))
     streaming = lk.StreamingModel(model)
-    given = {"key": np.full((1, 9, 4), -50.0), "query": np.full((1, 9, 4), 50.0), "value": rng.standard_normal((1, 9, 4))}
+    given = {
+        "key": np.full((1, 9, 4), -50.0),
+        "query": np.full((1, 9, 4), 50.0),
+        "value": rng.standard_normal((1, 9, 4)),
+    }
     chunks = [{name: one[:, first : first + 3] for name, one in given.items()} for first in (0, 3, 6)]
     y = np.concatenate(list(streaming.stream(chunks)), axis=1)
     means = [given["value"][:, max(last - 5, 0) : last + 1].mean(axis=1) for last in range(9)]
@@ -229,15 +234,17 @@ def test_what_cannot_stream_is_refused():
 # ---- in files --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("states", ["explicit", "variables"])
-@pytest.mark.parametrize(("chunk", "late"), [(1, False), (1, True), (4, True), (80, False)])
+@pytest.mark.parametrize(
+    ("chunk", "late", "states"),
+    [(1, False, "explicit"), (1, True, "variables"), (4, True, "explicit"), (150, False, "explicit")],
+)
 def test_a_file_streams_the_whole(chunk, late, states, rng, tmp_path):
     model = decoder(late=late)
-    x = rng.standard_normal((1, 80 if chunk < 80 else 160, 8)).astype("float32")
+    x = rng.standard_normal((1, max(2 * chunk, 24), 8)).astype("float32")
     options = {"chunk": chunk, "states": states, "verification_data": x, "timing_seconds": 0}
     report = lk.export.streaming_to_tflite(lk.StreamingModel(model), tmp_path / "live.tflite", **options)
     assert report.snr_db > SNR_FLOOR["float32"]
-    assert report.delegated == report.total
+    assert report.delegated == report.total - (states == "variables")  # CALL_ONCE, which makes them zeros
     if states == "explicit":
         signatures = litert_signatures(report.path.read_bytes())
         y = streamed(signatures, np.split(x, x.shape[1] // chunk, axis=1), lk.StreamingModel(model).latency, 1)
@@ -261,17 +268,16 @@ def test_a_quantized_file_is_near_the_whole(quantization, rng, tmp_path):
         options["calibration_data"] = rng.standard_normal((20, 24, 8)).astype("float32")
     report = lk.export.streaming_to_tflite(lk.StreamingModel(model), tmp_path / "live.tflite", **options)
     assert report.snr_db > SNR_FLOOR[quantization]
-    print(report.snr_db, report.delegated, report.total)
+    assert report.delegated == report.total
 
 
 @pytest.mark.parametrize("length", [3, 200, "dynamic"])
 def test_a_whole_file(length, rng, tmp_path):
-    model = decoder()
-    report = lk.export.to_tflite(model, tmp_path / "whole.tflite", length=length, timing_seconds=0)
+    x = rng.standard_normal((1, 200 if length == "dynamic" else length, 8)).astype("float32")
+    options = {"length": length, "verification_data": x, "timing_seconds": 0}
+    report = lk.export.to_tflite(decoder(), tmp_path / "whole.tflite", **options)
     assert report.snr_db > SNR_FLOOR["float32"]
-    if length != "dynamic":
-        taken = LiteRT(report.path.read_bytes()).coverage()
-        assert taken.delegated == len(taken.ops)
+    assert report.delegated == report.total or length == "dynamic"
 
 
 # ---- arguments -------------------------------------------------------------------------------------------------------
@@ -282,8 +288,14 @@ def test_a_whole_file(length, rng, tmp_path):
     [
         ({"heads": 0, "window": 3}, "heads must be at least 1. Received: heads=0"),
         ({"heads": 2, "window": 0}, "window must be at least 1 position. Received: window=0"),
-        ({"heads": 4, "window": 2, "key_heads": 3}, "heads must be a multiple of key_heads. Received: heads=4, key_heads=3"),
-        ({"heads": 2, "window": 2, "rotary_base": 0.5}, "rotary_base must be finite and at least 1. Received: rotary_base=0.5"),
+        (
+            {"heads": 4, "window": 2, "key_heads": 3},
+            "heads must be a multiple of key_heads. Received: heads=4, key_heads=3",
+        ),
+        (
+            {"heads": 2, "window": 2, "rotary_base": 0.5},
+            "rotary_base must be finite and at least 1. Received: rotary_base=0.5",
+        ),
     ],
 )
 def test_arguments(arguments, message):

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from lucid_keras import ops
 from lucid_keras._arguments import check_shape, checked_count, number
 from lucid_keras._lowering.attention import AttentionPlan, attend
 from lucid_keras._lowering.target import current_target
@@ -66,6 +67,8 @@ class WindowedAttention(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(dtype=dtype, name=name, **kwargs)
+        if not tf.as_dtype(self.compute_dtype).is_floating:
+            raise TypeError(f"dtype must be floating point. Received: dtype={dtype!r}")
         self.heads = heads = checked_count("heads", heads, least=1)
         self.window = checked_count("window", window, "position", least=1)
         self.key_heads = heads if key_heads is None else checked_count("key_heads", key_heads, least=1)
@@ -78,6 +81,11 @@ class WindowedAttention(keras.layers.Layer):
         self.built = True
 
     def call(self, query, key, value):
+        query, key, value = (
+            ops.as_tensor(name, given) for name, given in (("query", query), ("key", key), ("value", value))
+        )
+        for given in (query, key, value):
+            ops.check_floating(given.dtype)
         self._check(query.shape, key.shape, value.shape)
         return attend(self.plan, query, key, value, None, 0, current_target())
 
@@ -88,21 +96,17 @@ class WindowedAttention(keras.layers.Layer):
 
     def _check(self, *shapes):
         """Raise unless queries, keys and values fit each other and the heads."""
-        shapes = [tf.TensorShape(shape) for shape in shapes]
-        query, key, value = shapes
+        query, key, value = shapes = [tf.TensorShape(shape) for shape in shapes]
         received = f"Received: query of shape {query}, key of shape {key}, value of shape {value}"
         if any(shape.rank != 3 or shape[2] is None for shape in shapes):
             raise ValueError(f"query, key and value must have the shape [batch, length, channels]. {received}")
-        if not (
-            query[:2].is_compatible_with(key[:2])
-            and key.is_compatible_with(value)
-            and query[:2].is_compatible_with(value[:2])
-        ):
+        alike = key.is_compatible_with(value) and all(query[:2].is_compatible_with(one[:2]) for one in (key, value))
+        if not alike:
             raise ValueError(
                 f"query, key and value must have one batch and one length, key and value as many channels. {received}"
             )
         size, rest = divmod(query[2], self.heads)
-        if rest or size * self.key_heads != key[2] or not size:
+        if rest or not size or size * self.key_heads != key[2]:
             raise ValueError(
                 f"The channels must be heads={self.heads} heads of queries and key_heads={self.key_heads} heads of keys "
                 f"and values, all of one size. {received}"
