@@ -155,8 +155,7 @@ def reference_model(checkpoint=None, **configuration):
 def show_live(decoder, path, quantization, latents, whole):
     """Write the streaming file, decode the latents frame by frame and print how near that is, and how long it took."""
     streaming = lk.StreamingModel(decoder, pointwise=[LayerScale])
-    options = {"quantization": quantization, "verification_data": latents}
-    report = lk.export.streaming_to_tflite(streaming, path, **options)
+    report = lk.export.streaming_to_tflite(streaming, path, quantization=quantization)
     tell(f"decoding {latents.shape[1]} frames, one by one")
     samples, seconds = decode_live(LiveDecoder(report.path), latents)
     numbers = {
@@ -203,7 +202,7 @@ def main(argv=None):
     seconds = arguments.seconds or (14 if arguments.live else 1)
     frames = round(seconds * SAMPLE_RATE / reference.config.frame_size)
     latents = np.random.default_rng(0).standard_normal((1, frames, reference.config.hidden_size)).astype("float32")
-    whole = decoder(latents)
+    whole = decoder.predict(latents, verbose=0)  # in a graph, which keeps no more than it needs
     with torch.no_grad():
         expected = reference(torch.from_numpy(latents).mT).audio_values.mT.numpy()
     tell(f"exporting to {arguments.output} and verifying")
