@@ -40,15 +40,15 @@ def drawn(rng, length, arguments, size=4, batch=2):
 
 
 CASES = {
-    "as Mimi": (dict(heads=2, window=5), 12),
-    "a window longer than the signal": (dict(heads=1, window=100), 9),
-    "one position": (dict(heads=2, window=3), 1),
-    "a window of one": (dict(heads=2, window=1), 5),
-    "shared keys": (dict(heads=6, window=4, key_heads=2), 11),
-    "in pieces": (dict(heads=4, window=7, key_heads=2), 300),
-    "in pieces as long as the window": (dict(heads=2, window=90), 271),
-    "no positions": (dict(heads=2, window=70, rotary_base=None), 150),
-    "another base": (dict(heads=2, window=30, rotary_base=100), 140),
+    "as Mimi": ({"heads": 2, "window": 5}, 12),
+    "a window longer than the signal": ({"heads": 1, "window": 100}, 9),
+    "one position": ({"heads": 2, "window": 3}, 1),
+    "a window of one": ({"heads": 2, "window": 1}, 5),
+    "shared keys": ({"heads": 6, "window": 4, "key_heads": 2}, 11),
+    "in pieces": ({"heads": 4, "window": 7, "key_heads": 2}, 300),
+    "in pieces as long as the window": ({"heads": 2, "window": 90}, 271),
+    "no positions": ({"heads": 2, "window": 70, "rotary_base": None}, 150),
+    "another base": ({"heads": 2, "window": 30, "rotary_base": 100}, 140),
 }
 
 
@@ -83,14 +83,14 @@ def test_a_long_signal_loses_no_precision(rng):
 
 @pytest.mark.parametrize("dtype", ["float16", "mixed_float16", "bfloat16"])
 def test_it_computes_in_few_bits(dtype, rng):
-    given = drawn(rng, 150, dict(heads=2))
+    given = drawn(rng, 150, {"heads": 2})
     y = lk.WindowedAttention(2, 10, dtype=dtype)(*given)
     assert y.dtype == dtype.removeprefix("mixed_")
     assert np.abs(tf.cast(y, "float64") - defined(*given, heads=2, window=10)).max() < 0.05
 
 
 def test_gradients_are_those_of_the_definition(rng):
-    arguments = dict(heads=2, window=5)
+    arguments = {"heads": 2, "window": 5}
     given = [tf.Variable(one) for one in drawn(rng, 150, arguments, batch=1)]
     attention = lk.WindowedAttention(**arguments, dtype="float64")
     with tf.GradientTape() as tape:
@@ -106,7 +106,13 @@ def test_gradients_are_those_of_the_definition(rng):
 
 def test_it_is_transformers_mimi(rng):
     """What the attention of each layer is given and gives, within a transformer of random weights."""
-    sizes = dict(hidden_size=32, num_attention_heads=4, num_key_value_heads=2, num_hidden_layers=2, head_dim=8)
+    sizes = {
+        "hidden_size": 32,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "num_hidden_layers": 2,
+        "head_dim": 8,
+    }
     config = transformers.MimiConfig(**sizes, intermediate_size=16, sliding_window=7, upsample_groups=32, num_filters=2)
     torch.manual_seed(0)
     transformer = transformers.MimiModel(config).eval().decoder.decoder_transformer

@@ -96,9 +96,9 @@ class WindowedAttention(keras.layers.Layer):
 
     def _check(self, *shapes):
         """Raise unless queries, keys and values fit each other and the heads."""
-        query, key, value = shapes = [tf.TensorShape(shape) for shape in shapes]
+        query, key, value = map(tf.TensorShape, shapes)
         received = f"Received: query of shape {query}, key of shape {key}, value of shape {value}"
-        if any(shape.rank != 3 or shape[2] is None for shape in shapes):
+        if any(shape.rank != 3 or shape[2] is None for shape in (query, key, value)):
             raise ValueError(f"query, key and value must have the shape [batch, length, channels]. {received}")
         alike = key.is_compatible_with(value) and all(query[:2].is_compatible_with(one[:2]) for one in (key, value))
         if not alike:
