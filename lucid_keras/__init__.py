@@ -17,6 +17,7 @@ __all__ = [
     "Stage",
     "StreamingConvTranspose1d",
     "StreamingModel",
+    "WindowedAttention",
     "__version__",
     "conv_transpose1d",
     "export",
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from lucid_keras.layers.conv_transpose1d import ConvTranspose1d
     from lucid_keras.layers.from_keras import from_keras
     from lucid_keras.layers.istft import ISTFT
+    from lucid_keras.layers.windowed_attention import WindowedAttention
     from lucid_keras.ops import conv_transpose1d
     from lucid_keras.streaming.layer import StreamingConvTranspose1d
     from lucid_keras.streaming.model import StreamingModel
@@ -40,6 +42,7 @@ else:
         "Stage": "lucid_keras.streaming.stage",
         "StreamingConvTranspose1d": "lucid_keras.streaming.layer",
         "StreamingModel": "lucid_keras.streaming.model",
+        "WindowedAttention": "lucid_keras.layers.windowed_attention",
         "conv_transpose1d": "lucid_keras.ops",
         "from_keras": "lucid_keras.layers.from_keras",
     }

@@ -77,6 +77,8 @@ POOL = {
 RANGES = {
     **dict.fromkeys(("in_channels", "out_channels", "kernel_size", "stride", "dilation", "groups"), (1, 2**31 - 1)),
     **dict.fromkeys(("n_fft", "hop_length", "win_length"), (1, 2**15)),
+    **dict.fromkeys(("heads", "window"), (1, 2**31 - 1)),
+    "rotary_base": (1, 1e300),
     **dict.fromkeys(("padding", "output_padding", "trim", "output_size", "positions"), (0, 2**31 - 1)),
     **dict.fromkeys(("length", "chunk", "batch"), (1, 2**31 - 1)),
     **dict.fromkeys(("timing_seconds", "time_limit"), (0, 1e300)),

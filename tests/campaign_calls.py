@@ -127,6 +127,23 @@ def istft_calls():
     }
 
 
+def attention_calls():
+    """`WindowedAttention`, eagerly and in a graph."""
+    attention, inputs = lk.WindowedAttention(2, 3), ("query", "key", "value")
+    given = {"heads": 2, "window": 3, "key_heads": None, "rotary_base": 10_000.0, "dtype": None, "name": None}
+    shares = {"key_heads": optional(lambda value: fits(value, int) and int(value) in (1, 2))}
+    tensor_of = {name: np.ones((1, 5, 4), "float32") for name in inputs}
+    legal, shapes = dict.fromkeys(inputs, tensors((1, 5, 4))), {f"{name}_shape": (1, 5, 4) for name in inputs}
+    return {
+        "WindowedAttention": Call(lk.WindowedAttention, given, lk.WindowedAttention.__init__, shares),
+        "WindowedAttention()": Call(attention, tensor_of, attention.call, legal),
+        "WindowedAttention() in a graph": Call(in_a_graph(attention), tensor_of, attention.call, legal),
+        "WindowedAttention.compute_output_shape": Call(
+            attention.compute_output_shape, shapes, attention.call, dict.fromkeys(shapes, never)
+        ),
+    }
+
+
 def states_of(name, begun):
     """States that are none, and some that are."""
     return made(
@@ -305,6 +322,7 @@ def calls(folder):
     return {
         **operation_calls(),
         **istft_calls(),
+        **attention_calls(),
         **streaming_calls(decoder),
         **export_calls(decoder, lk.StreamingModel(decoder), folder),
         "snr_db": Call(lk.export.snr_db, pair, lk.export.snr_db, dict.fromkeys(pair, tensors(X.shape, kinds="fiu"))),

@@ -8,6 +8,7 @@ import demucs_decoder
 import encodec_decoder
 import hifigan_generator
 import keras
+import mimi_decoder
 import numpy as np
 import pytest
 import soundfile
@@ -209,6 +210,47 @@ def test_demucs_against_the_authors_package(samples, tmp_path, rng):
     assert relative_error(decoder(skips), expected.mT.numpy()) < MODEL_PARITY
 
 
+SMALL_MIMI = {
+    "hidden_size": 16,
+    "num_filters": 2,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 24,
+    "sliding_window": 7,
+    "upsample_groups": 16,
+}
+
+
+@pytest.mark.parametrize("names", ["transformers", "kyutai/mimi"])
+def test_mimi_for_longer_than_its_window(names, tmp_path, rng):
+    reference = mimi_decoder.reference_model(**SMALL_MIMI)
+    prefixes = {"decoder_seanet.": "decoder."} if names == "kyutai/mimi" else {"": "decoder."}
+    state = {}
+    for name, tensor in reference.state_dict().items():
+        old = next((old for old in prefixes if name.startswith(old)), None)
+        state[name if old is None else prefixes[old] + name.removeprefix(old)] = tensor
+    save_file(state | {"encoder_transformer.layers.0.mlp.fc1.weight": torch.zeros(2)}, tmp_path / "mimi.safetensors")
+    decoder = mimi_decoder.mimi_decoder(**mimi_decoder.options_of(reference.config))
+    report = load_state_dict(decoder, tmp_path / "mimi.safetensors", rename=mimi_decoder.DECODER_ONLY)
+    assert (report.missing, report.unexpected) == ((), ())
+    latents = rng.standard_normal((2, 30, 16)).astype("float32")
+    with torch.no_grad():
+        expected = reference(torch.from_numpy(latents).mT).audio_values.mT.numpy()
+    assert relative_error(decoder(latents), expected) < MODEL_PARITY
+    again = mimi_decoder.reference_model(tmp_path / "mimi.safetensors", **SMALL_MIMI)
+    with torch.no_grad():
+        np.testing.assert_array_equal(again(torch.from_numpy(latents).mT).audio_values.mT, expected)
+
+
+def test_mimi_live_is_mimi_whole(rng, tmp_path):
+    decoder = mimi_decoder.mimi_decoder(**SMALL_MIMI, head_dim=4)
+    latents = rng.standard_normal((1, 30, 16)).astype("float32")
+    numbers = mimi_decoder.show_live(decoder, tmp_path / "live.tflite", "float32", latents, decoder(latents))
+    assert numbers["live_error"] < MODEL_PARITY
+    assert numbers["live_snr_db"] > SNR_FLOOR["float32"]
+
+
 def test_the_autoencoder_learns(rng):
     recording = np.sin(np.arange(20_000) * 0.05).astype("float32")
     model = train_audio_autoencoder.autoencoder()
@@ -224,6 +266,8 @@ COMMANDS = {
     "hifigan_speecht5": (hifigan_generator, ["--preset", "speecht5", "--seconds", "0.1"]),
     "bigvgan": (bigvgan_generator, ["--channels", "128", "--seconds", "0.05"]),
     "demucs": (demucs_decoder, ["--samples", "4001"]),
+    "mimi": (mimi_decoder, ["--seconds", "0.16"]),
+    "mimi_live": (mimi_decoder, ["--live", "--seconds", "0.4"]),
 }
 
 

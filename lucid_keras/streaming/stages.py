@@ -7,6 +7,8 @@ import numpy as np
 
 from lucid_keras.layers.conv_transpose1d import ConvTranspose1d
 from lucid_keras.layers.istft import ISTFT
+from lucid_keras.layers.windowed_attention import WindowedAttention
+from lucid_keras.streaming.attention import Attending
 from lucid_keras.streaming.convolution import Averaging, Convolution
 from lucid_keras.streaming.overlap import Synthesis, Transposed
 from lucid_keras.streaming.pointwise import Call, Place, Pointwise, sees_one_number, sees_one_position
@@ -77,7 +79,7 @@ def stage_of(call: Call, pointwise: tuple) -> Stage:
     if hasattr(layer, "streaming_stage"):
         return layer.streaming_stage()
     known = kind in STAGES or kind in ELEMENTWISE or kind in ALONG_CHANNELS or kind is layers.PReLU
-    if known and not call.alone:
+    if known and not call.alone and kind is not WindowedAttention:  # which takes three
         raise CannotStreamError("it is called with more than its input")
     first = next(place for place in call.places if place.signal is not None)
     data_format = first.signal.data_format
@@ -112,6 +114,7 @@ def _turn(call, _):
 STAGES: dict[type, Callable[[Call, Place], Stage]] = {
     ConvTranspose1d: lambda call, _: Transposed(call.operation),
     ISTFT: lambda call, _: Synthesis(call.operation),
+    WindowedAttention: lambda call, _: Attending(call),
     layers.Conv1D: _convolution,
     layers.DepthwiseConv1D: _convolution,
     layers.SeparableConv1D: _convolution,

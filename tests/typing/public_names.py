@@ -45,6 +45,8 @@ y = layer(x, output_size=16)
 istft = lk.ISTFT(16, hop_length=4, window="hamming", center=True, data_format="channels_last")
 istft = lk.ISTFT(2, window=[0.5, 1.0], dtype=keras.DTypePolicy("float32"))
 istft = lk.ISTFT(2, window=np.ones(2), padding="same")
+attention = lk.WindowedAttention(8, window=250, key_heads=None, rotary_base=10_000, dtype="float32", name="attention")
+attention = lk.WindowedAttention(heads=4, window=3, key_heads=2, rotary_base=None)
 model = keras.Sequential([keras.Input((4, None)), lk.ConvTranspose1d(4, 2, 4, stride=2)])
 
 # Live.

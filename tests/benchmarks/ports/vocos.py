@@ -10,12 +10,12 @@ import dataclasses
 import functools
 
 import keras
+from mimi_decoder import LayerScale
 
 import lucid_keras as lk
 from benchmarks.ports.drawn import drawn
 from benchmarks.ports.mels import log_mels
 from benchmarks.ports.port import Port, windows
-from benchmarks.ports.scale import Scale
 
 LOUDEST = 100.0  # magnitude of a bin
 
@@ -46,7 +46,7 @@ def vocos(config, length=None):
         y = norm(keras.layers.DepthwiseConv1D(7, padding="same", name=f"{name}.dwconv")(x), f"{name}.norm")
         y = keras.layers.Dense(config.intermediate, activation="gelu", name=f"{name}.pwconv1")(y)
         y = keras.layers.Dense(config.width, name=f"{name}.pwconv2")(y)
-        x = x + Scale(name=f"{name}.gamma")(y)
+        x = x + LayerScale(name=f"{name}.gamma")(y)
     x = norm(x, "backbone.final_layer_norm")
     x = keras.layers.Dense(config.n_fft + 2, name="head.out")(x)
     magnitude, phase = keras.ops.split(x, 2, axis=-1)
