@@ -114,6 +114,17 @@ def test_hifigan_from_a_file(preset, tmp_path, rng, monkeypatch):
     assert relative_error(generator(log_mel), expected) < MODEL_PARITY
 
 
+@pytest.mark.parametrize("preset", ["v1", "speecht5"])
+def test_hifigan_live(preset, tmp_path, monkeypatch):
+    tiny = {"upsample_initial_channel": 16, "upsample_rates": (4, 2), "upsample_kernel_sizes": (8, 4)}
+    tiny |= {"resblock_kernel_sizes": (3, 5), "resblock_dilation_sizes": ((1, 3), (2,))}
+    monkeypatch.setitem(hifigan_generator.PRESETS, preset, hifigan_generator.PRESETS[preset] | tiny)
+    arguments = ["--preset", preset, "--seconds", "0.02", "--live", "--output", str(tmp_path / "live.tflite")]
+    numbers = hifigan_generator.main(arguments)
+    assert numbers["file_error"] < MODEL_PARITY
+    assert numbers["latency"] == (3 * 4 + 2 + 6) * 2 + (1 + 6) + 3  # half of each kernel, in samples
+
+
 class AuthorsV3(torch.nn.Module):
     """HiFi-GAN V3 with the authors' names, weight norm in the old spelling."""
 
