@@ -1,4 +1,4 @@
-"""What every example shows of its model: the difference from the reference, the file's size, how fast it runs, and live."""
+"""What every example shows of its model, whole and live: how near the reference it is, the file's size, its speed."""
 
 import argparse
 import pathlib

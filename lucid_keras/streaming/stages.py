@@ -7,6 +7,7 @@ import numpy as np
 
 from lucid_keras.layers.conv_transpose1d import ConvTranspose1d
 from lucid_keras.layers.istft import ISTFT
+from lucid_keras.streaming.borders import Edge
 from lucid_keras.streaming.convolution import Averaging, Convolution
 from lucid_keras.streaming.overlap import Synthesis, Transposed
 from lucid_keras.streaming.pointwise import Call, Place, Pointwise, sees_one_number, sees_one_position
@@ -104,6 +105,14 @@ def _turn(call, _):
     return Turn()
 
 
+def _blocks(call, place):
+    """`Reshape((-1, channels))`: from blocks of several positions, side by side, to these."""
+    shape, (width,) = call.operation.target_shape, place.sizes
+    if place.signal.data_format != "channels_last" or len(shape) != 2 or shape[0] != -1 or width % shape[1]:
+        raise CannotStreamError("it must be Reshape((-1, channels)), where so many channels divide those before it")
+    return Pointwise(call, factor=width // shape[1])
+
+
 STAGES: dict[type, Callable[[Call, Place], Stage]] = {
     ConvTranspose1d: lambda call, _: Transposed(call.operation),
     ISTFT: lambda call, _: Synthesis(call.operation),
@@ -117,6 +126,7 @@ STAGES: dict[type, Callable[[Call, Place], Stage]] = {
     layers.Cropping1D: lambda call, place: Cropping(*call.operation.cropping, place),
     layers.UpSampling1D: lambda call, _: Pointwise(call, factor=call.operation.size),
     layers.Permute: _turn,
+    layers.Reshape: _blocks,
     layers.Dense: lambda call, _: Pointwise(call),
     layers.Embedding: _embedding,
     layers.TimeDistributed: lambda call, _: Pointwise(call),
@@ -164,11 +174,13 @@ def _padding(call, data_format):
     operation, place, axis = call.operation, call.places[0], _time_axis(data_format)
     if len(place.spec.shape) != len(operation.pad_width):
         return None
+    others = [pair for index, pair in enumerate(operation.pad_width) if index != axis]
+    if operation.mode == "edge" and not np.any(others) and len(place.sizes) == 1:
+        return Edge(*operation.pad_width[axis], place)
     if operation.mode != "constant":
         raise CannotStreamError(
             f'mode="{operation.mode}" repeats the signal beyond its ends; use mode="constant", with a decoder trained so'
         )
-    others = [pair for index, pair in enumerate(operation.pad_width) if index != axis]
     zeros = not np.any(call.kwargs.get("constant_values", call.args[1] if len(call.args) > 1 else None) or 0)
     return Padding(*operation.pad_width[axis], place) if zeros and not np.any(others) else None
 
