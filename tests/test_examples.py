@@ -13,7 +13,7 @@ import pytest
 import soundfile
 import torch
 import train_audio_autoencoder
-from comparison import relative_error, run
+from comparison import print_live, relative_error, run
 from safetensors.torch import save_file
 from tolerances import MODEL_PARITY, SNR_FLOOR
 
@@ -185,6 +185,19 @@ def test_bigvgan_from_a_file(tmp_path, rng):
         expected = reference(log_mel.mT).numpy()[np.newaxis, :, np.newaxis]
     assert np.abs(expected).max() < 1  # or the final clipping would hide what is before it
     assert relative_error(generator(mel), expected) < MODEL_PARITY
+
+
+def test_bigvgan_live(tmp_path, rng):
+    options = {"upsample_initial_channel": 8, "upsample_rates": (3, 2), "upsample_kernel_sizes": (5, 4)}
+    options |= {"resblock_kernel_sizes": (3,), "resblock_dilation_sizes": ((1, 1, 3),)}
+    reference, generator = bigvgan_generator.reference_model(**options), bigvgan_generator.bigvgan_generator(**options)
+    torch.save(reference.state_dict(), tmp_path / "g.pt")
+    load_state_dict(generator, tmp_path / "g.pt")
+    mel = rng.uniform(-1, 1, (1, 13, 80)).astype("float32")
+    numbers = print_live(generator, tmp_path / "live.tflite", mel, 24_000, pointwise=[bigvgan_generator.Snake])
+    assert numbers["file_error"] < MODEL_PARITY
+    block = 6 * 6 + (1 + 1) + (1 + 1) + (3 + 1)  # each activation looks 6 positions ahead
+    assert numbers["latency"] == (3 * 3 + 1 + block) * 2 + (1 + block) + 6 + 3
 
 
 @pytest.mark.parametrize("samples", [1024, 1021, 999])

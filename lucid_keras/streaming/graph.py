@@ -241,7 +241,12 @@ def is_graph(operation):
 def _made_of(layer, places):
     """The model of what a layer is made of, as its method `streaming_graph` says it."""
     inputs = [keras.Input(batch_shape=place.spec.shape, dtype=place.spec.dtype) for place in places]
-    return keras.Model(inputs, layer.streaming_graph(*inputs))
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(layer.dtype_policy)  # what it is made of computes as it does
+    try:
+        return keras.Model(inputs, layer.streaming_graph(*inputs))
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def refusal(operation, reason):
