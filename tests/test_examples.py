@@ -213,6 +213,20 @@ def test_demucs_from_a_file(samples, tmp_path, rng):
     assert relative_error(decoder(skips), expected) < MODEL_PARITY
 
 
+def test_demucs_live(tmp_path, rng):
+    options = {"channels": 2, "depth": 3, "out_channels": 2}
+    decoder, live = (demucs_decoder.demucs_decoder(samples, **options) for samples in (640, None))
+    load_state_dict(live, to_state_dict(decoder))
+    skips = [rng.standard_normal((1, *skip.shape[1:])).astype("float32") for skip in decoder.inputs]
+    frames = [skip.reshape(1, 10, -1) for skip in skips]
+    assert relative_error(live(frames), decoder(skips)) < MODEL_PARITY
+    by_name = {tensor.name: array for tensor, array in zip(live.inputs, frames, strict=True)}
+    numbers = print_live(live, tmp_path / "live.tflite", by_name, 44_100)
+    assert numbers["file_error"] < MODEL_PARITY
+    # Of each level half of the convolution, a position, and the transposed one's padding, half a position.
+    assert numbers["latency"] == 1.5 * (4**3 + 4**2 + 4)
+
+
 @pytest.mark.parametrize("samples", [1024, 999])
 def test_demucs_against_the_authors_package(samples, tmp_path, rng):
     """HTDemucs's decoder layers as the `demucs` package itself builds them, where it is installed."""
