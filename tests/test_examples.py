@@ -13,6 +13,7 @@ import pytest
 import soundfile
 import torch
 import train_audio_autoencoder
+import vocos_decoder
 from comparison import print_live, relative_error, run
 from safetensors.torch import save_file
 from tolerances import MODEL_PARITY, SNR_FLOOR
@@ -247,6 +248,22 @@ def test_demucs_against_the_authors_package(samples, tmp_path, rng):
     assert relative_error(decoder(skips), expected.mT.numpy()) < MODEL_PARITY
 
 
+def test_vocos_live(tmp_path, rng):
+    """Against PyTorch, and live against the whole: what looks ahead are 3 frames of each convolution of 7."""
+    config = vocos_decoder.VocosConfig(bands=5, width=12, intermediate=20, blocks=2, n_fft=16, hop=4)
+    reference, decoder = vocos_decoder.reference_model(config), vocos_decoder.vocos(config)
+    torch.save(reference.state_dict(), tmp_path / "v.pt")
+    report = load_state_dict(decoder, tmp_path / "v.pt", rename=vocos_decoder.TO_LAYERS)
+    assert (report.missing, report.unexpected) == ((), ())
+    log_mel = rng.standard_normal((1, 20, 5)).astype("float32")
+    with torch.no_grad():
+        expected = reference(torch.from_numpy(log_mel).mT).numpy()
+    assert relative_error(decoder(log_mel), expected) < MODEL_PARITY
+    numbers = print_live(decoder, tmp_path / "live.tflite", log_mel, 24_000, pointwise=[vocos_decoder.Scale])
+    assert numbers["file_error"] < MODEL_PARITY
+    assert numbers["latency"] == 3 * 3 * 4 + 16 // 2
+
+
 def test_the_autoencoder_learns(rng):
     recording = np.sin(np.arange(20_000) * 0.05).astype("float32")
     model = train_audio_autoencoder.autoencoder()
@@ -262,6 +279,7 @@ COMMANDS = {
     "hifigan_speecht5": (hifigan_generator, ["--preset", "speecht5", "--seconds", "0.1"]),
     "bigvgan": (bigvgan_generator, ["--channels", "128", "--seconds", "0.05"]),
     "demucs": (demucs_decoder, ["--samples", "4001"]),
+    "vocos": (vocos_decoder, ["--seconds", "0.1"]),
 }
 
 
