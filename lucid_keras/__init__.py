@@ -14,6 +14,7 @@ from lucid_keras.version import __version__
 __all__ = [
     "ISTFT",
     "ConvTranspose1d",
+    "Stage",
     "StreamingConvTranspose1d",
     "StreamingModel",
     "__version__",
@@ -31,10 +32,12 @@ if TYPE_CHECKING:
     from lucid_keras.ops import conv_transpose1d
     from lucid_keras.streaming.layer import StreamingConvTranspose1d
     from lucid_keras.streaming.model import StreamingModel
+    from lucid_keras.streaming.stage import Stage
 else:
     _OPERATION = {
         "ConvTranspose1d": "lucid_keras.layers.conv_transpose1d",
         "ISTFT": "lucid_keras.layers.istft",
+        "Stage": "lucid_keras.streaming.stage",
         "StreamingConvTranspose1d": "lucid_keras.streaming.layer",
         "StreamingModel": "lucid_keras.streaming.model",
         "conv_transpose1d": "lucid_keras.ops",

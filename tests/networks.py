@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 import lucid_keras as lk
+from lucid_keras.export.origins import scoped
 
 layers, ops = keras.layers, keras.ops
 MOST_CHANNELS, COARSEST = 4, 6
@@ -23,6 +24,24 @@ class Network:
     positions: int
     chunks: list
 
+    @property
+    def spec(self):
+        """Of the signal; a second input, the style, stays the same throughout."""
+        return self.decoder.inputs[0]
+
+    def given(self, x):
+        """What the streaming model takes for a chunk of the signal."""
+        return x if len(self.decoder.inputs) == 1 else {"signal": x, "style": self._style(len(x))}
+
+    def whole(self, x):
+        """The decode of a whole signal, its sums as they are meant (`lucid_keras.layers.sums`)."""
+        with scoped(self.decoder):
+            return self.decoder(x if len(self.decoder.inputs) == 1 else [x, self._style(len(x))]).numpy()
+
+    def _style(self, batch):
+        spec = self.decoder.inputs[1]
+        return np.random.default_rng(0).integers(-2, 3, (batch, spec.shape[-1])).astype(spec.dtype)
+
 
 class Builder:
     """Adds random layers to a tensor, whose samples to a position and whose grain it keeps track of."""
@@ -30,6 +49,7 @@ class Builder:
     def __init__(self, seed, integers):
         self.rng, self.integers = np.random.default_rng(seed), integers
         self.up, self.down = 1, 1  # samples per position are up/down
+        self.style = None
 
     def pick(self, *options):
         return options[self.rng.integers(len(options))]
@@ -70,8 +90,8 @@ class Builder:
         taps = self.number(1, 5)
         if self.integers:
             draw = self.whole(1)
-            options = {"depthwise_initializer": draw["kernel_initializer"], "bias_initializer": draw["bias_initializer"]}
-            return layers.DepthwiseConv1D(taps, padding="same", **options)(x)
+            draw["depthwise_initializer"] = draw.pop("kernel_initializer")
+            return layers.DepthwiseConv1D(taps, padding="same", **draw)(x)
         kind = self.pick(0, 1)
         if kind:
             return layers.SeparableConv1D(x.shape[-1], taps, padding="same", bias_initializer="random_normal")(x)
@@ -86,7 +106,8 @@ class Builder:
             return y
         return self.pick(lambda: ops.tanh(x), lambda: ops.gelu(x), lambda: x * 0.5 - 1, lambda: ops.sigmoid(x) * x,
                          lambda: layers.LayerNormalization()(x), lambda: layers.Dense(x.shape[-1])(x),
-                         lambda: x + ops.square(ops.sin(3 * x)) / 3, lambda: ops.exp(-ops.abs(x)), lambda: y)()  # fmt: skip
+                         lambda: x + ops.square(ops.sin(3 * x)) / 3, lambda: ops.exp(-ops.abs(x)),
+                         lambda: y)()  # fmt: skip
 
     def recurrence(self, x):
         kind = self.pick(layers.GRU, layers.LSTM)
@@ -113,8 +134,14 @@ class Builder:
         inside = keras.Input((None, x.shape[-1]), dtype=x.dtype)
         return keras.Model(inside, self.keeping(inside, depth + 1))(x)
 
+    def styled(self, x):
+        style = layers.Dense(x.shape[-1], **self.whole(1))(self.style)[:, None]
+        return self.pick(lambda: x + style, lambda: x * style, lambda: layers.Add()([style, x]))()
+
     def keeping(self, x, depth=0):
         """`x` after something that keeps the length."""
+        if self.style is not None and depth == 0 and self.pick(0, 0, 1):
+            return self.styled(x)
         simple = [self.conv, self.padded, self.depthwise, self.arithmetic, self.gate]
         if not self.integers:
             simple += [self.recurrence]
@@ -171,31 +198,29 @@ class Builder:
 
 def network(seed, integers=False, most_layers=6, dtype="float64"):
     """A random decoder of `[batch, positions, channels]`, and how a signal for it is cut."""
-    before = keras.config.floatx()
+    before = keras.config.dtype_policy()
     keras.utils.set_random_seed(seed)
-    keras.config.set_floatx("float32" if integers else dtype)
+    keras.config.set_dtype_policy("float32" if integers else dtype)
     try:
         build = Builder(seed, integers)
-        x = inputs = keras.Input((None, build.number(1, 3)))
+        compute = keras.config.dtype_policy().compute_dtype
+        x = inputs = keras.Input((None, build.number(1, 3)), dtype=compute, name="signal")
+        if build.pick(0, 0, 1):
+            build.style = keras.Input((2,), dtype=compute, name="style")
         for _ in range(build.number(1, most_layers)):
             x = build.layer(x)
-        decoder = keras.Model(inputs, x)
+        decoder = keras.Model(inputs if build.style is None else [inputs, build.style], x)
     finally:
-        keras.config.set_floatx(before)
+        keras.config.set_dtype_policy(before)
     positions, chunks = _cut(build, decoder)
     return Network(decoder, positions, chunks)
 
 
 def _cut(build, decoder):
-    """Positions of which the decoder makes at least one sample, few of them if it can, and chunks."""
-    grain = lk.StreamingModel(decoder).granularity
-    for count in range(build.number(1, 6), 200):
-        try:
-            if decoder.compute_output_shape((1, count * grain, decoder.inputs[0].shape[-1]))[1] > 0:
-                decoder(np.zeros((1, count * grain, decoder.inputs[0].shape[-1])))
-                break
-        except Exception:  # noqa: BLE001 - Keras refuses signals shorter than a window in many ways
-            continue
+    """Positions of which every layer makes a sample, few of them if it can, and chunks."""
+    streaming = lk.StreamingModel(decoder)
+    grain = streaming.granularity
+    count = max(build.number(1, 6), -(-streaming.fewest_positions // grain))
     chunks, left = [], count
     while left:
         chunks.append(build.number(0, min(left, 4)))

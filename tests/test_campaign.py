@@ -11,7 +11,7 @@ import pytest
 
 import lucid_keras as lk
 
-WITHOUT_A_CALL = {"__version__", "export", "interop", "LoadReport"}
+WITHOUT_A_CALL = {"Stage", "__version__", "export", "interop", "LoadReport"}
 WORK = (
     *("export.tflite.whole_claims", "export.saved_model.whole_claims", "export.stablehlo.whole_claims"),
     *("export.streaming.live_claims", "export.attempt.Attempt.export", "demo.ISTFT", "bench.rounds.Contest"),

@@ -1,5 +1,7 @@
 """`StreamingModel`: causal decoders chunk by chunk equal the whole decode; what looks ahead is refused by name."""
 
+from fractions import Fraction
+
 import keras
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ def streamed(step, streaming, x, cuts):
     for chunk in np.split(x, cuts, axis=time_axis(streaming.data_format)):
         y, states = step(tf.constant(chunk), states)
         pieces.append(y)
-    axis = time_axis(streaming.output_data_format)
+    axis = streaming.output_time_axis
     tail = streaming.flush(states)
     assert tail.shape[axis] == streaming.flush_length
     y = np.concatenate([*pieces, tail], axis)
@@ -32,6 +34,13 @@ def streamed(step, streaming, x, cuts):
 def assert_close(y, whole):
     assert y.shape == whole.shape
     assert np.abs(y - whole).max() <= relative_tolerance("float32", 1000) * np.abs(whole).max()
+
+
+def assert_streams(decoder, x, **options):
+    streaming = lk.StreamingModel(decoder, **options)
+    positions = x.shape[time_axis(streaming.data_format)]
+    for cuts in (range(1, positions), [positions // 2]):
+        assert_close(streamed(streaming.step, streaming, x, cuts), decoder(x).numpy())
 
 
 @pytest.mark.parametrize("cuts", CUTS)
@@ -150,25 +159,23 @@ def test_own_pointwise_layers_are_named():
 
 
 REFUSED = {
-    "same": (lambda: layers.Conv1D(6, 3, padding="same", name="ahead"), 'padding="same" looks ahead'),
-    "valid": (lambda: layers.Conv1D(6, 3, name="ahead"), 'padding="valid" looks ahead'),
-    "strided": (lambda: layers.Conv1D(6, 3, 2, padding="causal", name="ahead"), "its strides must be 1, not 2"),
     "bidirectional": (
         lambda: layers.Bidirectional(layers.LSTM(3, return_sequences=True), name="ahead"),
-        "it may look ahead",
+        "one of its recurrences begins at the end; use a recurrence that goes forward alone",
     ),
     "backwards": (
         lambda: layers.GRU(6, return_sequences=True, go_backwards=True, name="ahead"),
         "go_backwards must be False: it would begin at the end",
     ),
     "time_normalization": (lambda: layers.LayerNormalization(axis=1, name="ahead"), "it works along axis"),
-    "groups_over_time": (lambda: layers.GroupNormalization(2, name="ahead"), "it may look ahead"),
-    "attention": (lambda: layers.GlobalAveragePooling1D(name="ahead", keepdims=True), "it may look ahead"),
-    "beginning": (lambda: layers.Cropping1D((1, 0), name="ahead"), "it cuts samples at the beginning"),
-    "end": (
-        lambda: layers.Cropping1D((0, 1), name="ahead"),
-        "it cuts 1 samples of which 1 have been given out by then",
+    "groups_over_time": (
+        lambda: layers.GroupNormalization(2, name="ahead"),
+        "it normalizes over the whole signal; use LayerNormalization",
     ),
+    "mean": (lambda: layers.GlobalAveragePooling1D(name="ahead", keepdims=True), "it is a mean of the whole signal"),
+    "maximum": (lambda: layers.GlobalMaxPooling1D(name="ahead"), "it is the maximum of the whole signal"),
+    "pool": (lambda: layers.MaxPooling1D(2, 1, "same", name="ahead"), "what it gives for a position depends on others"),
+    "flat": (lambda: layers.Flatten(name="ahead"), "what it gives for a position depends on others"),
     "activation": (
         lambda: layers.Dense(6, activation=lambda x: keras.ops.cumsum(x, axis=1), name="ahead"),
         "its activation does not see one position at a time",
@@ -183,6 +190,17 @@ REFUSED = {
     ),
     "turned_the_wrong_way": (lambda: layers.Permute((1, 2), name="ahead"), r"its dims must be \(2, 1\), not \(1, 2\)"),
 }
+
+REFUSED_OPERATIONS = {
+    "Pad": (lambda x: keras.ops.pad(x, [[0, 0], [2, 2], [0, 0]], mode="reflect"), 'mode="reflect"'),
+    "Cumsum": (lambda x: keras.ops.cumsum(x, axis=1), "what it gives for a position depends on others"),
+    "Mean": (lambda x: x - keras.ops.mean(x, axis=1, keepdims=True), "what it gives for a position depends on others"),
+    "Flip": (lambda x: keras.ops.flip(x, axis=1), "what it gives for a position depends on others"),
+    "GetItem": (lambda x: x[:, ::2], "what it gives for a position depends on others, or on how many there are"),
+    "Softmax": (lambda x: keras.ops.softmax(x, axis=1), "what it gives for a position depends on others"),
+    "Add": (lambda x: x + np.zeros((7, 1), "float32") + np.arange(7.0, dtype="float32")[:, None],
+            "what it gives for a position depends on others"),
+}  # fmt: skip
 
 REFUSED_CHANNELS_FIRST = {
     "channels_last": (
@@ -207,6 +225,14 @@ def test_refuses_by_name(kind):
     decoder = keras.Sequential([keras.Input((7, 6)), build()])
     with pytest.raises(ValueError, match=f"'ahead' cannot stream: .*{message}.*Received: .* named 'ahead'"):
         lk.StreamingModel(decoder)
+
+
+@pytest.mark.parametrize("kind", REFUSED_OPERATIONS)
+def test_refuses_operations_that_see_more_than_one_position(kind):
+    operation, message = REFUSED_OPERATIONS[kind]
+    x = keras.Input((7, 6))
+    with pytest.raises(ValueError, match=f"cannot stream: {message}.*Received: {kind} named"):
+        lk.StreamingModel(keras.Model(x, operation(x)))
 
 
 @pytest.mark.parametrize("kind", REFUSED_CHANNELS_FIRST)
@@ -245,36 +271,239 @@ def test_refuses_an_unknown_data_format():
         lk.StreamingModel(decoder, data_format="NCL")
 
 
-def test_refuses_a_layer_with_a_format_of_its_own_used_twice():
-    x = keras.Input((6, None))
-    shared = layers.LayerNormalization(axis=1, name="shared")
-    with pytest.raises(ValueError, match="'shared' cannot stream: it is used twice"):
-        lk.StreamingModel(keras.Model(x, shared(shared(x))))
+def test_a_layer_with_a_format_of_its_own_is_used_twice(rng):
+    x = keras.Input((8, None))
+    shared = layers.LayerNormalization(axis=1)
+    decoder = keras.Model(x, shared(lk.ConvTranspose1d(8, 8, 4, 2)(shared(x))))
+    assert_streams(decoder, rng.standard_normal((2, 8, 5)).astype("float32"))
 
 
-def test_refuses_a_memory_after_a_latency():
-    decoder = keras.Sequential(
-        [keras.Input((None, 6)), upsampling(8, 4, padding=2), layers.Conv1D(6, 3, padding="causal", name="post")]
-    )
-    with pytest.raises(ValueError, match="'post' cannot stream: it remembers, and hears 2 samples that precede"):
+def test_a_layer_with_a_memory_is_used_twice(rng):
+    """Each use has a state of its own."""
+    x = keras.Input((None, 6))
+    shared = layers.Conv1D(6, 3, padding="same", name="shared")
+    decoder = keras.Model(x, shared(shared(x)))
+    assert list(lk.StreamingModel(decoder).state_shapes)[:2] == ["shared_history", "shared_use_2_history"]
+    assert_streams(decoder, rng.standard_normal((2, 5, 6)).astype("float32"))
+
+
+def test_a_memory_after_a_latency_hears_silence_before_the_signal(rng):
+    """A convolution's bias would fill what precedes the signal, and the recurrence's gates their states."""
+    x = keras.Input((None, 6))
+    y = upsampling(8, 4, padding=2, bias=True, bias_initializer="ones")(x)
+    y = layers.Conv1D(6, 5, padding="same", bias_initializer="ones")(y)
+    for kind in (layers.GRU, layers.LSTM):
+        y = kind(6, return_sequences=True, bias_initializer="ones")(y)
+    decoder = keras.Model(x, y)
+    assert lk.StreamingModel(decoder).latency == 4
+    for positions in (1, 2, 7):
+        assert_streams(decoder, rng.standard_normal((2, positions, 6)).astype("float32"))
+
+
+@pytest.mark.parametrize("chunk", [1, 20])
+def test_what_is_not_finite_before_the_signal_is_silenced_too(chunk, rng):
+    """The logarithm of the zeros before the signal."""
+    x = keras.Input((None, 6))
+    y = keras.ops.log(layers.ReLU()(layers.Conv1D(6, 3, padding="same")(x)) + 1e-9 * 0)
+    y = layers.GRU(6, return_sequences=True)(layers.Conv1D(6, 3, padding="same")(keras.ops.clip(y, -9, 9)))
+    decoder = keras.Model(x, y)
+    signal = rng.standard_normal((1, 20, 6)).astype("float32")
+    y = streamed(lk.StreamingModel(decoder).step, lk.StreamingModel(decoder), signal, range(chunk, 20, chunk))
+    assert_close(y, decoder(signal).numpy())
+
+
+def test_branches_are_aligned_and_share_their_delays(rng):
+    x = keras.Input((None, 6))
+    y = layers.Conv1D(6, 3, padding="same", name="pre")(x)
+    ends = [layers.Conv1D(6, taps, padding="same", name=f"taps_{taps}")(y) for taps in (3, 7, 11)]
+    decoder = keras.Model(x, layers.Average()([*ends, y]))
+    streaming = lk.StreamingModel(decoder)
+    delays = {name: shape for name, shape in streaming.state_shapes.items() if "delay" in name}
+    assert streaming.latency == 6
+    assert delays == {"pre_late_5_delay": (5, 6), "taps_3_late_4_delay": (4, 6), "taps_7_late_2_delay": (2, 6)}
+    assert_streams(decoder, rng.standard_normal((2, 9, 6)).astype("float32"))
+
+
+def test_rates_that_differ_do_not_meet():
+    x = keras.Input((None, 6))
+    both = [upsampling(4, 2, padding=1)(x), layers.UpSampling1D(4)(x)]
+    with pytest.raises(ValueError, match="'sum' cannot stream: its inputs differ in rate: 2, 4"):
+        lk.StreamingModel(keras.Model(x, layers.Add(name="sum")(both)))
+
+
+def test_lengths_that_differ_do_not_meet():
+    x = keras.Input((None, 6))
+    decoder = keras.Model(x, layers.Add(name="sum")([upsampling(6, 4, padding=1)(x), upsampling(8, 4)(x)]))
+    with pytest.raises(ValueError, match="'sum' cannot stream: its inputs differ in length, by 4 samples"):
         lk.StreamingModel(decoder)
 
 
-def test_refuses_inputs_out_of_step():
-    x = keras.Input((None, 6))
-    late = layers.Cropping1D((0, 4))(upsampling(8, 4)(x))
-    decoder = keras.Model(x, layers.Add(name="sum")([late, upsampling(4, 4, padding=0)(x), upsampling(4, 4)(x)]))
-    assert lk.StreamingModel(decoder).latency == 0
-    early = keras.Model(x, layers.Add(name="sum")([upsampling(6, 4, padding=1)(x), upsampling(4, 4)(x)]))
-    with pytest.raises(ValueError, match="'sum' cannot stream: its inputs arrive out of step"):
-        lk.StreamingModel(early)
+def test_an_encoder_streams_in_chunks_of_whole_samples(rng):
+    x = keras.Input((None, 1))
+    y = layers.Conv1D(4, 7, padding="same")(x)
+    for stride in (2, 3):
+        y = layers.Conv1D(6, 2 * stride, strides=stride, padding="same", activation="elu")(y)
+    encoder = keras.Model(x, layers.AveragePooling1D(2, 1, "same")(y))
+    streaming = lk.StreamingModel(encoder)
+    assert (streaming.samples_per_position, streaming.granularity) == (Fraction(1, 6), 6)
+    signal = rng.standard_normal((2, 42, 1)).astype("float32")
+    pieces = list(streaming.stream(np.split(signal, [1, 2, 17, 36], axis=1)))
+    assert_close(np.concatenate(pieces, axis=1), encoder(signal).numpy())
+    with pytest.raises(ValueError, match=r"A chunk must have a multiple of 6 positions.*Received: a chunk of 7"):
+        streaming.step(signal[:, :7], streaming.initial_state(2))
+    with pytest.raises(ValueError, match=r"A stream must have a multiple of 6 positions.*Received: 1 positions more"):
+        list(streaming.stream([signal[:, :7]]))
 
 
-def test_refuses_a_layer_with_a_memory_used_twice():
+def conditioned():
+    """Codes of two codebooks and a speaker, who stays the same."""
+    codes = [keras.Input((None,), dtype="int32", name=f"codes.{level}") for level in range(2)]
+    speaker = keras.Input((5,), name="speaker")
+    embedded = [layers.Embedding(16, 6)(one) for one in codes]
+    style = keras.ops.expand_dims(layers.Dense(6, activation="tanh")(speaker), 1)
+    x = (embedded[0] + embedded[1]) * style
+    x = layers.Conv1D(6, 3, padding="same")(x) + style
+    return keras.Model([*codes, speaker], upsampling(4, 2, padding=1)(x))
+
+
+@pytest.mark.parametrize("cuts", CUTS)
+def test_several_inputs_and_one_that_stays_the_same(cuts, rng):
+    decoder = conditioned()
+    streaming = lk.StreamingModel(decoder)
+    whole = {f"codes_{level}": rng.integers(0, 16, (2, 7)) for level in range(2)}
+    speaker = rng.standard_normal((2, 5)).astype("float32")
+    assert streaming.chunk_shape(2, 7) == {"codes_0": [2, 7], "codes_1": [2, 7], "speaker": [2, 5]}
+    chunks = zip(*(np.split(codes, cuts, axis=1) for codes in whole.values()), strict=True)
+    chunks = [dict(zip(whole, chunk, strict=True)) | {"speaker": speaker} for chunk in chunks]
+    y = np.concatenate(list(streaming.stream(chunks)), axis=1)
+    assert_close(y, streaming.whole(whole | {"speaker": speaker}).numpy())
+    assert_close(y, decoder([*whole.values(), speaker]).numpy())
+
+
+def test_several_inputs_are_checked():
+    streaming = lk.StreamingModel(conditioned())
+    codes = {f"codes_{level}": np.zeros((2, 3), "int32") for level in range(2)}
+    state = streaming.initial_state(2)
+    with pytest.raises(ValueError, match=r"A chunk must be a dict of the inputs \['codes_0', 'codes_1', 'speaker'\]"):
+        streaming.step(codes, state)
+    with pytest.raises(ValueError, match=r"The input speaker must have the shape \[batch, 5\]. Received: .*\[2, 4\]"):
+        streaming.step(codes | {"speaker": np.zeros((2, 4))}, state)
+    with pytest.raises(ValueError, match="All inputs must have one batch"):
+        streaming.step(codes | {"speaker": np.zeros((1, 5))}, state)
+    uneven = codes | {"codes_1": np.zeros((2, 4), "int32"), "speaker": np.zeros((2, 5))}
+    with pytest.raises(ValueError, match="All inputs must have one number of positions"):
+        streaming.step(uneven, state)
+
+
+def test_a_constant_does_not_stream():
+    inputs = [keras.Input((6,)), keras.Input((3,))]
+    with pytest.raises(ValueError, match="Of several inputs one at least must have an open length"):
+        lk.StreamingModel(keras.Model(inputs, layers.Concatenate()(inputs)))
+
+
+TRANSFORMS = {
+    "center": {"n_fft": 16, "hop_length": 4},
+    "same": {"n_fft": 16, "hop_length": 4, "padding": "same"},
+    "uneven": {"n_fft": 15, "hop_length": 4, "win_length": 12, "padding": "same"},
+    "nothing_cut": {"n_fft": 16, "hop_length": 4, "center": False, "window": "hamming"},
+}
+
+
+@pytest.mark.parametrize("data_format", ["channels_first", "channels_last"])
+@pytest.mark.parametrize("kind", TRANSFORMS)
+def test_inverse_transforms_stream(kind, data_format, rng):
+    """With the frames that are missing at both ends, behind a convolution that looks ahead."""
+    transform = lk.ISTFT(**TRANSFORMS[kind], data_format=data_format)
+    bins = 2 * (TRANSFORMS[kind]["n_fft"] // 2 + 1)
+    x = keras.Input((None, 6) if data_format == "channels_last" else (6, None))
+    y = layers.Conv1D(bins, 3, padding="same", data_format=data_format, bias_initializer="ones")(x)
+    decoder = keras.Model(x, transform(y))
+    for positions in (4, 9):
+        signal = in_layout(rng.standard_normal((2, 6, positions)).astype("float32"), data_format)
+        assert_streams(decoder, signal)
+
+
+def test_time_distributed_layers_see_one_position(rng):
     x = keras.Input((None, 6))
-    shared = layers.Conv1D(6, 3, padding="causal", name="shared")
-    with pytest.raises(ValueError, match="'shared' cannot stream: it is used twice"):
-        lk.StreamingModel(keras.Model(x, shared(shared(x))))
+    y = layers.TimeDistributed(layers.Dense(4, activation="softmax"))(layers.Conv1D(6, 3, padding="same")(x))
+    assert_streams(keras.Model(x, y), rng.standard_normal((2, 5, 6)).astype("float32"))
+
+
+@keras.saving.register_keras_serializable(package="test")
+def doubled(x):
+    return 2 * x
+
+
+def test_pointwise_by_class_name_and_function(rng):
+    class Own(layers.Layer):
+        def call(self, x):
+            return x * x
+
+    x = keras.Input((None, 6))
+    y = layers.Lambda(doubled)(Own(name="squared")(Own(name="own")(x)))
+    decoder = keras.Model(x, layers.Conv1D(2, 3, padding="same")(y))
+    with pytest.raises(ValueError, match=r"'own' cannot stream: it may look ahead; .*`pointwise`.*streaming_stage"):
+        lk.StreamingModel(decoder)
+    for pointwise in ([Own, doubled], ["squared", "own", doubled]):
+        assert_streams(decoder, rng.standard_normal((2, 5, 6)).astype("float32"), pointwise=pointwise)
+
+
+def test_what_is_named_pointwise_is_tried():
+    class Backwards(layers.Layer):
+        def call(self, x):
+            return keras.ops.flip(x, axis=1)
+
+    decoder = keras.Sequential([keras.Input((None, 6)), Backwards(name="backwards")])
+    with pytest.raises(ValueError, match="'backwards' cannot stream: `pointwise` names it, but"):
+        lk.StreamingModel(decoder, pointwise=[Backwards])
+
+
+@keras.saving.register_keras_serializable(package="test")
+class Echo(layers.Layer):
+    """`x` and what was three positions ago."""
+
+    def call(self, x):
+        return x + keras.ops.pad(x, [[0, 0], [3, 0], [0, 0]])[:, :-3]
+
+    def streaming_stage(self):
+        return EchoStage()
+
+
+class EchoStage(lk.Stage):
+    def __init__(self):
+        self.state_shapes = {"past": (3, 6)}
+
+    def step(self, x, states, moment):
+        heard = tf.concat([states["past"], x], axis=1)
+        return x + heard[:, :-3], {"past": heard[:, -3:]}
+
+
+def test_a_layer_of_ones_own_brings_its_stage(rng):
+    x = keras.Input((None, 6))
+    y = Echo()(layers.Conv1D(6, 3, padding="same", bias_initializer="ones")(x))
+    assert_streams(
+        keras.Model(x, layers.Conv1D(2, 3, padding="same")(y)), rng.standard_normal((2, 8, 6)).astype("float32")
+    )
+
+
+def test_dtypes_may_differ_from_layer_to_layer(rng):
+    x = keras.Input((None, 3))
+    y = layers.ZeroPadding1D((1, 1), dtype="mixed_bfloat16")(layers.Cropping1D((1, 1), dtype="float16")(x))
+    y = layers.UpSampling1D(2, dtype="float16")(layers.Add(dtype="float64")([y, x]))
+    assert_streams(
+        keras.Model(x, layers.Conv1D(3, 3, padding="same")(y) + y), rng.standard_normal((2, 9, 3)).astype("float32")
+    )
+
+
+def test_one_signal_is_added_to_several_channels(rng):
+    """Of as many samples as channels: Keras takes that for a bias of the channels."""
+    x = keras.Input((None, 4))
+    signal = rng.standard_normal((1, 8, 4)).astype("float32")
+    mono = layers.Dense(1)(x)
+    for total in (x + mono, layers.Add()([x, mono])):
+        streaming = lk.StreamingModel(keras.Model(x, total))
+        y = np.concatenate(list(streaming.stream(np.split(signal, 2, axis=1))), axis=1)
+        assert_close(y, streaming.whole(signal).numpy())
 
 
 def test_refuses_a_state_from_elsewhere():
@@ -300,7 +529,7 @@ def test_refuses_what_is_no_graph():
         lk.StreamingModel(layers.Dense(2))
 
 
-def test_refuses_two_inputs():
-    inputs = [keras.Input((None, 6)), keras.Input((None, 6))]
-    with pytest.raises(ValueError, match=r"must have one input and one output. Received: 2 inputs and 1 outputs"):
-        lk.StreamingModel(keras.Model(inputs, layers.Add()(inputs)))
+def test_refuses_two_outputs():
+    x = keras.Input((None, 6))
+    with pytest.raises(ValueError, match=r"decoder must have one output. Received: 2 outputs"):
+        lk.StreamingModel(keras.Model(x, [layers.ReLU()(x), layers.ELU()(x)]))

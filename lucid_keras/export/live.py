@@ -4,7 +4,6 @@ import math
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from lucid_keras._names import identifier
 from lucid_keras.export.claims import claim_of
@@ -100,7 +99,9 @@ def first_call(runtime, claim):
     if "step" not in runtime.signatures:
         return claim.name, sample
     inputs = runtime.signatures["step"].inputs
-    return LiveArtefact(runtime).next({name: array[tuple(map(slice, inputs[name].shape))] for name, array in sample.items()})
+    return LiveArtefact(runtime).next(
+        {name: array[tuple(map(slice, inputs[name].shape))] for name, array in sample.items()}
+    )
 
 
 def cut(signal, chunks, streaming):
@@ -151,7 +152,9 @@ def as_batches(signals, batch, streaming):
     groups = [signals[first : first + batch] for first in range(0, len(signals), batch)]
     rows = [[group[index % len(group)] for index in range(batch)] for group in groups]
     shortest = [min(positions_of(one, streaming) for one in row) for row in rows]
-    cut_rows = [[_between(one, 0, length, streaming) for one in row] for row, length in zip(rows, shortest, strict=True)]
+    cut_rows = [
+        [_between(one, 0, length, streaming) for one in row] for row, length in zip(rows, shortest, strict=True)
+    ]
     return [{name: np.concatenate([one[name] for one in row]) for name in row[0]} for row in cut_rows]
 
 
@@ -165,7 +168,9 @@ def _sounding(streaming, chunks, positions):
 def _between(signal, start, stop, streaming):
     """The positions from `start` to `stop` of a signal, and all of what is the same throughout."""
     axes = streaming.time_axes
-    return {name: array.take(range(start, stop), axes[name]) if name in axes else array for name, array in signal.items()}
+    return {
+        name: array.take(range(start, stop), axes[name]) if name in axes else array for name, array in signal.items()
+    }
 
 
 def live_claims(streaming, chunks, batch, given):
@@ -206,7 +211,10 @@ def _reset_claim(streaming, chunks, signals):
     axis, names = streaming.output_time_axis, streaming.time_axes
     first, second = signals[-1], signals[0]
     second = {name: second[name] if name in names else array for name, array in first.items()}
-    samples = [{f"{name} before": array for name, array in first.items()} | {f"{name} after": array for name, array in second.items()}]
+    samples = [
+        {f"{name} before": array for name, array in first.items()}
+        | {f"{name} after": array for name, array in second.items()}
+    ]
     anew = np.arange(len(next(iter(first.values())))) % 2 == 0
     parts = lambda sample: [{name: sample[f"{name} {when}"] for name in first} for when in ("before", "after")]  # noqa: E731
 

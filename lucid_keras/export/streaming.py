@@ -81,7 +81,11 @@ def streaming_to_saved_model(
     """
     _check_streams(model)
     number("timing_seconds", timing_seconds, least=0)
-    chunks, batch, recipe = checked_chunks(chunk, model.granularity), checked_count("batch", batch, "stream", least=1), RECIPES["float32"]
+    chunks, batch, recipe = (
+        checked_chunks(chunk, model.granularity),
+        checked_count("batch", batch, "stream", least=1),
+        RECIPES["float32"],
+    )
     destination, floor = checked_destination(path, folder=True), Floor.of(floor_db, recipe)
     check_model(model)
     claims, verified_on = live_claims(model, chunks, batch, read_given(stream_inputs(model), verification_data))

@@ -20,7 +20,8 @@ def checked_chunks(chunk, granularity=1):
         raise ValueError(f"chunk must be an int, or several that differ. Received: chunk={chunk!r}")
     if any(one % granularity for one in chunks):
         raise ValueError(
-            f"chunk must be a multiple of {granularity}, of which the model makes whole samples. Received: chunk={chunk!r}"
+            f"chunk must be a multiple of {granularity}, of which the model makes whole samples. "
+            f"Received: chunk={chunk!r}"
         )
     return chunks
 

@@ -63,7 +63,7 @@ def opened(path, model, data):
 
 def _live_claims(runtime, streaming, data):
     inputs, specs = runtime.signatures["step"].inputs, streaming.chunk_specs(None, None)
-    shapes = {name: list(inputs[name].shape) if name in inputs else None for name in specs}
+    shapes = {name: list(inputs[name].shape) if name in inputs else [] for name in specs}
     if not all(tf.TensorShape(shapes[name]).is_compatible_with(spec.shape) for name, spec in specs.items()):
         raise ValueError(
             f"The live artefact must take the decoder's chunks, {streaming.chunk_shape(None, None)}, None any number. "

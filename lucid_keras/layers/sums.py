@@ -14,16 +14,17 @@ def plain_sum(operation):
     """What computes the same as an operation of Keras that sums, by additions alone; None of any other operation."""
     kind = type(operation)
     if kind is keras.layers.Add:
-        return _sum
+        return lambda inputs: _sum(operation, inputs)
     if kind is keras.layers.Average:
-        return lambda inputs: _sum(inputs) / len(inputs)
+        return lambda inputs: _sum(operation, inputs) / len(inputs)
     if kind.__name__ == "Add" and kind.__module__.startswith("keras."):
-        return lambda x1, x2: x1 + x2 if _alike(x1, x2) else operation.call(x1, x2)
+        call = operation.call  # as it is now: an export puts its own in its place
+        return lambda x1, x2: x1 + x2 if _alike(x1, x2) else call(x1, x2)
     return None
 
 
-def _sum(inputs):
-    return functools.reduce(operator.add, inputs)
+def _sum(layer, inputs):
+    return functools.reduce(operator.add, [keras.ops.cast(one, layer.compute_dtype) for one in inputs])
 
 
 def _alike(x1, x2):

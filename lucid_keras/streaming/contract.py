@@ -211,7 +211,9 @@ class Streaming:
                 if rest is not None:
                     timed = {name: (tf.concat([rest[name], one], axis), axis) for name, (one, axis) in timed.items()}
                 left = next(one.shape[axis] for one, axis in timed.values()) % self.granularity
-                parts = {name: tf.split(one, [one.shape[axis] - left, left], axis) for name, (one, axis) in timed.items()}
+                parts = {
+                    name: tf.split(one, [one.shape[axis] - left, left], axis) for name, (one, axis) in timed.items()
+                }
                 rest = {name: second for name, (_, second) in parts.items()}
                 x |= {name: first for name, (first, _) in parts.items()}
             yield x, batch
@@ -263,7 +265,9 @@ class Streaming:
         for what, found in (("batch", batches), ("number of positions", counts)):
             known = [one for one in found if one not in (None, [None])]
             if any(one != known[0] for one in known):
-                raise ValueError(f"All inputs must have one {what}. Received: {what} {found} of {[*self._whole_inputs]}")
+                raise ValueError(
+                    f"All inputs must have one {what}. Received: {what} {found} of {[*self._whole_inputs]}"
+                )
         return tensors, batches[0], counts[0]
 
     def _checked_input(self, name, x):

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from lucid_keras._lowering.edges import crop, with_zeros
 from lucid_keras.streaming.presence import silenced
-from lucid_keras.streaming.stage import CannotStreamError, Stage, cast, length_of
+from lucid_keras.streaming.stage import Stage, cast, length_of
 from lucid_keras.streaming.timing import last
 
 

@@ -19,7 +19,6 @@ from lucid_keras.streaming.stage import CannotStreamError, Moment, Signal, Stage
 from lucid_keras.streaming.stages import stage_of
 from lucid_keras.streaming.timing import Delay
 
-
 STREAMS = "streams"  # a state that holds nothing
 
 
@@ -66,8 +65,11 @@ class Graph:
         self.fewest_positions = fewest_positions(place.signal for place in self._places() if place.signal)
         self._lines = lines(
             [place.signal for place in self._places() if place.masked]
-            + [node.inputs[0].signal.delayed(node.stage.reach)
-               for node in self.nodes if node.stage and node.stage.needs_presence]
+            + [
+                node.inputs[0].signal.delayed(node.stage.reach)
+                for node in self.nodes
+                if node.stage and node.stage.needs_presence
+            ]
         )
         self.state_specs = self._specs()
 
@@ -114,6 +116,8 @@ class Graph:
                 else:
                     outputs = advance(node, inputs, Moment(target, batch, _present(node, inputs, presence)))
                 for place, y in zip(node.outputs, keras.tree.flatten(outputs), strict=True):
+                    if y is not None:
+                        y = tf.cast(y, place.spec.dtype)  # as Keras casts what a layer is given
                     if place.masked and y is not None:
                         y = silenced(y, presence.of(place.signal, length_of(y)), target)
                     known[id(place)] = y

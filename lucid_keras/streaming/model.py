@@ -1,14 +1,15 @@
-"""`StreamingModel`: a causal decoder of several layers, chunk by chunk, with every layer's state explicit."""
+"""`StreamingModel`: a decoder of several layers, chunk by chunk, with every layer's state explicit."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import tensorflow as tf
 
-from lucid_keras._arguments import check_choice
+from lucid_keras._arguments import check_choice, number
 from lucid_keras._lowering.target import current_target
 from lucid_keras.ops import DATA_FORMATS, DataFormat
 from lucid_keras.streaming.contract import Streaming
+from lucid_keras.streaming.description import description
 from lucid_keras.streaming.graph import Graph, is_graph
 from lucid_keras.streaming.stage import laid_out
 
@@ -17,9 +18,15 @@ from lucid_keras.streaming.stage import laid_out
 class StreamingModel(Streaming, keras.Model):
     """A Sequential or functional decoder as a step from a chunk and states to samples and states.
 
-    The decoder's own layers and weights are used. It may hold `ConvTranspose1d`, `Conv1D` with `padding="causal"`
-    (dilated too), `LSTM`, `GRU`, `Cropping1D((0, samples))` after a transposed convolution, layers that see one
-    position at a time, and models of these, in either data format; `Permute((2, 1))` leads from one to the other.
+    The decoder's own layers and weights are used, unchanged. Layers that look ahead become a latency, the least with
+    which the decoder can stream; branches that meet are delayed to the same latency, and no layer hears what precedes
+    the signal. So the stream is exact from the first sample to the last, for signals of any length and every chunking.
+
+    The decoder may hold `ConvTranspose1d`, `Conv1D`, `DepthwiseConv1D`, `SeparableConv1D` and `AveragePooling1D` of any
+    padding, stride and dilation, `ZeroPadding1D`, `Cropping1D`, `UpSampling1D`, `LSTM`, `GRU`, `ISTFT`, layers and
+    Keras operations that see one position at a time (`x + y`, `x[:, :, :4]`, `keras.ops.tanh`), slices and zero padding
+    of the positions (`x[:, 1:-2]`, `keras.ops.pad`), models of these, and layers that bring a `Stage` of their own; in
+    either data format, `Permute((2, 1))` leads from one to the other.
 
     `stream(chunks)` gives the whole decode as its chunks come in. Beneath it, `step(x, state)` gives
     `positions * samples_per_position` samples and the next state, `flush(state)` the last `flush_length` samples: one
@@ -28,17 +35,24 @@ class StreamingModel(Streaming, keras.Model):
     Chunks and samples are in the data formats of the decoder's input and output. The step computes channels last
     whatever those are, and so are the states: `[batch, samples or positions, channels]` and `[batch, units]`.
 
+    Of several inputs those with an open length are the stream's, of one number of positions each; those without, such
+    as a speaker's embedding, are the same throughout a stream and given with each chunk. A chunk then is a dict by
+    name.
+
     Args:
-        decoder: a built `keras.Sequential` or functional `keras.Model` with one input and one output.
-        pointwise: further layer classes that see one position at a time, such as your own activations. Default none.
-        data_format: of the decoder's input, `"channels_last"` or `"channels_first"`. Default None: channels first
-            where its last axis alone is open, `keras.Input((channels, None))`, and channels last otherwise.
+        decoder: a built `keras.Sequential` or functional `keras.Model` with one output.
+        pointwise: further layers that see one position at a time, such as your own activations: their classes or their
+            names, or the functions of `Lambda` layers. Default none.
+        data_format: of the decoder's inputs, `"channels_last"` or `"channels_first"`. Default None: channels first
+            where the first one's last axis alone is open, `keras.Input((channels, None))`, else channels last.
         name: the model's name.
 
     Attributes:
-        samples_per_position: int, output samples for each input position.
+        samples_per_position: int, output samples for each input position; a `fractions.Fraction` below 1 for encoders.
+        granularity: int, positions of which a chunk has to be a multiple: 1, but for layers of a stride.
         latency: int, samples at the beginning of a stream's output that are to be left out; 0 for causal decoders.
         flush_length: int, samples that the end of a stream releases.
+        fewest_positions: int, those of a signal from which every layer makes a sample.
         state_shapes: dict of each state's shape, without the batch, by its name: the layer's, which graphs and files
             take with letters, digits and underscores alone, and what it remembers.
         data_format: str, of the chunks; `output_data_format` that of the samples.
@@ -54,27 +68,33 @@ class StreamingModel(Streaming, keras.Model):
     >>> from lucid_keras import ConvTranspose1d
     >>> decoder = keras.Sequential([
     ...     keras.Input((None, 8)),
-    ...     keras.layers.Conv1D(8, 7, padding="causal"),
-    ...     ConvTranspose1d(8, 1, kernel_size=10, stride=5, data_format="channels_last"),
-    ...     keras.layers.Cropping1D((0, 5)),
+    ...     keras.layers.Conv1D(8, 7, padding="same", name="pre"),
+    ...     ConvTranspose1d(8, 1, kernel_size=8, stride=4, padding=2, data_format="channels_last", name="up"),
     ... ])
     >>> streaming = StreamingModel(decoder)
     >>> frames = np.random.default_rng(0).standard_normal((1, 6, 8))
     >>> live = np.concatenate(list(streaming.stream(np.split(frames, 6, axis=1))), axis=1)
     >>> live.shape, bool(np.allclose(live, streaming.whole(frames), atol=1e-5))
-    ((1, 30, 1), True)
+    ((1, 24, 1), True)
     >>> y, state = streaming.step(frames[:, :1], streaming.initial_state(batch=1))
     >>> tuple(y.shape), streaming.latency, list(state) == list(streaming.state_shapes)
-    ((1, 5, 1), 0, True)
+    ((1, 4, 1), 14, True)
+    >>> print(streaming.describe(sample_rate=8000))
+    layer  adds      latency  states  the signal's delay
+    pre      12  12 (1.5 ms)   192 B  #####################
+    up        2  14 (1.8 ms)    16 B  ########################
+    latency 14 (1.8 ms), 220 bytes of states a stream
 
     Source: the states are those of overlap-add (A. Oppenheim and R. Schafer, "Discrete-Time Signal Processing",
-    section 8.7), of the delay line of an FIR filter, and of the recurrence itself.
+    section 8.7), of the delay line of an FIR filter, and of the recurrence itself; look-ahead as a delay to which
+    branches are aligned: A. Caillon and P. Esling, "Streamable Neural Audio Synthesis With Non-Causal Convolutions",
+    arXiv:2204.07064.
     """
 
     def __init__(
         self,
         decoder: keras.Model,
-        pointwise: Sequence[type] = (),
+        pointwise: Sequence[type | Callable | str] = (),
         *,
         data_format: DataFormat | None = None,
         name: str | None = None,
@@ -87,9 +107,12 @@ class StreamingModel(Streaming, keras.Model):
             raise ValueError(f"decoder must have one output. Received: {len(decoder.outputs)} outputs")
         data_format = _data_format_of(decoder.inputs[0].shape) if data_format is None else data_format
         check_choice("data_format", data_format, DATA_FORMATS)
-        if not isinstance(pointwise, (list, tuple)) or not all(isinstance(one, str) or callable(one) for one in pointwise):
+        if not isinstance(pointwise, (list, tuple)) or not all(
+            isinstance(one, str) or callable(one) for one in pointwise
+        ):
             raise TypeError(
-                f"pointwise must be a list of layer classes, functions and layers' names. Received: pointwise={pointwise!r}"
+                "pointwise must be a list of layer classes, functions and layers' names. "
+                f"Received: pointwise={pointwise!r}"
             )
         name = f"{decoder.name}_streaming" if name is None else name
         super().__init__(name=name, dtype=decoder.dtype_policy)
@@ -129,6 +152,18 @@ class StreamingModel(Streaming, keras.Model):
             return self.decoder(inputs[0], training=False)
         return self.decoder(keras.tree.pack_sequence_as(self.decoder._inputs_struct, inputs), training=False)
 
+    def describe(self, sample_rate: float | None = None) -> str:
+        """Where the latency and the states come from: a row for each layer that adds to them, and a bar for the delay.
+
+        Args:
+            sample_rate: samples a second of the output, for milliseconds. Default None, samples alone.
+
+        Returns:
+            A table as text. Latencies are in samples of the output, whatever the layer's own rate.
+        """
+        rate = None if sample_rate is None else number("sample_rate", sample_rate, least=1)
+        return description(self._graph.nodes, self._graph.output.signal, self._state_specs, rate)
+
     def call(self, x, state):
         """`step`, under the name that Keras calls."""
         return self.step(x, state)
@@ -146,7 +181,9 @@ class StreamingModel(Streaming, keras.Model):
         return self._step({"x": x} if [*self._whole_inputs] == ["x"] else x, state, current_target(), seen)
 
     def _step(self, x, state, target, seen=None):
-        inputs = {name: laid_out(one, self.data_format) if name not in self._constant else one for name, one in x.items()}
+        inputs = {
+            name: laid_out(one, self.data_format) if name not in self._constant else one for name, one in x.items()
+        }
         y, following = self._graph.step(inputs, state, target, seen)
         following |= {_given(name): x[name] for name in self._constant if _given(name) in self._state_specs}
         return laid_out(y, self.output_data_format), following
@@ -159,15 +196,20 @@ class StreamingModel(Streaming, keras.Model):
     def get_config(self):
         return {
             "decoder": keras.saving.serialize_keras_object(self.decoder),
-            "pointwise": [keras.saving.get_registered_name(kind) for kind in self.pointwise],
+            "pointwise": [
+                {"layer": one} if isinstance(one, str) else keras.saving.get_registered_name(one)
+                for one in self.pointwise
+            ],
             "data_format": self.data_format,
             "name": self.name,
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        """The model of a config; the classes in `pointwise` are those that Keras knows by their registered names."""
-        pointwise = [_registered_class(name, custom_objects) for name in config["pointwise"]]
+        """The model of a config; what `pointwise` holds is what Keras knows by the registered names."""
+        pointwise = [
+            one["layer"] if isinstance(one, dict) else _registered(one, custom_objects) for one in config["pointwise"]
+        ]
         decoder = keras.saving.deserialize_keras_object(config["decoder"], custom_objects)
         return cls(**{**config, "decoder": decoder, "pointwise": pointwise})
 
@@ -186,12 +228,12 @@ def _whole(rate):
     return rate.numerator if rate.denominator == 1 else rate
 
 
-def _registered_class(name, custom_objects):
+def _registered(name, custom_objects):
     kind = keras.saving.get_registered_object(name, custom_objects) or getattr(keras.layers, name, None)
     if kind is None:
         raise ValueError(
-            "The classes in `pointwise` must be known to Keras before a StreamingModel is loaded: decorate them with "
-            "@keras.saving.register_keras_serializable(), or give load_model() custom_objects={name: class}. "
-            f"Received: the unknown class {name!r}"
+            "The classes and functions in `pointwise` must be known to Keras before a StreamingModel is loaded: decorate "
+            "them with @keras.saving.register_keras_serializable(), or give load_model() custom_objects={name: class}. "
+            f"Received: the unknown {name!r}"
         )
     return kind

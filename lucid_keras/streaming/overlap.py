@@ -99,45 +99,43 @@ class _Shares:
         return self.geometry.stride
 
 
-class Synthesis(Transposed):
+class Synthesis(Stage):
     """`ISTFT`: frames overlapped, and over each sample the share of the windows that there are, not all at the ends."""
 
     def __init__(self, layer):
-        synthesis = layer.synthesis
-        super().__init__(synthesis)
-        shares = layer.shares()
+        synthesis, shares = layer.synthesis, layer.shares()
+        self.state_dtype = synthesis.compute_dtype
         self.needs_presence = shares is not None
-        self._left = None
+        self._parts = {"overlap": Transposed(synthesis)}
         if shares is not None:
             geometry = dataclasses.replace(synthesis.geometry, in_channels=1)
-            self._left = Transposed(_Shares(geometry, shares, synthesis.compute_dtype))
+            self._parts["windows"] = Transposed(_Shares(geometry, shares, synthesis.compute_dtype))
 
     def signal(self, x):
-        given = super().signal(x)
-        if self._left is not None:
-            self._left.signal(x)
-            self.state_shapes |= {"windows": self._left.state_shapes["overlap"]}
-        return given
+        given = [part.signal(x) for part in self._parts.values()]
+        self.state_shapes = {name: part.state_shapes["overlap"] for name, part in self._parts.items()}
+        return given[0]
 
     def step(self, x, states, moment):
-        y, kept = super().step(x, states, moment)
-        left = None
-        if self._left is not None:
-            left, counted = self._left.step(moment.there(x), {"overlap": states["windows"]}, moment)
-            kept |= {"windows": counted["overlap"]}
-        return _shared(y, left), kept
+        outputs, kept = [], {}
+        for name, part, given in self._given(x, moment):
+            y, after = part.step(given, {"overlap": states[name]}, moment)
+            outputs.append(y)
+            kept[name] = after["overlap"]
+        return _shared(*outputs), kept
 
     def flush(self, x, states, moment):
-        y, left = super().flush(x, states, moment), None
-        if y is None:
-            return None
-        if self._left is not None:
-            there = None if x is None else moment.there(x)
-            left = self._left.flush(there, {"overlap": states["windows"]}, moment)
-        return _shared(y, left)
+        outputs = [part.flush(given, {"overlap": states[name]}, moment) for name, part, given in self._given(x, moment)]
+        return None if outputs[0] is None else _shared(*outputs)
+
+    def _given(self, x, moment):
+        """Each part with its name and what it is given: the frames, and 1 for each that there is."""
+        inputs = {"overlap": x, "windows": None if x is None else moment.there(x)}
+        return [(name, part, inputs[name]) for name, part in self._parts.items()]
 
 
-def _shared(samples, left):
+def _shared(samples, left=None):
+    """`[batch, samples]`, divided by what the windows left."""
     if left is not None:
         samples /= tf.maximum(left, SILENT)
     return reshape(samples, extents(samples)[:2])

@@ -28,7 +28,9 @@ def stream_plan(geometry, trim=0, tail=0):
     """
     ahead = geometry.kernel_extent - geometry.stride  # where the last taps' writing ends, relative to n*stride
     end = ahead - geometry.padding + geometry.output_padding - trim
-    held = max(-end - tail * geometry.stride, 0)  # final samples held back, because the signal's own output would end before them
+    held = max(
+        -end - tail * geometry.stride, 0
+    )  # final samples held back, because the signal's own output would end before them
     return StreamPlan(
         latency=geometry.padding + held,
         overlap_length=max(ahead + held, 0),

@@ -1,6 +1,7 @@
 """Layers and Keras operations that see one position at a time: no state, whatever they compute."""
 
 import dataclasses
+import itertools
 from typing import Any
 
 import keras
@@ -87,7 +88,7 @@ def sees_one_position(call, data_format):
     try:
         with tf.init_scope():
             return all(_in_pieces(call, data_format, draw) for draw in (_normal, _positive))
-    except Exception:  # noqa: BLE001 - whatever it raises on a signal of this length
+    except Exception:
         return None
 
 
@@ -99,7 +100,7 @@ def sees_one_number(call):
             turned = [laid_out(one, "channels_first") for one in inputs]
             pairs = zip(_leaves(call(*turned)), _leaves(call(*inputs)), strict=True)
             return all(_alike(one, laid_out(other, "channels_first")) for one, other in pairs)
-    except Exception:  # noqa: BLE001
+    except Exception:
         return False
 
 
@@ -108,7 +109,7 @@ def _keeps_silence(call):
     try:
         with tf.init_scope():
             return all(not np.any(one) for one in _leaves(call(*_drawn(call, "channels_last", _zeros))))
-    except Exception:  # noqa: BLE001
+    except Exception:
         return False
 
 
@@ -117,7 +118,7 @@ def _in_pieces(call, data_format, draw):
     streams = [place.signal is not None for place in call.places]
     bounds = [0, *CUTS, POSITIONS]
     pieces = []
-    for start, stop in zip(bounds, bounds[1:], strict=False):
+    for start, stop in itertools.pairwise(bounds):
         cut = [_between(one, start, stop, data_format) if stream else one
                for one, stream in zip(inputs, streams, strict=True)]  # fmt: skip
         pieces.append(_leaves(call(*cut)))
@@ -132,14 +133,14 @@ def _in_pieces(call, data_format, draw):
 
 
 def _drawn(call, data_format, draw):
-    """A short signal for each place that a call is made at, and a batch of what stays the same."""
+    """A short signal for each place that a call is made at, and what stays the same, which is never silent."""
     rng, drawn = np.random.default_rng(SEED), []
     for place in call.places:
-        shape = [STREAMS, *place.spec.shape[1:]]
+        shape, chosen = [STREAMS, *place.spec.shape[1:]], draw if place.signal is not None else _normal
         if place.signal is not None:
             shape[_axis(place.spec, data_format)] = POSITIONS
-        numbers = draw(rng, shape) if tf.as_dtype(place.spec.dtype).is_floating else rng.integers(0, 2, shape)
-        drawn.append(tf.cast(numbers * (draw is not _zeros), place.spec.dtype))
+        numbers = chosen(rng, shape) if tf.as_dtype(place.spec.dtype).is_floating else rng.integers(0, 2, shape)
+        drawn.append(tf.cast(numbers * (chosen is not _zeros), place.spec.dtype))
     return drawn
 
 

@@ -32,7 +32,9 @@ class Recurrence(Stage):
         is_lstm = isinstance(layer, keras.layers.LSTM)
         self.advance = _lstm if is_lstm else _gru
         self.state_shapes = dict.fromkeys(["hidden", "cell"] if is_lstm else ["hidden"], (layer.units,))
-        self.loop = keras.layers.RNN(layer.cell, return_sequences=True, return_state=True, name=f"{layer.name}_loop")
+        self.loop = keras.layers.RNN(
+            layer.cell, return_sequences=True, return_state=True, name=f"{layer.name}_loop", dtype=layer.dtype_policy
+        )
 
     def step(self, x, states, moment):
         chunk, units, x = x.shape[1], self.layer.units, tf.cast(x, self.layer.compute_dtype)

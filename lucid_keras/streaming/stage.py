@@ -2,8 +2,9 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Any
 
 import tensorflow as tf
@@ -49,10 +50,10 @@ class Moment:
 
     target: Target  # what the graph is traced for
     batch: Any = 1  # streams that advance together, a number or a scalar tensor
-    present: tf.Tensor | None = None  # `[batch, reach + positions, 1]`, 0 before the signal, else 1; None: all is signal
+    present: tf.Tensor | None = None  # `[batch, reach + positions, 1]`: 0 before the signal, else 1; None if all is
 
     def there(self, x: tf.Tensor) -> tf.Tensor:
-        """`[batch, positions, 1]` in the dtype of a chunk: 1 for each position of the signal, 0 for what precedes it."""
+        """`[batch, positions, 1]` for a chunk: 1 for each position of the signal, 0 for what precedes it."""
         if self.present is None:
             return tf.ones([*extents(x)[:2], 1], x.dtype)
         return tf.cast(self.present, x.dtype)
@@ -63,12 +64,15 @@ class CannotStreamError(Exception):
 
 
 class Stage:
-    """A layer in a stream.
+    """A layer in a stream: derive from it, and return one from your layer's method `streaming_stage`.
+
+    After each chunk of `n` positions it has given `n` times the factor of its rate samples, always; of the stream's
+    samples the first `latency` of what `signal` returns precede its output, and `flush` gives the last `tail`.
 
     Attributes:
         state_shapes: dict of the shape, without the batch, of each tensor that it keeps between chunks; zeros before
-            the first. Known once `signal` was asked.
-        state_dtype: str, of these.
+            the first. Default none. Known once `signal` was asked.
+        state_dtype: str, of these. Default "float32".
         needs_silence: bool, whether what precedes the signal must come in as zeros. Default True. What layers before
             this one made of it would be heard otherwise.
         needs_presence: bool, whether it has to be told which samples precede the signal. Default False.
@@ -77,9 +81,31 @@ class Stage:
         takes_lead: bool, whether zeros that padding put before the signal may be left to it: it takes its states,
             which are zeros, for them. Default False.
         fills_border: bool, whether it fills in a signal's border itself. Default False.
+
+    Example, the sum of an input and the one before it:
+
+    >>> import keras, numpy as np, tensorflow as tf
+    >>> class Pairs(Stage):
+    ...     state_shapes = {"past": (1, 2)}
+    ...     def step(self, x, states, moment):
+    ...         heard = tf.concat([states["past"], x], axis=1)
+    ...         return heard[:, 1:] + heard[:, :-1], {"past": heard[:, -1:]}
+    >>> class PairSums(keras.layers.Layer):
+    ...     def call(self, x):
+    ...         return x + tf.pad(x, [[0, 0], [1, 0], [0, 0]])[:, :-1]
+    ...     def streaming_stage(self):
+    ...         return Pairs()
+    >>> from lucid_keras import StreamingModel
+    >>> streaming = StreamingModel(keras.Sequential([keras.Input((None, 2)), PairSums()]))
+    >>> x = np.arange(6.0).reshape(1, 3, 2)
+    >>> live = np.concatenate(list(streaming.stream(np.split(x, 3, axis=1))), axis=1)
+    >>> bool(np.array_equal(live, streaming.whole(x)))
+    True
+
+    Source: A. Oppenheim and R. Schafer, "Discrete-Time Signal Processing", section 6.3, for states as delays.
     """
 
-    state_shapes: dict[str, tuple[int, ...]] = {}
+    state_shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({})
     state_dtype: str = "float32"
     needs_silence: bool = True
     needs_presence: bool = False
@@ -102,6 +128,9 @@ class Stage:
 
         Returns:
             `positions * factor` samples, always, where `signal` says by which factor the rate grows; and the states.
+
+        Raises:
+            NotImplementedError: a stage without a step of its own.
         """
         raise NotImplementedError
 

@@ -77,9 +77,9 @@ def stage_of(call: Call, pointwise: tuple) -> Stage:
     layer, kind = call.operation, type(call.operation)
     if hasattr(layer, "streaming_stage"):
         return layer.streaming_stage()
-    if kind in STAGES or kind in ELEMENTWISE or kind in ALONG_CHANNELS or kind is layers.PReLU:
-        if not call.alone:
-            raise CannotStreamError("it is called with more than its input")
+    known = kind in STAGES or kind in ELEMENTWISE or kind in ALONG_CHANNELS or kind is layers.PReLU
+    if known and not call.alone:
+        raise CannotStreamError("it is called with more than its input")
     first = next(place for place in call.places if place.signal is not None)
     data_format = first.signal.data_format
     if kind in STAGES:
@@ -91,6 +91,11 @@ def stage_of(call: Call, pointwise: tuple) -> Stage:
 
 def _convolution(call, place):
     return Convolution(call.operation, *place.sizes)
+
+
+def _moved(kind, ends, place):
+    before, after = ends
+    return kind(before, after, place)
 
 
 def _embedding(call, _):
@@ -122,8 +127,8 @@ STAGES: dict[type, Callable[[Call, Place], Stage]] = {
     layers.AveragePooling1D: lambda call, place: Averaging(call.operation, *place.sizes),
     layers.LSTM: lambda call, _: Recurrence(call.operation),
     layers.GRU: lambda call, _: Recurrence(call.operation),
-    layers.ZeroPadding1D: lambda call, place: Padding(*call.operation.padding, place),
-    layers.Cropping1D: lambda call, place: Cropping(*call.operation.cropping, place),
+    layers.ZeroPadding1D: lambda call, place: _moved(Padding, call.operation.padding, place),
+    layers.Cropping1D: lambda call, place: _moved(Cropping, call.operation.cropping, place),
     layers.UpSampling1D: lambda call, _: Pointwise(call, factor=call.operation.size),
     layers.Permute: _turn,
     layers.Reshape: _blocks,
@@ -179,7 +184,7 @@ def _padding(call, data_format):
         return Edge(*operation.pad_width[axis], place)
     if operation.mode != "constant":
         raise CannotStreamError(
-            f'mode="{operation.mode}" repeats the signal beyond its ends; use mode="constant", with a decoder trained so'
+            f'mode="{operation.mode}" repeats the signal beyond its ends; use mode="constant", and train with it'
         )
     zeros = not np.any(call.kwargs.get("constant_values", call.args[1] if len(call.args) > 1 else None) or 0)
     return Padding(*operation.pad_width[axis], place) if zeros and not np.any(others) else None

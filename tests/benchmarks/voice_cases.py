@@ -44,7 +44,9 @@ class Voice:
     def said(self):
         """What the Keras model says of each window that is held out: `[windows, samples]`."""
         count = len(next(iter(self.held_out.values())))
-        windows = [{name: column[index : index + 1] for name, column in self.held_out.items()} for index in range(count)]
+        windows = [
+            {name: column[index : index + 1] for name, column in self.held_out.items()} for index in range(count)
+        ]
         return np.stack([np.ravel(self.model(fed(window))) for window in windows])
 
 
