@@ -59,6 +59,21 @@ def test_encodec_of_any_length_and_configuration(frames, tmp_path, rng):
     assert relative_error(decoder(latents), expected) < MODEL_PARITY
 
 
+def test_encodec_live(small_encodec, tmp_path, rng, capsys):
+    live = encodec_decoder.encodec_decoder(**SMALL_ENCODEC, padding="zeros")
+    load_state_dict(live, to_state_dict(small_encodec))
+    latents = rng.standard_normal((1, 40, 6)).astype("float32")
+    numbers = print_live(live, tmp_path / "live.tflite", latents, 24_000)
+    assert numbers["file_error"] < MODEL_PARITY
+    assert numbers["latency"] == 0
+    # What the two make of what precedes the first frame is forgotten but by the LSTM, whose memory fades.
+    zeros, reflect = live(latents).numpy(), small_encodec(latents).numpy()
+    assert relative_error(zeros[:, :6], reflect[:, :6]) > 0.01
+    assert relative_error(zeros[:, -60:], reflect[:, -60:]) < 0.001
+    encodec_decoder.print_zeros_effect(zeros, reflect)
+    assert "from second 0: SNR" in capsys.readouterr().out
+
+
 @pytest.fixture
 def small_encodec():
     return encodec_decoder.encodec_decoder(**SMALL_ENCODEC)
