@@ -110,12 +110,13 @@ def _turn(call, _):
     return Turn()
 
 
-def _blocks(call, place):
-    """`Reshape((-1, channels))`: from blocks of several positions, side by side, to these."""
-    shape, (width,) = call.operation.target_shape, place.sizes
-    if place.signal.data_format != "channels_last" or len(shape) != 2 or shape[0] != -1 or width % shape[1]:
-        raise CannotStreamError("it must be Reshape((-1, channels)), where so many channels divide those before it")
-    return Pointwise(call, factor=width // shape[1])
+def _reshaped(call, place):
+    """`Reshape((-1, channels))` leads from blocks of positions, side by side, to these; others see one position."""
+    shape, sizes, data_format = call.operation.target_shape, place.sizes, place.signal.data_format
+    blocks = data_format == "channels_last" and len(shape) == 2 and shape[0] == -1 and len(sizes) == 1
+    if blocks and sizes[0] % shape[1] == 0:
+        return Pointwise(call, factor=sizes[0] // shape[1])
+    return _pointwise(call, data_format, ())
 
 
 STAGES: dict[type, Callable[[Call, Place], Stage]] = {
@@ -131,7 +132,7 @@ STAGES: dict[type, Callable[[Call, Place], Stage]] = {
     layers.Cropping1D: lambda call, place: _moved(Cropping, call.operation.cropping, place),
     layers.UpSampling1D: lambda call, _: Pointwise(call, factor=call.operation.size),
     layers.Permute: _turn,
-    layers.Reshape: _blocks,
+    layers.Reshape: _reshaped,
     layers.Dense: lambda call, _: Pointwise(call),
     layers.Embedding: _embedding,
     layers.TimeDistributed: lambda call, _: Pointwise(call),
