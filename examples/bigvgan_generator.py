@@ -2,10 +2,12 @@
 
     python examples/bigvgan_generator.py                          random weights, compared with transformers' model
     python examples/bigvgan_generator.py --checkpoint FILE        your weights, the authors' names or transformers'
+    python examples/bigvgan_generator.py --live                   frame by frame, equal to the whole decode
 
 Every activation upsamples its input twofold, applies a periodic function, and goes back, each time through a low-pass
 filter: one `conv_transpose1d` with `groups=channels`. Other converters make one operation of each channel. The
-replicated border that the upsampling would trim again is folded into `padding`.
+replicated border that the upsampling would trim again is folded into `padding`. Live the same is made of depthwise
+convolutions, one position of which gives the two of twice the rate side by side.
 
 The layers have the names of `transformers.Qwen2_5OmniToken2WavBigVGANModel` and of the authors' code, which agree.
 
@@ -21,7 +23,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notes would h
 import keras
 import numpy as np
 import tensorflow as tf
-from comparison import parser_of, print_comparison, run, tell
+from comparison import add_live, parser_of, print_comparison, print_live, run, tell
 
 import lucid_keras as lk
 
@@ -53,13 +55,43 @@ def replicate(x, before, after):
     return tf.concat([border[0], x, border[1]], axis=1)
 
 
+def replicated(x, before, after):
+    """The same of a graph that is walked: on TensorFlow Keras cannot run it."""
+    return keras.ops.pad(x, [[0, 0], [before, after], [0, 0]], mode="edge")
+
+
+def in_phases(low_pass):
+    """The taps `[7, 2]` of the two samples that upsampling makes of a position, which see three more on either side."""
+    return RATIO * np.pad(low_pass, 1)[::-1].reshape(-1, RATIO)[:, ::-1]
+
+
+def depthwise(taps, strides=1):
+    """A convolution of each channel with its own of the given `taps [positions, channels]`."""
+    kernel = keras.initializers.Constant(taps[..., np.newaxis])
+    return keras.layers.DepthwiseConv1D(len(taps), strides, use_bias=False, depthwise_initializer=kernel)
+
+
 @keras.saving.register_keras_serializable(package="bigvgan")
-class AntiAliasedSnake(keras.layers.Layer):
-    """`x + sin(x * exp(alpha))**2 / exp(beta)`, computed at twice the rate, on `[batch, length, channels]`."""
+class Snake(keras.layers.Layer):
+    """`x + sin(x * exp(alpha))**2 / exp(beta)`, on `[batch, length, channels]`."""
 
     def build(self, shape):
         self.alpha = self.add_weight(name="alpha", shape=shape[-1:], initializer="zeros")
         self.beta = self.add_weight(name="beta", shape=shape[-1:], initializer="zeros")
+
+    def call(self, x):
+        return x + tf.square(tf.sin(x * tf.exp(self.alpha))) / (tf.exp(self.beta) + 1e-9)
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+@keras.saving.register_keras_serializable(package="bigvgan")
+class AntiAliasedSnake(Snake):
+    """The same computed at twice the rate."""
+
+    def build(self, shape):
+        super().build(shape)
         low_pass = low_pass_filter(0.5 / RATIO, 0.6 / RATIO, TAPS)
         self._interpolation = np.tile(RATIO * low_pass, (shape[-1], 1, 1))
         self._decimation = np.tile(low_pass[np.newaxis, :, np.newaxis, np.newaxis], (1, 1, shape[-1], 1))
@@ -74,13 +106,19 @@ class AntiAliasedSnake(keras.layers.Layer):
             groups=x.shape[-1],
             data_format="channels_last",
         )
-        x = x + tf.square(tf.sin(x * tf.exp(self.alpha))) / (tf.exp(self.beta) + 1e-9)
-        x = tf.expand_dims(replicate(x, TAPS // 2 - 1, TAPS // 2), 1)
+        x = tf.expand_dims(replicate(super().call(x), TAPS // 2 - 1, TAPS // 2), 1)
         kernel = tf.constant(self._decimation, x.dtype)
         return tf.squeeze(tf.nn.depthwise_conv2d(x, kernel, strides=[1, RATIO, RATIO, 1], padding="VALID"), 1)
 
-    def compute_output_shape(self, shape):
-        return shape
+    def streaming_graph(self, x):
+        """What `lk.StreamingModel` takes it for."""
+        channels, taps = x.shape[-1], in_phases(self._decimation[0, :, 0, 0])
+        x = replicated(keras.ops.concatenate([x, x], axis=-1), len(taps) // 2, len(taps) // 2)
+        x = keras.layers.Reshape((-1, channels))(depthwise(np.repeat(taps, channels, axis=1))(x))
+        snake = Snake()
+        snake.alpha, snake.beta, snake.built = self.alpha, self.beta, True
+        x = replicated(snake(x), TAPS // 2 - 1, TAPS // 2)
+        return depthwise(self._decimation[0, :, :, 0], strides=RATIO)(x)
 
 
 def bigvgan_generator(
@@ -161,6 +199,7 @@ def main(argv=None):
     parser.add_argument("--channels", type=int, default=512, help="upsample_initial_channel (the official: 1536)")
     parser.add_argument("--seconds", type=float, default=0.5, help="of audio in a call of the file (default: 0.5)")
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("bigvgan_generator.tflite"))
+    add_live(parser)
     arguments = parser.parse_args(argv)
 
     import torch
@@ -182,6 +221,8 @@ def main(argv=None):
     with torch.no_grad():
         mel = reference.process_mel_spectrogram(torch.from_numpy(log_mel)).numpy()
         expected = reference(torch.from_numpy(log_mel).mT).numpy()[np.newaxis, :, np.newaxis]
+    if arguments.live:
+        return print_live(generator, arguments.output, mel, SAMPLE_RATE, pointwise=[Snake])
     tell(f"exporting to {arguments.output} and verifying")
     lk.export.to_tflite(generator, arguments.output, length=frames)
     return print_comparison(arguments.output, mel, generator(mel), expected, expected.shape[1] / SAMPLE_RATE)

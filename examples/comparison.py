@@ -1,4 +1,4 @@
-"""What every example shows of its model: the difference from the reference, the file's size, and how fast it runs."""
+"""What every example shows of its model, whole and live: how near the reference it is, the file's size, its speed."""
 
 import argparse
 import pathlib
@@ -92,9 +92,64 @@ def print_comparison(path, x, keras_output, reference_output, audio_seconds):
     return numbers
 
 
+def decode_live(path, x, positions=1, threads=2):
+    """The decode of `x` through a live `.tflite` file, so many positions a step, and the seconds of each step.
+
+    `x` is an array `[batch, length, channels]` or a dict of them by input name. The samples begin with the latency.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(path), num_threads=threads)
+    step, states = interpreter.get_signature_runner("step"), interpreter.get_signature_runner("initial_state")()
+    inputs, pieces, seconds = x if isinstance(x, dict) else {"x": x}, [], []
+    for first in range(0, next(iter(inputs.values())).shape[1], positions):
+        chunk = {name: array[:, first : first + positions] for name, array in inputs.items()}
+        start = time.perf_counter()
+        states = step(**chunk, **states)
+        seconds.append(time.perf_counter() - start)
+        pieces.append(states.pop("y"))
+    if "flush" in interpreter.get_signature_list():
+        pieces.append(interpreter.get_signature_runner("flush")(**states)["y"])
+    return np.concatenate(pieces, axis=1), np.array(seconds)
+
+
+def print_live(decoder, path, x, rate, pointwise=()):
+    """Write a Keras decoder as a live file of one frame a step, decode `x` with it, and print how near, late and fast.
+
+    The same numbers are returned: `latency` in samples, `file_error` relative to the whole decode, and of each frame's
+    `frame_milliseconds` of audio the milliseconds that it took, `p50` and `p99`.
+    """
+    streaming = lk.StreamingModel(decoder, pointwise=pointwise)
+    frame = streaming.granularity  # positions
+    report = lk.export.streaming_to_tflite(streaming, path, chunk=frame, timing_seconds=0)
+    tell("decoding frame by frame")
+    samples, seconds = decode_live(path, x, frame)
+    whole = streaming.whole(x).numpy()
+    p50, p99 = 1e3 * np.percentile(seconds, [50, 99])
+    numbers = {
+        "latency": streaming.latency,
+        "file_error": float(relative_error(samples[:, streaming.latency :], whole)),
+        "bytes": report.bytes,
+        "frame_milliseconds": 1e3 * float(frame * streaming.samples_per_position) / rate,
+        "p50": float(p50),
+        "p99": float(p99),
+    }
+    print(f"{path}: {report.bytes / 1e6:.1f} MB, {report.snr_db:.1f} dB")
+    print(f"{report.total} operators, {report.delegated} delegated in {report.partitions} partition(s)")
+    print(f"latency:                        {streaming.latency} samples, {1e3 * streaming.latency / rate:.1f} ms")
+    print(f"live against the whole decode:  relative error {numbers['file_error']:.1e}, {whole.shape[1]} samples")
+    print(f"a frame of {numbers['frame_milliseconds']:.1f} ms, 2 threads:   {p50:.2f} ms (p50), {p99:.2f} ms (p99)")
+    return numbers
+
+
 def parser_of(doc):
     """An argument parser whose help is a script's docstring, its commands as they stand there."""
     return argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def add_live(parser):
+    """The flag that all decoders have which stream."""
+    parser.add_argument("--live", action="store_true", help="a live file, one frame a step, and what it does")
 
 
 def tell(step):

@@ -2,9 +2,13 @@
 
     python examples/demucs_decoder.py                             random weights, compared with the block in PyTorch
     python examples/demucs_decoder.py --checkpoint FILE           your `model.state_dict()`, the authors' names
+    python examples/demucs_decoder.py --live                      frame by frame, equal to the whole decode
 
 The authors' transposed convolution has no padding; its output is trimmed by a quarter of the kernel on the left and to
 the length of the skip's input on the right. The left trim and its mirror are `padding` here, which computes neither.
+
+Live a frame is one position of the deepest skip, 256 samples; of the others it holds the 4, 16 and 64 positions that
+come with it, side by side.
 
 Source: S. Rouard et al., "Hybrid Transformers for Music Source Separation", arXiv:2211.08553.
 """
@@ -18,7 +22,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notes would h
 import keras
 import numpy as np
 import tensorflow as tf
-from comparison import parser_of, print_comparison, randomize, run, tell
+from comparison import add_live, parser_of, print_comparison, print_live, randomize, run, tell
 
 import lucid_keras as lk
 
@@ -62,13 +66,22 @@ def demucs_decoder(samples, channels=48, growth=2, depth=4, out_channels=8):
 
     Its inputs are the skips of the encoder, deepest first, `[batch, positions, channels * growth**level]`; the first
     of them has the transformer's output added. Its output is `[batch, samples, out_channels]`, sources times two.
+
+    With `samples=None` it is the live one, of any number of whole frames: each skip is `[batch, frames, positions *
+    channels]` with the positions of a frame side by side.
     """
-    levels = lengths(samples, depth)
     widths = [channels * growth**level for level in range(depth)]
-    skips = [keras.Input((levels[level + 1], widths[level]), name=f"skip_{level}") for level in reversed(range(depth))]
+    if samples is None:
+        shapes = [(None, STRIDE ** (depth - 1 - level) * width) for level, width in enumerate(widths)]
+    else:
+        levels = lengths(samples, depth)
+        shapes = [(levels[level + 1], width) for level, width in enumerate(widths)]
+    skips = [keras.Input(shapes[level], name=f"skip_{level}") for level in reversed(range(depth))]
     x = None
     for index, skip in enumerate(skips):
         level = depth - 1 - index
+        if samples is None and index:
+            skip = keras.layers.Reshape((-1, widths[level]))(skip)
         x = skip if x is None else x + skip
         x = keras.layers.Conv1D(2 * widths[level], 3, padding="same", name=f"tdecoder.{index}.rewrite")(x)
         x = keras.ops.glu(x, axis=-1)
@@ -81,7 +94,8 @@ def demucs_decoder(samples, channels=48, growth=2, depth=4, out_channels=8):
             data_format="channels_last",
             name=f"tdecoder.{index}.conv_tr",
         )(x)
-        x = TrimTo(levels[level])(x)
+        if samples is not None:
+            x = TrimTo(levels[level])(x)
         if level:
             x = keras.ops.gelu(x, approximate=False)
     return keras.Model(skips, x, name="demucs_decoder")
@@ -123,14 +137,17 @@ def main(argv=None):
     parser.add_argument("--checkpoint", help="a checkpoint with the authors' names")
     parser.add_argument("--samples", type=int, default=44_099, help="in a call of the file (default: 44,099, a second)")
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("demucs_decoder.tflite"))
+    add_live(parser)
     arguments = parser.parse_args(argv)
 
     import torch
 
-    decoder = demucs_decoder(arguments.samples)
+    decoder = demucs_decoder(None if arguments.live else arguments.samples)
     reference, run = reference_model()
-    rng = np.random.default_rng(0)
-    skips = [rng.standard_normal((1, *skip.shape[1:])).astype("float32") for skip in decoder.inputs]
+    rng, frames = np.random.default_rng(0), arguments.samples // STRIDE**4
+    shapes = [(1, frames, skip.shape[2]) if arguments.live else (1, *skip.shape[1:]) for skip in decoder.inputs]
+    skips = [rng.standard_normal(shape).astype("float32") for shape in shapes]
+    by_name = {skip.name: array for skip, array in zip(decoder.inputs, skips, strict=True)}
     with tempfile.TemporaryDirectory() as directory:
         checkpoint = arguments.checkpoint
         if checkpoint is None:
@@ -140,10 +157,11 @@ def main(argv=None):
         lk.interop.load_state_dict(decoder, checkpoint, rename=DECODER_ONLY)
         state = {name: torch.from_numpy(array) for name, array in lk.interop.read_state_dict(checkpoint).items()}
     reference.load_state_dict({name: tensor for name, tensor in state.items() if name.startswith("tdecoder.")})
+    if arguments.live:
+        return print_live(decoder, arguments.output, by_name, SAMPLE_RATE)
     tell(f"exporting to {arguments.output} and verifying")
     lk.export.to_tflite(decoder, arguments.output)
     expected = run(skips, arguments.samples)
-    by_name = {skip.name: array for skip, array in zip(decoder.inputs, skips, strict=True)}
     return print_comparison(arguments.output, by_name, decoder(skips), expected, arguments.samples / SAMPLE_RATE)
 
 

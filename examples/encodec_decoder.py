@@ -4,9 +4,13 @@
     python examples/encodec_decoder.py --checkpoint FILE          your weights, transformers' names
     python examples/encodec_decoder.py --audio speech_24k.wav     on the latents of a recording
     python examples/encodec_decoder.py --quantization int8 --audio speech_24k.wav
+    python examples/encodec_decoder.py --live --seconds 4         frame by frame, with zeros before the first
 
 The layers have the names of `transformers.EncodecModel(...).decoder`, so that its state dict loads as it is. The model
 works on `[batch, length, channels]`, the layout that TensorFlow and LiteRT compute in.
+
+What precedes the first frame the trained model mirrors, from frames that a live decoder has yet to hear. Live there are
+zeros instead, without latency; what that changes is printed second by second.
 
 Source: A. Défossez et al., "High Fidelity Neural Audio Compression", arXiv:2210.13438.
 """
@@ -20,7 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notes would h
 import keras
 import numpy as np
 import tensorflow as tf
-from comparison import parser_of, print_comparison, randomize, run, tell
+from comparison import add_live, parser_of, print_comparison, print_live, randomize, run, tell
 
 import lucid_keras as lk
 
@@ -98,6 +102,10 @@ class ResidualLSTM(keras.layers.Layer):
     def compute_output_shape(self, shape):
         return shape
 
+    def streaming_stage(self):
+        """What it is in a live decoder."""
+        return LiveLSTM(self)
+
     def get_config(self):
         return {**super().get_config(), "num_layers": self.num_layers, "unroll": self.unroll}
 
@@ -108,9 +116,7 @@ def _recurrence(from_input, of_state, length, batch, units, unroll):
     def step(t, state, cell):
         gates = tf.slice(from_input, [t, 0, 0], [1, batch, 4 * units])
         gates = tf.reshape(gates, [batch, 4 * units]) + tf.matmul(state, of_state, transpose_b=True)
-        entry, forget, new, output = (tf.slice(gates, [0, gate * units], [batch, units]) for gate in range(4))
-        cell = tf.sigmoid(forget) * cell + tf.sigmoid(entry) * tf.tanh(new)
-        return tf.sigmoid(output) * tf.tanh(cell), cell
+        return _advanced(gates, cell, batch, units)
 
     state = cell = tf.zeros([batch, units], from_input.dtype)
     if not unroll:
@@ -126,6 +132,43 @@ def _recurrence(from_input, of_state, length, batch, units, unroll):
         state, cell = step(t, state, cell)
         states.append(tf.reshape(state, [1, batch, units]))
     return _side_by_side(states, axis=0)
+
+
+def _advanced(gates, cell, batch, units):
+    """The next state and cell."""
+    entry, forget, new, output = (tf.slice(gates, [0, gate * units], [batch, units]) for gate in range(4))
+    cell = tf.sigmoid(forget) * cell + tf.sigmoid(entry) * tf.tanh(new)
+    return tf.sigmoid(output) * tf.tanh(cell), cell
+
+
+class LiveLSTM(lk.Stage):
+    """A `ResidualLSTM` from chunk to chunk, position by position: its states, zeros until the signal begins."""
+
+    needs_presence = True
+
+    def __init__(self, layer):
+        self.layer, self.units = layer, layer.weight_hh_l0.shape[1]
+        kinds = [f"{kind}_l{index}" for index in range(layer.num_layers) for kind in ("state", "cell")]
+        self.state_shapes = dict.fromkeys(kinds, (self.units,))
+
+    def step(self, x, states, moment):
+        states, outputs = dict(states), []
+        batch = -1 if x.shape[0] is None else x.shape[0]
+        positions = zip(tf.split(x, x.shape[1], axis=1), tf.split(moment.there(x), x.shape[1], axis=1), strict=True)
+        for here, there in positions:
+            y, there = tf.reshape(here, [-1, self.units]), tf.reshape(there, [-1, 1])
+            for index in range(self.layer.num_layers):
+                of_input, of_state, bias, more_bias = (
+                    tf.convert_to_tensor(getattr(self.layer, f"{name}_l{index}"))
+                    for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+                )
+                gates = tf.matmul(y, of_input, transpose_b=True) + (bias + more_bias)
+                gates += tf.matmul(states[f"state_l{index}"], of_state, transpose_b=True)
+                state, cell = _advanced(gates, states[f"cell_l{index}"], batch, self.units)
+                y = there * state
+                states |= {f"state_l{index}": y, f"cell_l{index}": there * cell}
+            outputs.append(here + tf.reshape(y, [-1, 1, self.units]))
+        return _side_by_side(outputs, axis=1), states
 
 
 def _side_by_side(pieces, axis):
@@ -153,6 +196,10 @@ class Trim(keras.layers.Layer):
         batch, length, channels = shape
         return (batch, None if length is None else length - self.count, channels)
 
+    def streaming_graph(self, x):
+        """What it is in a live decoder."""
+        return keras.layers.Cropping1D((0, self.count))(x)
+
     def get_config(self):
         return {**super().get_config(), "count": self.count}
 
@@ -170,17 +217,19 @@ def encodec_decoder(
     num_lstm_layers=2,
     compress=2,
     length=None,
+    padding="reflect",
 ):
     """The SEANet decoder, causal, as a `keras.Model` of `[batch, frames, hidden_size]` to `[batch, samples, 1]`.
 
     The arguments are those of `transformers.EncodecConfig`; the defaults make the 24 kHz model. `length` fixes the
-    frames and unrolls the LSTM over them, for an export in int8.
+    frames and unrolls the LSTM over them, for an export in int8. `padding="zeros"` makes the live one.
     """
 
     def causal_conv(x, filters, taps, name, dilation=1):
-        if taps > 1:
+        if taps > 1 and padding == "reflect":
             x = ReflectBefore((taps - 1) * dilation)(x)
-        return keras.layers.Conv1D(filters, taps, dilation_rate=dilation, name=f"{name}.conv")(x)
+        before = "valid" if padding == "reflect" else "causal"
+        return keras.layers.Conv1D(filters, taps, dilation_rate=dilation, padding=before, name=f"{name}.conv")(x)
 
     def residual_block(x, channels, dilation, name):
         y = keras.layers.ELU()(x)
@@ -247,6 +296,14 @@ def latents_of(model, seconds, audio=None):
         return model.encoder(wave).mT.numpy()
 
 
+def print_zeros_effect(zeros, reflect):
+    """Print how near the decode with zeros before the first frame is to the trained one, second by second."""
+    for first in range(0, reflect.shape[1], SAMPLE_RATE):
+        a_second = slice(first, first + SAMPLE_RATE)
+        decibels = lk.export.snr_db(reflect[:, a_second], zeros[:, a_second])
+        print(f"zeros against the trained model's padding, from second {first // SAMPLE_RATE}: SNR {decibels:.1f} dB")
+
+
 def main(argv=None):
     """Run the command; what it printed is returned."""
     parser = parser_of(__doc__)
@@ -255,6 +312,7 @@ def main(argv=None):
     parser.add_argument("--seconds", type=float, default=1.0, help="of audio in a call of the file (default: 1)")
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("encodec_decoder.tflite"))
     parser.add_argument("--quantization", default="float32", help="as for lucid_keras.export.to_tflite")
+    add_live(parser)
     arguments = parser.parse_args(argv)
 
     import torch
@@ -275,6 +333,12 @@ def main(argv=None):
         tell(f"loading {checkpoint} into Keras")
         decoder = encodec_decoder(length=frames if calibrated else None)
         lk.interop.load_state_dict(decoder, checkpoint, rename=DECODER_ONLY)
+    if arguments.live:
+        live = encodec_decoder(padding="zeros")
+        live.set_weights(decoder.get_weights())
+        numbers = print_live(live, arguments.output, latents, SAMPLE_RATE)
+        print_zeros_effect(live.predict(latents, verbose=0), decoder.predict(latents, verbose=0))
+        return numbers
     with torch.no_grad():
         expected = reference.decoder(torch.from_numpy(latents).mT).mT.numpy()
     options = {"verification_data": latents}

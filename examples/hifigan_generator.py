@@ -2,6 +2,7 @@
 
     python examples/hifigan_generator.py --preset v1                       random weights, compared with transformers'
     python examples/hifigan_generator.py --preset v1 --checkpoint g.pth    your weights, the authors' names or theirs
+    python examples/hifigan_generator.py --preset v1 --live                frame by frame, equal to the whole decode
 
 The layers have the names of `transformers.SpeechT5HifiGan`; the authors' own checkpoints (`{"generator": ...}`, weight
 norm, `ups` for the upsampler) load too. The model works on `[batch, length, channels]`.
@@ -17,7 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notes would h
 
 import keras
 import numpy as np
-from comparison import parser_of, print_comparison, randomize, run, tell
+from comparison import add_live, parser_of, print_comparison, print_live, randomize, run, tell
 
 import lucid_keras as lk
 
@@ -146,6 +147,7 @@ def main(argv=None):
     parser.add_argument("--checkpoint", help="a checkpoint with the authors' names or those of transformers")
     parser.add_argument("--seconds", type=float, default=1.0, help="of audio in a call of the file (default: 1)")
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("hifigan_generator.tflite"))
+    add_live(parser)
     arguments = parser.parse_args(argv)
     if arguments.preset == "v3" and arguments.checkpoint is None:
         parser.error("transformers has no V3 to take weights from: give a --checkpoint")
@@ -169,6 +171,8 @@ def main(argv=None):
             checkpoint = pathlib.Path(directory) / "generator.pt"
             torch.save({"generator": reference.state_dict()}, checkpoint)
             lk.interop.load_state_dict(generator, checkpoint, rename=to_layers(**preset))
+    if arguments.live:
+        return print_live(generator, arguments.output, log_mel, rate, pointwise=[Normalize])
     ours = generator(log_mel)
     if reference is None:
         tell("transformers has no V3: the reference is the Keras model itself")

@@ -14,7 +14,8 @@ import pytest
 import soundfile
 import torch
 import train_audio_autoencoder
-from comparison import relative_error, run
+import vocos_decoder
+from comparison import print_live, relative_error, run
 from safetensors.torch import save_file
 from tolerances import MODEL_PARITY, SNR_FLOOR
 
@@ -57,6 +58,21 @@ def test_encodec_of_any_length_and_configuration(frames, tmp_path, rng):
     with torch.no_grad():
         expected = reference.decoder(torch.from_numpy(latents).mT).mT.numpy()
     assert relative_error(decoder(latents), expected) < MODEL_PARITY
+
+
+def test_encodec_live(small_encodec, tmp_path, rng, capsys):
+    live = encodec_decoder.encodec_decoder(**SMALL_ENCODEC, padding="zeros")
+    load_state_dict(live, to_state_dict(small_encodec))
+    latents = rng.standard_normal((1, 40, 6)).astype("float32")
+    numbers = print_live(live, tmp_path / "live.tflite", latents, 24_000)
+    assert numbers["file_error"] < MODEL_PARITY
+    assert numbers["latency"] == 0
+    # What the two make of what precedes the first frame is forgotten but by the LSTM, whose memory fades.
+    zeros, reflect = live(latents).numpy(), small_encodec(latents).numpy()
+    assert relative_error(zeros[:, :6], reflect[:, :6]) > 0.01
+    assert relative_error(zeros[:, -60:], reflect[:, -60:]) < 0.001
+    encodec_decoder.print_zeros_effect(zeros, reflect)
+    assert "from second 0: SNR" in capsys.readouterr().out
 
 
 @pytest.fixture
@@ -113,6 +129,17 @@ def test_hifigan_from_a_file(preset, tmp_path, rng, monkeypatch):
     with torch.no_grad():
         expected = reference(torch.from_numpy(log_mel)).numpy()[..., None]
     assert relative_error(generator(log_mel), expected) < MODEL_PARITY
+
+
+@pytest.mark.parametrize("preset", ["v1", "speecht5"])
+def test_hifigan_live(preset, tmp_path, monkeypatch):
+    tiny = {"upsample_initial_channel": 16, "upsample_rates": (4, 2), "upsample_kernel_sizes": (8, 4)}
+    tiny |= {"resblock_kernel_sizes": (3, 5), "resblock_dilation_sizes": ((1, 3), (2,))}
+    monkeypatch.setitem(hifigan_generator.PRESETS, preset, hifigan_generator.PRESETS[preset] | tiny)
+    arguments = ["--preset", preset, "--seconds", "0.02", "--live", "--output", str(tmp_path / "live.tflite")]
+    numbers = hifigan_generator.main(arguments)
+    assert numbers["file_error"] < MODEL_PARITY
+    assert numbers["latency"] == (3 * 4 + 2 + 6) * 2 + (1 + 6) + 3  # half of each kernel, in samples
 
 
 class AuthorsV3(torch.nn.Module):
@@ -177,6 +204,19 @@ def test_bigvgan_from_a_file(tmp_path, rng):
     assert relative_error(generator(mel), expected) < MODEL_PARITY
 
 
+def test_bigvgan_live(tmp_path, rng):
+    options = {"upsample_initial_channel": 8, "upsample_rates": (3, 2), "upsample_kernel_sizes": (5, 4)}
+    options |= {"resblock_kernel_sizes": (3,), "resblock_dilation_sizes": ((1, 1, 3),)}
+    reference, generator = bigvgan_generator.reference_model(**options), bigvgan_generator.bigvgan_generator(**options)
+    torch.save(reference.state_dict(), tmp_path / "g.pt")
+    load_state_dict(generator, tmp_path / "g.pt")
+    mel = rng.uniform(-1, 1, (1, 13, 80)).astype("float32")
+    numbers = print_live(generator, tmp_path / "live.tflite", mel, 24_000, pointwise=[bigvgan_generator.Snake])
+    assert numbers["file_error"] < MODEL_PARITY
+    block = 6 * 6 + (1 + 1) + (1 + 1) + (3 + 1)  # each activation looks 6 positions ahead
+    assert numbers["latency"] == (3 * 3 + 1 + block) * 2 + (1 + block) + 6 + 3
+
+
 @pytest.mark.parametrize("samples", [1024, 1021, 999])
 def test_demucs_from_a_file(samples, tmp_path, rng):
     options = {"channels": 4, "depth": 4, "out_channels": 2}
@@ -188,6 +228,20 @@ def test_demucs_from_a_file(samples, tmp_path, rng):
     expected = run(skips, samples)
     assert expected.shape == (2, samples, 2)
     assert relative_error(decoder(skips), expected) < MODEL_PARITY
+
+
+def test_demucs_live(tmp_path, rng):
+    options = {"channels": 2, "depth": 3, "out_channels": 2}
+    decoder, live = (demucs_decoder.demucs_decoder(samples, **options) for samples in (640, None))
+    load_state_dict(live, to_state_dict(decoder))
+    skips = [rng.standard_normal((1, *skip.shape[1:])).astype("float32") for skip in decoder.inputs]
+    frames = [skip.reshape(1, 10, -1) for skip in skips]
+    assert relative_error(live(frames), decoder(skips)) < MODEL_PARITY
+    by_name = {tensor.name: array for tensor, array in zip(live.inputs, frames, strict=True)}
+    numbers = print_live(live, tmp_path / "live.tflite", by_name, 44_100)
+    assert numbers["file_error"] < MODEL_PARITY
+    # Of each level half of the convolution, a position, and the transposed one's padding, half a position.
+    assert numbers["latency"] == 1.5 * (4**3 + 4**2 + 4)
 
 
 @pytest.mark.parametrize("samples", [1024, 999])
@@ -251,6 +305,22 @@ def test_mimi_live_is_mimi_whole(rng, tmp_path):
     assert numbers["live_snr_db"] > SNR_FLOOR["float32"]
 
 
+def test_vocos_live(tmp_path, rng):
+    """Against PyTorch, and live against the whole: what looks ahead are 3 frames of each convolution of 7."""
+    config = vocos_decoder.VocosConfig(bands=5, width=12, intermediate=20, blocks=2, n_fft=16, hop=4)
+    reference, decoder = vocos_decoder.reference_model(config), vocos_decoder.vocos(config)
+    torch.save(reference.state_dict(), tmp_path / "v.pt")
+    report = load_state_dict(decoder, tmp_path / "v.pt", rename=vocos_decoder.TO_LAYERS)
+    assert (report.missing, report.unexpected) == ((), ())
+    log_mel = rng.standard_normal((1, 20, 5)).astype("float32")
+    with torch.no_grad():
+        expected = reference(torch.from_numpy(log_mel).mT).numpy()
+    assert relative_error(decoder(log_mel), expected) < MODEL_PARITY
+    numbers = print_live(decoder, tmp_path / "live.tflite", log_mel, 24_000, pointwise=[vocos_decoder.Scale])
+    assert numbers["file_error"] < MODEL_PARITY
+    assert numbers["latency"] == 3 * 3 * 4 + 16 // 2
+
+
 def test_the_autoencoder_learns(rng):
     recording = np.sin(np.arange(20_000) * 0.05).astype("float32")
     model = train_audio_autoencoder.autoencoder()
@@ -268,6 +338,7 @@ COMMANDS = {
     "demucs": (demucs_decoder, ["--samples", "4001"]),
     "mimi": (mimi_decoder, ["--seconds", "0.16"]),
     "mimi_live": (mimi_decoder, ["--live", "--seconds", "0.4"]),
+    "vocos": (vocos_decoder, ["--seconds", "0.1"]),
 }
 
 

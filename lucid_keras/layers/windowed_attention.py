@@ -108,8 +108,8 @@ class WindowedAttention(keras.layers.Layer):
         size, rest = divmod(query[2], self.heads)
         if rest or not size or size * self.key_heads != key[2]:
             raise ValueError(
-                f"The channels must be heads={self.heads} heads of queries and key_heads={self.key_heads} heads of keys "
-                f"and values, all of one size. {received}"
+                f"The channels must be heads={self.heads} heads of queries and key_heads={self.key_heads} heads of "
+                f"keys and values, all of one size. {received}"
             )
         if self.rotary_base is not None and size % 2:
             raise ValueError(f"A head must have an even number of channels where it is rotated. {received}")

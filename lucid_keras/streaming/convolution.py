@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from lucid_keras._lowering.edges import crop, with_zeros
+from lucid_keras.streaming.presence import silenced
 from lucid_keras.streaming.stage import Stage, cast, length_of
 from lucid_keras.streaming.timing import last
 
@@ -24,18 +25,22 @@ class Sliding(Stage):
 
     def __init__(self, layer, channels, extent, stride):
         self.layer, self._channels, self._extent, self._stride = layer, channels, extent, stride
-        self.state_dtype = layer.compute_dtype
+        self.state_dtype, self.fills_border = layer.compute_dtype, layer.padding == "valid"
 
     def signal(self, x):
         stride, extent = self._stride, self._extent
         before, after = self._padding((x.tail - x.latency) % stride)
-        latency = max(-(-(x.latency + extent - before - stride) // stride), 0)
+        heard = max(extent, x.border + 1 if x.border else 0)  # the first window waits for what its border repeats
+        latency = max(-(-(x.latency + heard - before - stride) // stride), 0)
         beyond = (x.tail - x.latency + before + after - extent) // stride + 1  # samples beyond input / stride
         latency = max(latency, -beyond)
-        self.needs_silence = before > 0 and x.latency > 0
+        self.needs_silence = (before > 0 or x.border > 0) and x.begins > 0
         self._history = latency * stride + before - x.latency  # negative: the first windows begin later
         self._tail = latency + beyond
         self.state_shapes = {"history": (self._history, self._channels)} if self._history > 0 else {}
+        self._border = x.border
+        if x.border:
+            self.needs_presence, self.reach = True, max(self._history, 1)
         return x.resampled(Fraction(1, stride), latency, self._tail)
 
     def _padding(self, excess):
@@ -51,6 +56,9 @@ class Sliding(Stage):
         heard, kept = x, {}
         if self._history > 0:
             heard = tf.concat([states["history"], x], axis=1)
+        if self._border:
+            heard = self._filled(heard, x, moment)
+        if self._history > 0:
             kept = {"history": last(heard, self._history, moment.target)}
         surplus = self._history + self._stride - self._extent  # what only later windows read
         return self.windows(crop(heard, max(-self._history, 0), surplus, 1, moment.target)), kept
@@ -63,10 +71,24 @@ class Sliding(Stage):
             heard = [states["history"], *heard]
         if not heard:
             heard = [tf.zeros([moment.batch, 0, self._channels], self.state_dtype)]
-        heard = crop(tf.concat(heard, axis=1), max(-self._history, 0), 0, 1, moment.target)
+        heard = tf.concat(heard, axis=1)
+        if self._border and x is not None:
+            heard = self._filled(heard, x, moment)
+        heard = crop(heard, max(-self._history, 0), 0, 1, moment.target)
         missing = (self._tail - 1) * self._stride + self._extent - length_of(heard)
         heard = with_zeros(heard, missing, 1) if missing > 0 else crop(heard, 0, -missing, 1, moment.target)
         return self.windows(heard)
+
+    def _filled(self, heard, x, moment):
+        """What is heard, the zeros before the signal filled with its first sample in the chunk `x` that brings it.
+
+        The history keeps that, so it happens once.
+        """
+        present, reach, target = moment.present, self.reach, moment.target
+        begins = crop(present, reach, 0, 1, target) - crop(present, reach - 1, 1, 1, target)  # 1 at the first sample
+        first = tf.reduce_sum(silenced(tf.cast(x, self.state_dtype), begins, target), axis=1, keepdims=True)
+        before = 1 - crop(present, reach - max(self._history, 0), 0, 1, target)
+        return heard + silenced(first, before, target)
 
     def windows(self, x):
         """The output of each window that lies wholly in `x`."""

@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from lucid_keras._names import identifier, scope
+from lucid_keras.streaming.borders import Filled
 from lucid_keras.streaming.pointwise import Call, Place
 from lucid_keras.streaming.presence import Presence, lines, silenced
 from lucid_keras.streaming.stage import CannotStreamError, Moment, Signal, Stage, fewest_positions, length_of
@@ -44,25 +45,31 @@ class Graph:
     Attributes:
         inputs: the `Place` of each input by its name, `output` that of the output.
         nodes: the `Node`s.
+        made: the models that layers said they are made of.
         granularity: positions of which a chunk has to be a multiple.
         fewest_positions: those of a signal from which every stage makes a sample.
         state_specs: the states' specs by name, without the batch.
     """
 
     def __init__(self, decoder, pointwise, data_format):
-        self._pointwise, self._delays, self._uses = pointwise, {}, {}
-        self.nodes = []
+        self._pointwise, self._delays, self._fillings, self._uses = pointwise, {}, {}, {}
+        self.nodes, self.made = [], []
         self.inputs = _inputs(decoder, data_format)
         self.output = self._run(decoder, list(self.inputs.values()), "")[0]
         if self.output.signal is None:
             raise ValueError("decoder must have an output that depends on time. Received: an output that does not")
+        self.output = self._filled(self.output)
         if self.output.signal.latency < 0:
             self.output = self._delayed(self.output, -self.output.signal.latency)
         self.granularity = math.lcm(*(place.signal.rate.denominator for place in self._places() if place.signal))
         self.fewest_positions = fewest_positions(place.signal for place in self._places() if place.signal)
         self._lines = lines(
             [place.signal for place in self._places() if place.masked]
-            + [node.inputs[0].signal for node in self.nodes if node.stage and node.stage.needs_presence]
+            + [
+                node.inputs[0].signal.delayed(node.stage.reach)
+                for node in self.nodes
+                if node.stage and node.stage.needs_presence
+            ]
         )
         self.state_specs = self._specs()
 
@@ -133,6 +140,9 @@ class Graph:
         """The places that an operation of the graph gives."""
         if is_graph(call.operation):
             return self._run(call.operation, call.places, f"{path}/")
+        if hasattr(call.operation, "streaming_graph"):
+            self.made.append(model := _made_of(call.operation, call.places))
+            return self._run(model, call.places, f"{path}/")
         try:
             if all(place.signal is None for place in call.places):
                 return self._added(path, None, call.places, None, specs, call)
@@ -142,7 +152,7 @@ class Graph:
 
     def _staged(self, path, call, specs):
         stage = stage_of(call, self._pointwise)
-        places = self._together(call.places, stage)
+        places = self._together([one if stage.fills_border else self._filled(one) for one in call.places], stage)
         streams = [place for place in places if place.signal is not None]
         signal = stage.signal(*(place.signal for place in streams))
         if stage.needs_silence:
@@ -174,6 +184,21 @@ class Graph:
         return [
             place if place.signal is None else self._delayed(place, latency - place.signal.latency) for place in places
         ]
+
+    def _filled(self, place):
+        """The place with its border filled in, which takes as many samples more."""
+        if place.signal is None or not place.signal.border:
+            return place
+        if id(place) not in self._fillings:
+            stage, path = Filled(place), place.source.path
+            signal = stage.signal(place.signal)
+            if stage.needs_silence:
+                _silence(place)
+            node = Node(path, f"{place.path}_filled", [place], [], stage)
+            node.outputs = [Place(place.spec, signal, node.name, source=node)]
+            self.nodes.append(node)
+            self._fillings[id(place)] = node.outputs[0]
+        return self._fillings[id(place)]
 
     def _delayed(self, place, samples):
         """The place so many samples later, from the longest delay line of it that is not too long."""
@@ -217,6 +242,17 @@ def is_graph(operation):
     return isinstance(operation, keras.Model) and bool(getattr(operation, "inputs", None))
 
 
+def _made_of(layer, places):
+    """The model of what a layer is made of, as its method `streaming_graph` says it."""
+    inputs = [keras.Input(batch_shape=place.spec.shape, dtype=place.spec.dtype) for place in places]
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(layer.dtype_policy)  # what it is made of computes as it does
+    try:
+        return keras.Model(inputs, layer.streaming_graph(*inputs))
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
 def refusal(operation, reason):
     """The sentence that an operation cannot stream."""
     return f"{operation.name!r} cannot stream: {reason}. Received: {type(operation).__name__} named {operation.name!r}"
@@ -244,7 +280,7 @@ def _has_time(shape, data_format):
 
 def _silence(place):
     """What precedes the signal comes as zeros: made so here, or before the stages that keep them."""
-    if place.signal is None or place.signal.latency <= 0 or place.silent:
+    if place.signal is None or place.signal.begins <= 0 or place.silent:
         return
     place.silent = True
     source = place.source
@@ -257,10 +293,10 @@ def _silence(place):
 
 def _present(node, inputs, presence):
     """Which of a chunk's samples are the signal's, where the stage has to know and not all are."""
-    signal = node.inputs[0].signal
-    if not node.stage.needs_presence or signal.latency <= 0 or inputs[0] is None:
+    signal, reach = node.inputs[0].signal, node.stage.reach
+    if not node.stage.needs_presence or signal.begins + reach <= 0 or inputs[0] is None:
         return None
-    return presence.of(signal, length_of(inputs[0]))
+    return presence.of(signal, length_of(inputs[0]), reach)
 
 
 def _one_or_all(inputs):

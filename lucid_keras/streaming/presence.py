@@ -14,8 +14,8 @@ def lines(signals):
     """The longest latency at each rate of these signals, by the name of the state that holds the line."""
     longest: dict[str, int] = {}
     for signal in signals:
-        if signal.latency > 0:
-            longest[_name(signal)] = max(signal.latency, longest.get(_name(signal), 0))
+        if signal.begins > 0:
+            longest[_name(signal)] = max(signal.begins, longest.get(_name(signal), 0))
     return longest
 
 
@@ -31,13 +31,16 @@ class Presence:
         self._kept, self._target = kept, target
         self._grown, self._asked = {}, {}
 
-    def of(self, signal, count):
-        """`[batch, count, 1]`, 1 at the samples of the chunk or tail that are the signal's, and 0 before it."""
+    def of(self, signal, count, reach=0):
+        """`[batch, reach + count, 1]`: 1 at the samples of the chunk or tail that are the signal's, and 0 before it.
+
+        The first `reach` are those before the chunk.
+        """
         name, longest = _name(signal), self._kept[_name(signal)].shape[1]
-        key = name, signal.latency, count if isinstance(count, int) else None
+        key = name, signal.begins, reach, count if isinstance(count, int) else None
         if key not in self._asked:
-            before = longest - signal.latency
-            self._asked[key] = crop(self._line(name, count), before, signal.latency, 1, self._target)
+            before = longest - signal.begins - reach
+            self._asked[key] = crop(self._line(name, count), before, signal.begins, 1, self._target)
         return self._asked[key]
 
     def after(self):

@@ -28,6 +28,12 @@ class Signal:
     latency: int = 0
     tail: int = 0
     data_format: DataFormat = "channels_last"  # as the decoder has it; stages see [batch, positions, channels]
+    border: int = 0  # so many samples at its beginning repeat the one after them, and come as anything
+
+    @property
+    def begins(self) -> int:
+        """The samples that come before its first one that is not border."""
+        return self.latency + self.border
 
     def delayed(self, samples: int) -> "Signal":
         """The signal so many samples later."""
@@ -35,7 +41,7 @@ class Signal:
 
     def resampled(self, factor: Fraction | int, latency: int, tail: int) -> "Signal":
         """The signal at `factor` times the rate."""
-        return dataclasses.replace(self, rate=self.rate * factor, latency=latency, tail=tail)
+        return dataclasses.replace(self, rate=self.rate * factor, latency=latency, tail=tail, border=0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +50,7 @@ class Moment:
 
     target: Target  # what the graph is traced for
     batch: Any = 1  # streams that advance together, a number or a scalar tensor
-    present: tf.Tensor | None = None  # `[batch, positions, 1]`, 0 before the signal, else 1; None where all is signal
+    present: tf.Tensor | None = None  # `[batch, reach + positions, 1]`: 0 before the signal, else 1; None if all is
 
     def there(self, x: tf.Tensor) -> tf.Tensor:
         """`[batch, positions, 1]` for a chunk: 1 for each position of the signal, 0 for what precedes it."""
@@ -70,9 +76,11 @@ class Stage:
         needs_silence: bool, whether what precedes the signal must come in as zeros. Default True. What layers before
             this one made of it would be heard otherwise.
         needs_presence: bool, whether it has to be told which samples precede the signal. Default False.
+        reach: int, how many samples before a chunk it has to be told that of too. Default 0.
         keeps_silence: bool, whether zeros become zeros, so that where they come in they also go out. Default False.
         takes_lead: bool, whether zeros that padding put before the signal may be left to it: it takes its states,
             which are zeros, for them. Default False.
+        fills_border: bool, whether it fills in a signal's border itself. Default False.
 
     Example, the sum of an input and the one before it:
 
@@ -101,8 +109,10 @@ class Stage:
     state_dtype: str = "float32"
     needs_silence: bool = True
     needs_presence: bool = False
+    reach: int = 0
     keeps_silence: bool = False
     takes_lead: bool = False
+    fills_border: bool = False
 
     def signal(self, *inputs: Signal) -> Signal:
         """The signal that it gives; its inputs arrive together. Raises `CannotStreamError`."""

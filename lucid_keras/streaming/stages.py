@@ -9,6 +9,7 @@ from lucid_keras.layers.conv_transpose1d import ConvTranspose1d
 from lucid_keras.layers.istft import ISTFT
 from lucid_keras.layers.windowed_attention import WindowedAttention
 from lucid_keras.streaming.attention import Attending
+from lucid_keras.streaming.borders import Edge
 from lucid_keras.streaming.convolution import Averaging, Convolution
 from lucid_keras.streaming.overlap import Synthesis, Transposed
 from lucid_keras.streaming.pointwise import Call, Place, Pointwise, sees_one_number, sees_one_position
@@ -111,6 +112,15 @@ def _turn(call, _):
     return Turn()
 
 
+def _reshaped(call, place):
+    """`Reshape((-1, channels))` leads from blocks of positions, side by side, to these; others see one position."""
+    shape, sizes, data_format = call.operation.target_shape, place.sizes, place.signal.data_format
+    blocks = data_format == "channels_last" and len(shape) == 2 and shape[0] == -1 and len(sizes) == 1
+    if blocks and sizes[0] % shape[1] == 0:
+        return Pointwise(call, factor=sizes[0] // shape[1])
+    return _pointwise(call, data_format, ())
+
+
 STAGES: dict[type, Callable[[Call, Place], Stage]] = {
     ConvTranspose1d: lambda call, _: Transposed(call.operation),
     ISTFT: lambda call, _: Synthesis(call.operation),
@@ -125,6 +135,7 @@ STAGES: dict[type, Callable[[Call, Place], Stage]] = {
     layers.Cropping1D: lambda call, place: _moved(Cropping, call.operation.cropping, place),
     layers.UpSampling1D: lambda call, _: Pointwise(call, factor=call.operation.size),
     layers.Permute: _turn,
+    layers.Reshape: _reshaped,
     layers.Dense: lambda call, _: Pointwise(call),
     layers.Embedding: _embedding,
     layers.TimeDistributed: lambda call, _: Pointwise(call),
@@ -172,11 +183,13 @@ def _padding(call, data_format):
     operation, place, axis = call.operation, call.places[0], _time_axis(data_format)
     if len(place.spec.shape) != len(operation.pad_width):
         return None
+    others = [pair for index, pair in enumerate(operation.pad_width) if index != axis]
+    if operation.mode == "edge" and not np.any(others) and len(place.sizes) == 1:
+        return Edge(*operation.pad_width[axis], place)
     if operation.mode != "constant":
         raise CannotStreamError(
             f'mode="{operation.mode}" repeats the signal beyond its ends; use mode="constant", and train with it'
         )
-    others = [pair for index, pair in enumerate(operation.pad_width) if index != axis]
     zeros = not np.any(call.kwargs.get("constant_values", call.args[1] if len(call.args) > 1 else None) or 0)
     return Padding(*operation.pad_width[axis], place) if zeros and not np.any(others) else None
 
