@@ -116,8 +116,8 @@ def decode_live(path, x, positions=1, threads=2):
 def print_live(decoder, path, x, rate, pointwise=()):
     """Write a Keras decoder as a live file of one frame a step, decode `x` with it, and print how near, late and fast.
 
-    The same numbers are returned: `latency` in samples, `file_error` relative to the whole decode, and of each frame's
-    `frame_milliseconds` of audio the milliseconds that it took, `p50` and `p99`.
+    The same numbers are returned: `latency` in samples, `file_error` relative to the whole decode, operators `outside`
+    the delegate, and of each frame's `frame_milliseconds` of audio the milliseconds that it took, `p50` and `p99`.
     """
     streaming = lk.StreamingModel(decoder, pointwise=pointwise)
     frame = streaming.granularity  # positions
@@ -130,6 +130,7 @@ def print_live(decoder, path, x, rate, pointwise=()):
         "latency": streaming.latency,
         "file_error": float(relative_error(samples[:, streaming.latency :], whole)),
         "bytes": report.bytes,
+        "outside": report.total - report.delegated,
         "frame_milliseconds": 1e3 * float(frame * streaming.samples_per_position) / rate,
         "p50": float(p50),
         "p99": float(p99),

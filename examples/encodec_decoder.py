@@ -152,11 +152,12 @@ class LiveLSTM(lk.Stage):
         self.state_shapes = dict.fromkeys(kinds, (self.units,))
 
     def step(self, x, states, moment):
-        states, outputs = dict(states), []
+        states, outputs, present = dict(states), [], moment.there(x)
         batch = -1 if x.shape[0] is None else x.shape[0]
-        positions = zip(tf.split(x, x.shape[1], axis=1), tf.split(moment.there(x), x.shape[1], axis=1), strict=True)
-        for here, there in positions:
-            y, there = tf.reshape(here, [-1, self.units]), tf.reshape(there, [-1, 1])
+        for t in range(x.shape[1]):
+            here = tf.slice(x, [0, t, 0], [batch, 1, self.units])
+            there = tf.reshape(tf.slice(present, [0, t, 0], [batch, 1, 1]), [-1, 1])
+            y = tf.reshape(here, [-1, self.units])
             for index in range(self.layer.num_layers):
                 of_input, of_state, bias, more_bias = (
                     tf.convert_to_tensor(getattr(self.layer, f"{name}_l{index}"))

@@ -66,6 +66,7 @@ def test_encodec_live(small_encodec, tmp_path, rng, capsys):
     latents = rng.standard_normal((1, 40, 6)).astype("float32")
     numbers = print_live(live, tmp_path / "live.tflite", latents, 24_000)
     assert numbers["file_error"] < MODEL_PARITY
+    assert numbers["outside"] == 0
     assert numbers["latency"] == 0
     # What the two make of what precedes the first frame is forgotten but by the LSTM, whose memory fades.
     zeros, reflect = live(latents).numpy(), small_encodec(latents).numpy()
@@ -139,6 +140,7 @@ def test_hifigan_live(preset, tmp_path, monkeypatch):
     arguments = ["--preset", preset, "--seconds", "0.02", "--live", "--output", str(tmp_path / "live.tflite")]
     numbers = hifigan_generator.main(arguments)
     assert numbers["file_error"] < MODEL_PARITY
+    assert numbers["outside"] == 0
     assert numbers["latency"] == (3 * 4 + 2 + 6) * 2 + (1 + 6) + 3  # half of each kernel, in samples
 
 
@@ -214,6 +216,7 @@ def test_bigvgan_live(tmp_path, rng):
     numbers = print_live(generator, tmp_path / "live.tflite", mel, 24_000, pointwise=[bigvgan_generator.Snake])
     assert numbers["file_error"] < MODEL_PARITY
     block = 6 * 6 + (1 + 1) + (1 + 1) + (3 + 1)  # each activation looks 6 positions ahead
+    assert numbers["outside"] == 0
     assert numbers["latency"] == (3 * 3 + 1 + block) * 2 + (1 + block) + 6 + 3
 
 
@@ -241,6 +244,7 @@ def test_demucs_live(tmp_path, rng):
     numbers = print_live(live, tmp_path / "live.tflite", by_name, 44_100)
     assert numbers["file_error"] < MODEL_PARITY
     # Of each level half of the convolution, a position, and the transposed one's padding, half a position.
+    assert numbers["outside"] == 0
     assert numbers["latency"] == 1.5 * (4**3 + 4**2 + 4)
 
 
@@ -318,6 +322,7 @@ def test_vocos_live(tmp_path, rng):
     assert relative_error(decoder(log_mel), expected) < MODEL_PARITY
     numbers = print_live(decoder, tmp_path / "live.tflite", log_mel, 24_000, pointwise=[vocos_decoder.Scale])
     assert numbers["file_error"] < MODEL_PARITY
+    assert numbers["outside"] == 0
     assert numbers["latency"] == 3 * 3 * 4 + 16 // 2
 
 
