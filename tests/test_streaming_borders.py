@@ -127,7 +127,7 @@ def test_weights_that_are_new_in_a_graph_are_kept(tmp_path, rng):
 
 
 def test_a_border_that_nothing_fills_in_waits(rng):
-    """At the end, after a layer of another kind or one that sees less: all of the border comes with the first sample."""
+    """At the end, after another kind of layer or one that sees less: the border comes with the first sample."""
     frames = keras.Input((None, 2))
     x = Replicate(3, 1)(frames)
     for output, latency in ((x, 0), (layers.ReLU()(x), 0), (layers.Conv1D(1, 2)(x), 0), (layers.Conv1D(1, 6)(x), 2)):

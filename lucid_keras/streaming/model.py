@@ -120,7 +120,7 @@ class StreamingModel(Streaming, keras.Model):
         self.pointwise = tuple(pointwise)
         self.data_format = data_format
         self._graph = graph = Graph(decoder, self.pointwise, data_format)
-        self._made = graph.made  # whose weights, where they are not the decoder's, are tracked so
+        self._made = [layer for model in graph.made for layer in model.layers if layer.weights]  # tracked so
         signal = graph.output.signal
         self._whole_inputs = {name: place.spec for name, place in graph.inputs.items()}
         self._constant = frozenset(name for name, place in graph.inputs.items() if place.signal is None)
