@@ -200,6 +200,18 @@ def test_a_row_begun_anew_hears_nothing_of_before(rng):
     assert np.abs(after[1:, streaming.latency :] - model(x[1:, 9:])).max() <= relative_tolerance("float64", 300)
 
 
+def test_queries_keys_and_values_may_come_late_each_by_its_own(rng):
+    """After convolutions that look ahead differently far; and zeros of padding are attended to."""
+    frames = keras.Input((None, 4), name="frames", dtype="float64")
+    key, value = (layers.Conv1D(4, taps, padding="same", dtype="float64")(frames) for taps in (3, 5))
+    y = lk.WindowedAttention(2, 7, dtype="float64")(frames, key, value)
+    y = layers.ZeroPadding1D((3, 0), dtype="float64")(y)
+    model = keras.Model(frames, lk.WindowedAttention(2, 7, dtype="float64")(y, y, y))
+    streaming, x = lk.StreamingModel(model), rng.standard_normal((2, 30, 4))
+    y = np.concatenate(list(streaming.stream(cut(x, [1, 1, 1, 7, 20]))), axis=1)
+    assert np.abs(y - model(x)).max() <= relative_tolerance("float64", 300)
+
+
 def test_what_precedes_the_signal_is_not_attended_to(rng):
     """Even where every key of the signal fits badly, and zeros would fit better."""
     inputs = [keras.Input((None, 4), name=name) for name in ("key", "query", "value")]
