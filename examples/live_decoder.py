@@ -4,6 +4,7 @@
     python examples/live_decoder.py speech.wav                   yours, mono; any rate becomes 24 kHz
     python examples/live_decoder.py --weights decoder.weights.h5 your training's weights
     python examples/live_decoder.py --minutes 60                 a stream of an hour, in constant memory
+    python examples/live_decoder.py --model hifigan              a vocoder that looks ahead: HiFi-GAN V2
     python examples/live_decoder.py --for-c folder               what examples/c/live_decoder.c takes, and its line
 
 The decoder has the shape of EnCodec's for 24 kHz: 75 frames a second of 128 numbers, two LSTM layers, upsampling by
@@ -153,6 +154,18 @@ def show_long_stream(live, decoder, latents, minutes):
     print(f"its last pass:              relative error {relative_error(np.concatenate(last_pass, axis=1), whole):.1e}")
 
 
+def show_hifigan(latents):
+    """HiFi-GAN V2, which looks 148 ms ahead, unchanged: live, and where its latency comes from."""
+    from comparison import print_live
+    from hifigan_generator import PRESETS, SAMPLE_RATES, hifigan_generator
+
+    generator, rate = hifigan_generator(**PRESETS["v2"]), SAMPLE_RATES["v2"]
+    bands = latents[:, :, : generator.inputs[0].shape[-1]]
+    with tempfile.TemporaryDirectory() as directory:
+        print_live(generator, pathlib.Path(directory) / "hifigan.tflite", bands, rate)
+    print(lk.StreamingModel(generator).describe(rate))
+
+
 def write_for_c(streaming, quantization, folder, latents):
     """A program in C's decoder, its frames one after the other, and the samples that they must become: raw numbers."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -167,6 +180,7 @@ def write_for_c(streaming, quantization, folder, latents):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recording", nargs="?", type=pathlib.Path, default=RECORDING, help="mono")
+    parser.add_argument("--model", choices=["encodec", "hifigan"], default="encodec", help="causal, or one that waits")
     parser.add_argument("--weights", help="a .weights.h5 file of causal_decoder()")
     parser.add_argument("--filters", type=int, default=32, help="EnCodec's 32; fewer for a smaller decoder")
     parser.add_argument("--quantization", default="float32", choices=["float32", "dynamic_int8"])
@@ -177,10 +191,13 @@ def main():
     arguments = parser.parse_args()
 
     keras.utils.set_random_seed(0)
+    latents = latents_of(arguments.recording)[:, : round(arguments.seconds * SAMPLE_RATE / FRAME)]
+    if arguments.model == "hifigan":
+        show_hifigan(latents)
+        return
     decoder = causal_decoder(arguments.filters)
     if arguments.weights:
         decoder.load_weights(arguments.weights)
-    latents = latents_of(arguments.recording)[:, : round(arguments.seconds * SAMPLE_RATE / FRAME)]
     streaming = lk.StreamingModel(decoder)
     if arguments.for_c:
         write_for_c(streaming, arguments.quantization, arguments.for_c, latents)

@@ -55,3 +55,18 @@ def test_refuses_a_stereo_recording(live_decoder, tmp_path):
     soundfile.write(tmp_path / "stereo.wav", np.zeros((8, 2)), 24_000)
     with pytest.raises(SystemExit, match=r"must be mono. Received: 2 channels in .*stereo.wav"):
         live_decoder.latents_of(tmp_path / "stereo.wav")
+
+
+def test_a_vocoder_that_looks_ahead(live_decoder, monkeypatch, capsys):
+    """HiFi-GAN V2, narrower: its lines, and the table of its latency."""
+    import hifigan_generator
+
+    narrow = hifigan_generator.PRESETS["v2"] | {"upsample_initial_channel": 32}
+    monkeypatch.setitem(hifigan_generator.PRESETS, "v2", narrow)
+    monkeypatch.setattr(sys, "argv", ["live_decoder.py", "--model", "hifigan", "--seconds", "0.5"])
+    live_decoder.main()
+    printed = capsys.readouterr().out
+    (error,) = re.findall(r"relative error (\d\.\de[-+]\d\d)", printed)
+    assert float(error) <= relative_tolerance("float32", 1000)
+    assert "latency:                        3258 samples, 147.8 ms" in printed
+    assert re.search(r"^conv_pre +768 +768 \(34\.8 ms\) +1,920 B  #", printed, re.MULTILINE)
