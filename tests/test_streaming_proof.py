@@ -162,6 +162,16 @@ def test_layers_of_a_channels_first_decoder_are_compared_in_its_layout(tmp_path)
         assert min(one.own_snr_db for one in report.layers) > 110
 
 
+def test_layers_where_branches_meet_that_wait_unequally_are_compared(tmp_path):
+    x = keras.Input((None, 6))
+    y = keras.layers.Conv1D(6, 7, padding="same")(x)
+    y = keras.layers.Add(name="sum")([x, y, keras.layers.Conv1D(6, 3, padding="same")(x)])
+    streaming = lk.StreamingModel(keras.Model(x, upsampling(4, 2, padding=1)(y + keras.layers.ReLU()(y))))
+    report = exported(streaming_to_tflite, streaming, tmp_path, compare_layers=True)
+    assert "sum" in [one.name for one in report.layers]
+    assert min(one.own_snr_db for one in report.layers) > 110
+
+
 def test_indices_of_a_vocabulary_stream_as_integers(tmp_path):
     decoder = keras.Sequential(
         [keras.Input((None,), dtype="int32"), keras.layers.Embedding(300, 6), upsampling(4, 2), keras.layers.Dense(1)]

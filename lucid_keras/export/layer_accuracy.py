@@ -31,7 +31,7 @@ def layer_accuracies(observed, samples, references, results):
     for name, tensor in tensors.items():
         sources = _sources(tensor, {id(other): key for key, other in tensors.items() if other is not tensor})
         alone = keras.Model([source for source, _ in sources], tensor)
-        given = [[result.get(key, sample.get(key)) for _, key in sources]
+        given = [_together([(source, result.get(key, sample.get(key))) for source, key in sources])
                  for sample, result in zip(samples, results, strict=True)]  # fmt: skip
         own = [keras.ops.convert_to_numpy(alone(one, training=False)) for one in given]
         came = [result[name] for result in results]
@@ -61,6 +61,19 @@ def live_layer_accuracies(streaming, runtime, chunks, claim):
     arrays = list(signal.values())
     sample = {identifier(tensor.name): array for tensor, array in zip(observed.inputs, arrays, strict=True)}
     return layer_accuracies(observed, [sample], [computed(observed, arrays)], [given])
+
+
+def _together(given):
+    """The arrays of tensors, along open axes as long as the shortest: of a stream branches have come unequally far."""
+    arrays = []
+    for tensor, array in given:
+        kept = [slice(None)] * array.ndim
+        for axis in range(1, array.ndim):
+            if tensor.shape[axis] is None:
+                kept[axis] = slice(min(one.shape[axis] for other, one in given
+                                       if len(other.shape) > axis and other.shape[axis] is None))  # fmt: skip
+        arrays.append(array[tuple(kept)])
+    return arrays
 
 
 def _in_common(one, other):

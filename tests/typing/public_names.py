@@ -55,7 +55,18 @@ state = live.initial_state(batch=2)
 y, state = live.step(x, state)
 state = live.reset(state, [True, False])
 y = live.flush(state)
-decoder = lk.StreamingModel(model, name="decoder")
+
+
+class Past(lk.Stage):
+    """What a user's own layer remembers."""
+
+    def __init__(self) -> None:
+        self.state_shapes = {"past": (1, 2)}
+
+
+assert_type(Past().needs_silence, bool)
+decoder = lk.StreamingModel(model, name="decoder", pointwise=[keras.layers.ReLU, "up", keras.ops.tanh])
+assert_type(decoder.describe(sample_rate=24_000), str)
 states = decoder.initial_state(batch=1)
 y, states = decoder.step(x, states)
 y = decoder.flush(states)
