@@ -129,7 +129,7 @@ class StreamingModel(Streaming, keras.Model):
         self.latency, self.flush_length, self.granularity = signal.latency, signal.tail, graph.granularity
         self.output_data_format = signal.data_format
         self.fewest_positions = graph.fewest_positions
-        self.signals = {node.path: node.outputs[0].signal for node in graph.nodes}
+        self.signals = {node.path: node.outputs[0].signal for node in graph.nodes if node.name == node.path}
         self._state_specs = dict(graph.state_specs)
         if self.flush_length:
             self._state_specs |= {
