@@ -11,8 +11,7 @@ from lucid_keras.streaming.timing import last
 class Attending(Stage):
     """Keys as they came, without their rotations, which grow with their age; and which of them are the signal's."""
 
-    needs_silence = False
-    needs_presence = True
+    needs_presence = True  # and silence before the signal: no share of what is not finite is nothing
 
     def __init__(self, call):
         self.layer, self._past = call.operation, call.operation.window - 1
