@@ -306,7 +306,7 @@ def test_unregistered_pointwise_layers_are_named_at_loading(tmp_path, rng):
     streaming = decoder_with(Unregistered)
     streaming.save(tmp_path / "live.keras")
     with pytest.raises(
-        ValueError, match=r"known to Keras.*custom_objects=.*Received: the unknown class 'Unregistered'"
+        ValueError, match=r"known to Keras.*custom_objects=.*Received: the unknown class or function 'Unregistered'"
     ):
         keras.models.load_model(tmp_path / "live.keras")
     loaded = keras.models.load_model(tmp_path / "live.keras", custom_objects={"Unregistered": Unregistered})

@@ -53,9 +53,9 @@ def callers_of(name):
 
 
 def test_the_operation_reads_its_target_once():
-    """Streams, which are no part of it, read theirs."""
+    """Attention is an operation of its own; streams, which are no part of either, read theirs."""
     callers = [caller for caller in callers_of("current_target") if "streaming" not in caller[0]]
-    assert callers == [("ops.py", "apply_geometry")]
+    assert callers == [("layers/windowed_attention.py", "call"), ("ops.py", "apply_geometry")]
 
 
 def test_an_eager_call_for_another_target_has_a_graph_of_its_own(monkeypatch):

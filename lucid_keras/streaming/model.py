@@ -235,6 +235,6 @@ def _registered(name, custom_objects):
             "The classes and functions in `pointwise` must be known to Keras before a StreamingModel is loaded: "
             "decorate them with @keras.saving.register_keras_serializable(), or give load_model() "
             "custom_objects={name: class}. "
-            f"Received: the unknown {name!r}"
+            f"Received: the unknown class or function {name!r}"
         )
     return kind
