@@ -206,6 +206,7 @@ def test_bigvgan_from_a_file(tmp_path, rng):
     assert relative_error(generator(mel), expected) < MODEL_PARITY
 
 
+@pytest.mark.sweep
 def test_bigvgan_live(tmp_path, rng):
     options = {"upsample_initial_channel": 8, "upsample_rates": (3, 2), "upsample_kernel_sizes": (5, 4)}
     options |= {"resblock_kernel_sizes": (3,), "resblock_dilation_sizes": ((1, 1, 3),)}
