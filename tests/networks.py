@@ -8,6 +8,7 @@ import dataclasses
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 import lucid_keras as lk
 from lucid_keras.export.origins import scoped
@@ -196,13 +197,58 @@ class Builder:
         return self.pick(*kinds)(x)
 
 
-def network(seed, integers=False, most_layers=6, dtype="float64"):
+class Replicate(layers.Layer):
+    """A signal with its first and last position repeated, which Keras's own operation cannot do on TensorFlow."""
+
+    def __init__(self, before, after, data_format="channels_last", **kwargs):
+        super().__init__(**kwargs)
+        self.before, self.after, self.axis = before, after, 1 if data_format == "channels_last" else 2
+
+    def call(self, x):
+        positions = tf.range(-self.before, tf.shape(x)[self.axis] + self.after)
+        return tf.gather(x, tf.clip_by_value(positions, 0, tf.shape(x)[self.axis] - 1), axis=self.axis)
+
+    def compute_output_shape(self, shape):
+        shape = list(shape)
+        if shape[self.axis] is not None:
+            shape[self.axis] += self.before + self.after
+        return tuple(shape)
+
+    def streaming_graph(self, x):
+        width = [[0, 0]] * 3
+        width[self.axis] = [self.before, self.after]
+        return ops.pad(x, width, mode="edge")
+
+
+class Bordered(Builder):
+    """Random networks in which a layer in two pads so."""
+
+    def replicated(self, x):
+        x = Replicate(self.number(0, 5), self.number(0, 5))(x)
+        if self.pick(0, 1, 1):
+            taps, stride = self.number(1, 6), self.pick(1, 1, 2, 3)
+            stride = stride if self.down * stride <= COARSEST else 1
+            self.down *= stride
+            x = layers.Conv1D(self.number(1, 4), taps, strides=stride, **self.whole(x.shape[-1]))(x)
+        return x
+
+    def blocks(self, x):
+        """Two positions to one, which a convolution gives side by side."""
+        self.up *= 2
+        return layers.Reshape((-1, x.shape[-1]))(layers.Conv1D(2 * x.shape[-1], 1, **self.whole(x.shape[-1]))(x))
+
+    def layer(self, x):
+        chosen = self.pick(self.replicated, self.replicated, super().layer, super().layer, self.blocks)
+        return super().layer(x) if chosen == self.blocks and self.up > 24 else chosen(x)
+
+
+def network(seed, integers=False, most_layers=6, dtype="float64", kind=Builder):
     """A random decoder of `[batch, positions, channels]`, and how a signal for it is cut."""
     before = keras.config.dtype_policy()
     keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy("float32" if integers else dtype)
     try:
-        build = Builder(seed, integers)
+        build = kind(seed, integers)
         compute = keras.config.dtype_policy().compute_dtype
         x = inputs = keras.Input((None, build.number(1, 3)), dtype=compute, name="signal")
         if build.pick(0, 0, 1):

@@ -1,18 +1,20 @@
 """Random decoders chunk by chunk equal the whole decode: to the bit on integers, in eager mode, under XLA, in files.
 
-`make sweep` runs 2,000 in eager mode, 500 as LiteRT files and 300 under XLA; the seeds are those of the ranges below.
+`make sweep` runs 2,000 in eager mode, 500 as LiteRT files and 300 under XLA, and as many with borders that repeat the
+ends; the seeds are those of the ranges below.
 """
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from networks import network
+from networks import Bordered, Builder, network
 
 import lucid_keras as lk
 
 FEW, MANY = range(24), range(2000)
 FEW_JITTED, MANY_JITTED = range(2000, 2004), range(2000, 2300)
 FEW_FILES, MANY_FILES = range(3000, 3005), range(3000, 3500)
+KINDS = pytest.mark.parametrize("kind", [Builder, Bordered])
 
 
 def signal(net, batch, integers):
@@ -35,9 +37,9 @@ def streamed(net, streaming, x, chunks, step=None, flush=None):
     return np.concatenate(pieces, axis=1)[:, streaming.latency :]
 
 
-def check_eager(seed):
+def check_eager(seed, kind):
     integers = seed % 4 > 0
-    net = network(seed, integers)
+    net = network(seed, integers, kind=kind)
     x = signal(net, 2, integers)
     streaming = lk.StreamingModel(net.decoder)
     y, whole = streamed(net, streaming, x, net.chunks), net.whole(x)
@@ -48,8 +50,8 @@ def check_eager(seed):
         assert np.abs(y - whole).max() <= 1e-6 * np.abs(whole).max(), f"seed {seed}"
 
 
-def check_jitted(seed):
-    net = network(seed, integers=True)
+def check_jitted(seed, kind):
+    net = network(seed, integers=True, kind=kind)
     x, streaming = signal(net, 2, True), lk.StreamingModel(net.decoder)
     step, flush = (tf.function(one, jit_compile=True, autograph=False) for one in (streaming.step, streaming.flush))
     grain = streaming.granularity
@@ -57,9 +59,9 @@ def check_jitted(seed):
     assert np.array_equal(y, net.whole(x)), f"seed {seed}"
 
 
-def check_file(seed, folder):
+def check_file(seed, kind, folder):
     """The export proves the file, whole signals and streams begun anew; all that is left is to export it."""
-    net = network(seed, dtype="float32")
+    net = network(seed, dtype="float32", kind=kind)
     streaming = lk.StreamingModel(net.decoder)
     options = {"chunk": streaming.granularity * (1 + seed % 3), "batch": 1 + seed % 2, "timing_seconds": 0}
     if seed % 5 == 0 and streaming.state_shapes:
@@ -68,34 +70,40 @@ def check_file(seed, folder):
     assert report.snr_db > report.floor_db, f"seed {seed}"
 
 
-def test_networks():
+@KINDS
+def test_networks(kind):
     for seed in FEW:
-        check_eager(seed)
+        check_eager(seed, kind)
 
 
-def test_networks_under_xla():
+@KINDS
+def test_networks_under_xla(kind):
     for seed in FEW_JITTED:
-        check_jitted(seed)
+        check_jitted(seed, kind)
 
 
-def test_networks_as_files(tmp_path):
+@KINDS
+def test_networks_as_files(tmp_path, kind):
     for seed in FEW_FILES:
-        check_file(seed, tmp_path)
+        check_file(seed, kind, tmp_path)
 
 
 @pytest.mark.sweep
-def test_many_networks():
+@KINDS
+def test_many_networks(kind):
     for seed in MANY:
-        check_eager(seed)
+        check_eager(seed, kind)
 
 
 @pytest.mark.sweep
-def test_many_networks_under_xla():
+@KINDS
+def test_many_networks_under_xla(kind):
     for seed in MANY_JITTED:
-        check_jitted(seed)
+        check_jitted(seed, kind)
 
 
 @pytest.mark.sweep
-def test_many_networks_as_files(tmp_path):
+@KINDS
+def test_many_networks_as_files(tmp_path, kind):
     for seed in MANY_FILES:
-        check_file(seed, tmp_path)
+        check_file(seed, kind, tmp_path)

@@ -248,7 +248,7 @@ def _steps(live, signal, chunks, streaming):
 
 
 def _whole(streaming, signal):
-    return np.asarray(streaming.whole(signal["x"] if [*signal] == ["x"] else signal))
+    return np.asarray(streaming.whole(streaming.chunk_of(signal)))
 
 
 def _after(y, latency, axis):

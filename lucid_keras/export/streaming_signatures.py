@@ -47,8 +47,10 @@ def stream_signatures(model, chunks, batch, observed=False):
     def stepped(**given):
         seen: dict[str, tf.Tensor] = {}
         chunk = {name: given.pop(name) for name in model.chunk_specs(batch, 1)}
-        x = chunk["x"] if [*chunk] == ["x"] else chunk
-        y, following = model.step(x, given | empty) if not observed else model.observed_step(x, given | empty, seen)
+        if observed:
+            y, following = model.observed_step(chunk, given | empty, seen)
+        else:
+            y, following = model.step(model.chunk_of(chunk), given | empty)
         outputs = {"y": y} | {name: tf.identity(following[name]) for name in states}
         return outputs | {seen_name(path): tf.identity(value) for path, value in seen.items()}
 
@@ -118,7 +120,7 @@ def typical_inputs(model, chunks, samples, batch):
         states = model.initial_state(batch)
         for here in cut(signal, (chunk,), model):
             found[name].append(here | _not_empty(states))
-            states = step(here["x"] if [*here] == ["x"] else here, states)[1]
+            states = step(model.chunk_of(here), states)[1]
         if model.flush_length:
             found["flush"].append(_not_empty(states))
     if short := [chunk for name, chunk in _steps(chunks).items() if not found[name]]:

@@ -81,7 +81,7 @@ class Streaming:
             batch, positions: as for `chunk_specs`.
         """
         shapes = {name: spec.shape.as_list() for name, spec in self.chunk_specs(batch, positions).items()}
-        return shapes["x"] if [*shapes] == ["x"] else shapes
+        return self.chunk_of(shapes)
 
     def initial_state(self, batch: int | None = 1) -> dict[str, tf.Tensor]:
         """The state before the first chunk.
@@ -192,7 +192,7 @@ class Streaming:
         for x, batch in self._in_whole_samples(chunks):
             if state is None:
                 state = self.initial_state(*batch or [None])
-            y, state = self.step(self._given(x), state)
+            y, state = self.step(self.chunk_of(x), state)
             length = y.shape[self.output_time_axis - len(self._whole_output.shape)]
             begun = begun or length > 0
             if length > to_leave_out:
@@ -223,9 +223,9 @@ class Streaming:
                 f"Received: {left} positions more at the end"
             )
 
-    def _given(self, x):
-        """The chunk as `step` takes it."""
-        return x["x"] if [*x] == ["x"] else x
+    def chunk_of(self, inputs: Mapping[str, Any]) -> Any:
+        """What `step` and `whole` take, from the inputs by their names: the one that there is, or a dict of them."""
+        return inputs["x"] if [*inputs] == ["x"] else inputs
 
     @property
     def time_axes(self) -> dict[str, int]:

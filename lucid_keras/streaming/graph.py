@@ -34,6 +34,11 @@ class Node:
     call: Callable | None = None
 
     @property
+    def signal(self):
+        """What comes in, all of it together."""
+        return next(place.signal for place in self.inputs if place.signal is not None)
+
+    @property
     def state_names(self):
         """The states' names in the stream by what they are in the stage."""
         return {kind: identifier(f"{self.name}_{kind}") for kind in self.stage.state_shapes} if self.stage else {}
@@ -65,11 +70,7 @@ class Graph:
         self.fewest_positions = fewest_positions(place.signal for place in self._places() if place.signal)
         self._lines = lines(
             [place.signal for place in self._places() if place.masked]
-            + [
-                node.inputs[0].signal.delayed(node.stage.reach)
-                for node in self.nodes
-                if node.stage and node.stage.needs_presence
-            ]
+            + [node.signal.delayed(node.stage.reach) for node in self.nodes if node.stage and node.stage.needs_presence]
         )
         self.state_specs = self._specs()
 
@@ -145,7 +146,7 @@ class Graph:
             return self._run(model, call.places, f"{path}/")
         try:
             if all(place.signal is None for place in call.places):
-                return self._added(path, None, call.places, None, specs, call)
+                return self._added(path, self._named(path), call.places, specs, None, call)
             return self._staged(path, call, specs)
         except CannotStreamError as reason:
             raise ValueError(refusal(call.operation, reason)) from None
@@ -153,22 +154,25 @@ class Graph:
     def _staged(self, path, call, specs):
         stage = stage_of(call, self._pointwise)
         places = self._together([one if stage.fills_border else self._filled(one) for one in call.places], stage)
-        streams = [place for place in places if place.signal is not None]
-        signal = stage.signal(*(place.signal for place in streams))
-        if stage.needs_silence:
-            for place in streams:
-                _silence(place)
-        return self._added(path, stage, places, signal, specs)
+        return self._added(path, self._named(path), places, specs, stage)
 
-    def _added(self, path, stage, inputs, signal, specs, call=None):
-        """The places that a new node gives."""
+    def _named(self, path):
+        """The name of a further use of the layer at a path."""
         use = self._uses[path] = self._uses.get(path, 0) + 1
-        name = path if use == 1 else f"{path}_use_{use}"
-        outputs = [Place(spec, signal, name if not index else f"{name}_{index}") for index, spec in enumerate(specs)]
-        self.nodes.append(node := Node(path, name, inputs, outputs, stage, call))
-        for place in outputs:
-            place.source = node
-        return outputs
+        return path if use == 1 else f"{path}_use_{use}"
+
+    def _added(self, path, name, inputs, specs, stage, call=None):
+        """The places that a new node gives, its inputs silenced where it would hear what precedes their signals."""
+        signal, streams = None, [place for place in inputs if place.signal is not None]
+        if stage is not None:
+            signal = stage.signal(*(place.signal for place in streams))
+            if stage.needs_silence:
+                for place in streams:
+                    _silence(place)
+        self.nodes.append(node := Node(path, name, inputs, [], stage, call))
+        names = [name, *(f"{name}_{index}" for index in range(1, len(specs)))]
+        node.outputs = [Place(spec, signal, own, source=node) for spec, own in zip(specs, names, strict=True)]
+        return node.outputs
 
     def _together(self, places, stage):
         """The places as they arrive together at a stage: those that come early, delayed."""
@@ -190,14 +194,8 @@ class Graph:
         if place.signal is None or not place.signal.border:
             return place
         if id(place) not in self._fillings:
-            stage, path = Filled(place), place.source.path
-            signal = stage.signal(place.signal)
-            if stage.needs_silence:
-                _silence(place)
-            node = Node(path, f"{place.path}_filled", [place], [], stage)
-            node.outputs = [Place(place.spec, signal, node.name, source=node)]
-            self.nodes.append(node)
-            self._fillings[id(place)] = node.outputs[0]
+            name, stage = f"{place.path}_filled", Filled(place)
+            (self._fillings[id(place)],) = self._added(place.source.path, name, [place], [place.spec], stage)
         return self._fillings[id(place)]
 
     def _delayed(self, place, samples):
@@ -207,13 +205,9 @@ class Graph:
         lines = self._delays.setdefault(id(place), {0: place})
         if samples not in lines:
             longest = max(one for one in lines if one < samples)
-            stage, source = Delay(samples - longest, place), lines[longest]
             path = place.source.path if place.source else place.path
-            signal = place.signal.delayed(samples)
-            node = Node(path, f"{place.path}_late_{samples}", [source], [], stage)
-            node.outputs = [Place(place.spec, signal, place.path, source=node)]
-            self.nodes.append(node)
-            lines[samples] = node.outputs[0]
+            name, stage = f"{place.path}_late_{samples}", Delay(samples - longest, place)
+            (lines[samples],) = self._added(path, name, [lines[longest]], [place.spec], stage)
         return lines[samples]
 
     def _places(self):
@@ -293,10 +287,10 @@ def _silence(place):
 
 def _present(node, inputs, presence):
     """Which of a chunk's samples are the signal's, where the stage has to know and not all are."""
-    signal, reach = node.inputs[0].signal, node.stage.reach
-    if not node.stage.needs_presence or signal.begins + reach <= 0 or inputs[0] is None:
+    if not node.stage.needs_presence or node.signal.begins + node.stage.reach <= 0:
         return None
-    return presence.of(signal, length_of(inputs[0]), reach)
+    x = next(one for one, place in zip(inputs, node.inputs, strict=True) if place.signal is not None)
+    return None if x is None else presence.of(node.signal, length_of(x), node.stage.reach)
 
 
 def _one_or_all(inputs):

@@ -168,17 +168,17 @@ class StreamingModel(Streaming, keras.Model):
         """`step`, under the name that Keras calls."""
         return self.step(x, state)
 
-    def observed_step(self, x, state, seen):
+    def observed_step(self, inputs, state, seen):
         """`step` for arguments that are known to fit, which shows what each layer gives.
 
         Args:
-            x, state: as for `step`, as tensors of the right dtypes.
+            inputs, state: as for `step`, tensors of the right dtypes by name.
             seen: a dict that takes each layer's samples by the layer's path, channels last.
 
         Returns:
             As `step`.
         """
-        return self._step({"x": x} if [*self._whole_inputs] == ["x"] else x, state, current_target(), seen)
+        return self._step(inputs, state, current_target(), seen)
 
     def _step(self, x, state, target, seen=None):
         inputs = {

@@ -1,6 +1,7 @@
 """Layers and Keras operations that see one position at a time: no state, whatever they compute."""
 
 import dataclasses
+import functools
 import itertools
 from typing import Any
 
@@ -67,7 +68,11 @@ class Pointwise(Stage):
 
     def __init__(self, call, sees="channels_last", factor=1):
         self._call, self._sees, self._factor = call, sees, factor
-        self.keeps_silence = not getattr(call.operation, "weights", None) and _keeps_silence(call)
+
+    @functools.cached_property
+    def keeps_silence(self):
+        """Tried where somebody asks: in a decoder without a latency nobody does."""
+        return not getattr(self._call.operation, "weights", None) and _keeps_silence(self._call)
 
     def signal(self, *inputs):
         first, factor = inputs[0], self._factor
@@ -78,9 +83,6 @@ class Pointwise(Stage):
         streams = [place.signal is not None for place in self._call.places]
         seen = [laid_out(one, self._sees) if stream else one for one, stream in zip(inputs, streams, strict=True)]
         return keras.tree.map_structure(lambda y: laid_out(y, self._sees), self._call(*seen)), {}
-
-    def flush(self, x, states, moment):
-        return None if x is None else self.step(x, states, moment)[0]
 
 
 def sees_one_position(call, data_format):

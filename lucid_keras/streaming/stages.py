@@ -247,7 +247,7 @@ def _check_axis(layer, data_format):
 def _check_activation(layer, data_format):
     """Raise where an activation sees more than one position; of a channels first decoder more than one number."""
     activation = getattr(layer, "activation", None)
-    if activation is None:
+    if activation in (None, keras.activations.linear):
         return
     call = Call(activation, (Place(keras.KerasTensor((None, None, 4)), Signal()),), {})
     if not sees_one_position(call, "channels_last") or (data_format == "channels_first" and not sees_one_number(call)):
