@@ -45,16 +45,16 @@ def c_array(*arguments):
 
 def moved_behind(content):
     """The file with its weights behind the flatbuffer, as the LiteRT Quantizer writes large ones."""
-    model = flatbuffer_edits._read(content)
+    model = flatbuffer_edits.unpacked(content)
     moved = [buffer for buffer in model.buffers if buffer.data is not None and len(buffer.data) > 64]
     weights = [bytes(buffer.data) for buffer in moved]
     for buffer in moved:
         buffer.data, buffer.offset, buffer.size = None, 2, 1
-    end = -(-len(flatbuffer_edits._written(model)) // 16) * 16
+    end = -(-len(flatbuffer_edits.packed(model)) // 16) * 16
     for buffer, values in zip(moved, weights, strict=True):
         buffer.offset, buffer.size = end, len(values)
         end += -(-len(values) // 16) * 16
-    flatbuffer = flatbuffer_edits._written(model).ljust(moved[0].offset, b"\0")
+    flatbuffer = flatbuffer_edits.packed(model).ljust(moved[0].offset, b"\0")
     return flatbuffer + b"".join(values.ljust(-(-len(values) // 16) * 16, b"\0") for values in weights)
 
 
