@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 from refused import refusal
+from small_examples import LIVE
 from test_export_registry import CALIBRATED, exportable, floor_of, model_of, report_of
 
 import lucid_keras as lk
@@ -109,6 +110,18 @@ def test_a_live_file_that_keeps_its_states(live_decoder, codes, tmp_path):
     streaming = lk.StreamingModel(live_decoder)
     report = lk.export.streaming_to_tflite(streaming, tmp_path / "live.tflite", chunk=4, states="variables")
     check("live with variables", "float32", report.path, live_decoder, codes)
+
+
+@pytest.mark.parametrize("recipe", ["float32", "dynamic_int8", "int8"])
+def test_a_live_vocoder_that_looks_ahead(recipe, rng, tmp_path):
+    keras.utils.set_random_seed(20260)
+    streaming = LIVE["hifigan"]()
+    mel = rng.standard_normal((6, 24, 80)).astype("float32")
+    data = {"calibration_data": mel[1:]} if recipe in CALIBRATED else {}
+    report = lk.export.streaming_to_tflite(
+        streaming, tmp_path / "live.tflite", chunk=2, quantization=recipe, timing_seconds=0, **data
+    )
+    check("live vocoder", recipe, report.path, streaming, mel[:1])
 
 
 @pytest.mark.parametrize(("name", "recipe"), [("explicit", "float32"), ("variables", "float32"), ("dynamic_int8",) * 2])

@@ -17,13 +17,12 @@ import train_audio_autoencoder
 import vocos_decoder
 from comparison import print_live, relative_error, run
 from safetensors.torch import save_file
+from small_examples import BIGVGAN, DEMUCS, ENCODEC, HIFIGAN, MIMI, VOCOS
 from tolerances import MODEL_PARITY, SNR_FLOOR
 
 from lucid_keras.export import to_tflite
 from lucid_keras.export.flatbuffer import read
 from lucid_keras.interop import load_state_dict, to_state_dict
-
-SMALL_ENCODEC = {"num_filters": 4, "upsampling_ratios": (3, 2), "hidden_size": 6}
 
 
 def test_the_examples_keep_triton_out_of_tensorflows_process(tmp_path, monkeypatch):
@@ -48,7 +47,7 @@ def test_the_official_encodec_from_a_file(tmp_path, rng):
 
 @pytest.mark.parametrize("frames", [1, 2, 6, 7, 20])  # up to 6 there is less to mirror than the convolution needs
 def test_encodec_of_any_length_and_configuration(frames, tmp_path, rng):
-    options = SMALL_ENCODEC | {"residual_kernel_size": 5, "num_lstm_layers": 1, "audio_channels": 2}
+    options = ENCODEC | {"residual_kernel_size": 5, "num_lstm_layers": 1, "audio_channels": 2}
     options |= {"num_residual_layers": 2}
     reference = encodec_decoder.reference_model(**options)
     decoder = encodec_decoder.encodec_decoder(**options)
@@ -61,7 +60,7 @@ def test_encodec_of_any_length_and_configuration(frames, tmp_path, rng):
 
 
 def test_encodec_live(small_encodec, tmp_path, rng, capsys):
-    live = encodec_decoder.encodec_decoder(**SMALL_ENCODEC, padding="zeros")
+    live = encodec_decoder.encodec_decoder(**ENCODEC, padding="zeros")
     load_state_dict(live, to_state_dict(small_encodec))
     latents = rng.standard_normal((1, 40, 6)).astype("float32")
     numbers = print_live(live, tmp_path / "live.tflite", latents, 24_000)
@@ -78,11 +77,11 @@ def test_encodec_live(small_encodec, tmp_path, rng, capsys):
 
 @pytest.fixture
 def small_encodec():
-    return encodec_decoder.encodec_decoder(**SMALL_ENCODEC)
+    return encodec_decoder.encodec_decoder(**ENCODEC)
 
 
 def test_encodec_unrolled(small_encodec, rng):
-    unrolled = encodec_decoder.encodec_decoder(**SMALL_ENCODEC, length=9)
+    unrolled = encodec_decoder.encodec_decoder(**ENCODEC, length=9)
     load_state_dict(unrolled, to_state_dict(small_encodec))
     latents = rng.standard_normal((2, 9, 6)).astype("float32")
     assert relative_error(unrolled(latents), small_encodec(latents)) < MODEL_PARITY
@@ -100,7 +99,7 @@ def test_encodec_with_its_loop_in_int8(quantization, tmp_path):
 
 def test_encodec_goes_back_to_pytorch(small_encodec):
     state = {name: torch.from_numpy(array) for name, array in to_state_dict(small_encodec).items()}
-    plain = encodec_decoder.reference_model(**SMALL_ENCODEC).decoder
+    plain = encodec_decoder.reference_model(**ENCODEC).decoder
     for module in plain.modules():
         if torch.nn.utils.parametrize.is_parametrized(module):
             torch.nn.utils.parametrize.remove_parametrizations(module, "weight")
@@ -134,9 +133,7 @@ def test_hifigan_from_a_file(preset, tmp_path, rng, monkeypatch):
 
 @pytest.mark.parametrize("preset", ["v1", "speecht5"])
 def test_hifigan_live(preset, tmp_path, monkeypatch):
-    tiny = {"upsample_initial_channel": 16, "upsample_rates": (4, 2), "upsample_kernel_sizes": (8, 4)}
-    tiny |= {"resblock_kernel_sizes": (3, 5), "resblock_dilation_sizes": ((1, 3), (2,))}
-    monkeypatch.setitem(hifigan_generator.PRESETS, preset, hifigan_generator.PRESETS[preset] | tiny)
+    monkeypatch.setitem(hifigan_generator.PRESETS, preset, hifigan_generator.PRESETS[preset] | HIFIGAN)
     arguments = ["--preset", preset, "--seconds", "0.02", "--live", "--output", str(tmp_path / "live.tflite")]
     numbers = hifigan_generator.main(arguments)
     assert numbers["file_error"] < MODEL_PARITY
@@ -208,9 +205,7 @@ def test_bigvgan_from_a_file(tmp_path, rng):
 
 @pytest.mark.sweep
 def test_bigvgan_live(tmp_path, rng):
-    options = {"upsample_initial_channel": 8, "upsample_rates": (3, 2), "upsample_kernel_sizes": (5, 4)}
-    options |= {"resblock_kernel_sizes": (3,), "resblock_dilation_sizes": ((1, 1, 3),)}
-    reference, generator = bigvgan_generator.reference_model(**options), bigvgan_generator.bigvgan_generator(**options)
+    reference, generator = bigvgan_generator.reference_model(**BIGVGAN), bigvgan_generator.bigvgan_generator(**BIGVGAN)
     torch.save(reference.state_dict(), tmp_path / "g.pt")
     load_state_dict(generator, tmp_path / "g.pt")
     mel = rng.uniform(-1, 1, (1, 13, 80)).astype("float32")
@@ -235,8 +230,7 @@ def test_demucs_from_a_file(samples, tmp_path, rng):
 
 
 def test_demucs_live(tmp_path, rng):
-    options = {"channels": 2, "depth": 3, "out_channels": 2}
-    decoder, live = (demucs_decoder.demucs_decoder(samples, **options) for samples in (640, None))
+    decoder, live = (demucs_decoder.demucs_decoder(samples, **DEMUCS) for samples in (640, None))
     load_state_dict(live, to_state_dict(decoder))
     skips = [rng.standard_normal((1, *skip.shape[1:])).astype("float32") for skip in decoder.inputs]
     frames = [skip.reshape(1, 10, -1) for skip in skips]
@@ -269,21 +263,9 @@ def test_demucs_against_the_authors_package(samples, tmp_path, rng):
     assert relative_error(decoder(skips), expected.mT.numpy()) < MODEL_PARITY
 
 
-SMALL_MIMI = {
-    "hidden_size": 16,
-    "num_filters": 2,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "intermediate_size": 24,
-    "sliding_window": 7,
-    "upsample_groups": 16,
-}
-
-
 @pytest.mark.parametrize("names", ["transformers", "kyutai/mimi"])
 def test_mimi_for_longer_than_its_window(names, tmp_path, rng):
-    reference = mimi_decoder.reference_model(**SMALL_MIMI)
+    reference = mimi_decoder.reference_model(**MIMI)
     prefixes = {"decoder_seanet.": "decoder."} if names == "kyutai/mimi" else {"": "decoder."}
     state = {}
     for name, tensor in reference.state_dict().items():
@@ -297,13 +279,13 @@ def test_mimi_for_longer_than_its_window(names, tmp_path, rng):
     with torch.no_grad():
         expected = reference(torch.from_numpy(latents).mT).audio_values.mT.numpy()
     assert relative_error(decoder(latents), expected) < MODEL_PARITY
-    again = mimi_decoder.reference_model(tmp_path / "mimi.safetensors", **SMALL_MIMI)
+    again = mimi_decoder.reference_model(tmp_path / "mimi.safetensors", **MIMI)
     with torch.no_grad():
         np.testing.assert_array_equal(again(torch.from_numpy(latents).mT).audio_values.mT, expected)
 
 
 def test_mimi_live_is_mimi_whole(rng, tmp_path):
-    decoder = mimi_decoder.mimi_decoder(**SMALL_MIMI, head_dim=4)
+    decoder = mimi_decoder.mimi_decoder(**MIMI, head_dim=4)
     latents = rng.standard_normal((1, 30, 16)).astype("float32")
     numbers = mimi_decoder.show_live(decoder, tmp_path / "live.tflite", "float32", latents, decoder(latents))
     assert numbers["live_error"] < MODEL_PARITY
@@ -312,8 +294,7 @@ def test_mimi_live_is_mimi_whole(rng, tmp_path):
 
 def test_vocos_live(tmp_path, rng):
     """Against PyTorch, and live against the whole: what looks ahead are 3 frames of each convolution of 7."""
-    config = vocos_decoder.VocosConfig(bands=5, width=12, intermediate=20, blocks=2, n_fft=16, hop=4)
-    reference, decoder = vocos_decoder.reference_model(config), vocos_decoder.vocos(config)
+    reference, decoder = vocos_decoder.reference_model(VOCOS), vocos_decoder.vocos(VOCOS)
     torch.save(reference.state_dict(), tmp_path / "v.pt")
     report = load_state_dict(decoder, tmp_path / "v.pt", rename=vocos_decoder.TO_LAYERS)
     assert (report.missing, report.unexpected) == ((), ())

@@ -522,6 +522,14 @@ def test_refuses_a_class_that_may_do_something_else():
         lk.StreamingModel(keras.Sequential([keras.Input((None, 6)), Derived(6, name="derived")]))
 
 
+def test_refuses_a_state_that_nothing_can_address():
+    convolution = layers.Conv1D(1, 2, padding="causal", dilation_rate=2**20, name="far")
+    with pytest.raises(ValueError, match=r"at most 2147483647 bytes.* Received: the state far_history of shape"):
+        lk.StreamingModel(keras.Sequential([keras.Input((None, 512)), convolution]))
+    with pytest.raises(ValueError, match=r"at most 2147483647 bytes.* Received: the state overlap of shape"):
+        lk.StreamingConvTranspose1d(lk.ConvTranspose1d(1, 2**10, kernel_size=2, dilation=2**19))
+
+
 def test_refuses_what_is_no_graph():
     with pytest.raises(
         TypeError, match=r"decoder must be a built Sequential or functional keras.Model. Received: .*Dense"

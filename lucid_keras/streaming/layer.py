@@ -8,6 +8,7 @@ from lucid_keras.layers.conv_transpose1d import ConvTranspose1d
 from lucid_keras.streaming.contract import Streaming, sized
 from lucid_keras.streaming.overlap import Transposed
 from lucid_keras.streaming.stage import Moment, Signal, fewest_positions, laid_out
+from lucid_keras.streaming.states import held
 
 
 @keras.saving.register_keras_serializable(package="lucid_keras")
@@ -82,7 +83,7 @@ class StreamingConvTranspose1d(Streaming, keras.layers.Layer):
         self._whole_inputs = {"x": keras.KerasTensor(whole, self.compute_dtype)}
         self._whole_output = keras.KerasTensor(layer.compute_output_shape(whole), self.compute_dtype)
         overlap = sized(self._whole_output, self.data_format, plan.overlap_length)
-        self._state_specs = {"overlap": tf.TensorSpec(overlap, self.compute_dtype)}
+        self._state_specs = held({"overlap": tf.TensorSpec(overlap, self.compute_dtype)})
         self.built = True
 
     def whole(self, x: tf.types.experimental.TensorLike) -> tf.Tensor:

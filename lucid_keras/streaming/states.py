@@ -1,10 +1,23 @@
 """States checked: names, shapes, dtypes and one batch for all; streams of a batch begun anew."""
 
+import math
 from collections.abc import Mapping
 
 import tensorflow as tf
 
+from lucid_keras._arguments import MAX_LENGTH
 from lucid_keras.ops import as_tensor, extents_of
+
+
+def held(specs):
+    """The states' specs, of one stream, refused where one is more than TensorFlow, XLA and LiteRT can address."""
+    for name, spec in specs.items():
+        if math.prod(spec.shape) * spec.dtype.size > MAX_LENGTH:
+            raise ValueError(
+                f"What a layer remembers of a stream must be at most {MAX_LENGTH} bytes, which int32 addresses. "
+                f"Received: the state {name} of shape {tuple(spec.shape)} and dtype {spec.dtype.name}"
+            )
+    return specs
 
 
 def checked_state(state, specs, batch=None, *, unbatched=False):

@@ -3,7 +3,8 @@
     PYTHONPATH=tests:examples python -m benchmarks.live_frames    writes tests/benchmarks/live_frames.json
     PYTHONPATH=tests python -m benchmarks.live_report             writes the page's table from it
 
-Every file is proven by its export. Each decoder's files are timed in turn in a process of its own, on one thread.
+Every file is proven by its export. Each decoder's files are timed in turn in a process of its own, on one thread, as an
+app calls them: LiteRT's CompiledModel on buffers that stay.
 """
 
 import argparse
@@ -92,22 +93,32 @@ DECODERS = {
 
 
 class Call:
-    """A signature of a `.tflite` file on inputs that stay, each state fed from the output of its name."""
+    """A signature of a `.tflite` file as an app calls it, by LiteRT's CompiledModel: buffers that stay.
+
+    A state has two, which a step reads and writes in turn, so that nothing is copied between the steps.
+    """
 
     def __init__(self, path, x):
-        from ai_edge_litert.interpreter import Interpreter
+        from ai_edge_litert.compiled_model import CompiledModel, HardwareAccelerator
 
-        self._interpreter = Interpreter(str(path), num_threads=1)
-        names = self._interpreter.get_signature_list()
-        self._step = self._interpreter.get_signature_runner("step" if "step" in names else next(iter(names)))
-        ((name, _),) = [one for one in self._step.get_input_details().items() if "initial_state" not in names or
-                        one[0] not in self._step.get_output_details()]  # fmt: skip
-        self._given = {name: x}
-        self._states = self._interpreter.get_signature_runner("initial_state")() if "initial_state" in names else {}
+        self._model = model = CompiledModel.from_file(path, hardware_accel=HardwareAccelerator.CPU)  # on one thread
+        signatures = model.get_signature_list()
+        signature = "step" if "step" in signatures else next(iter(signatures))
+        self._index = model.get_signature_index(signature)
+        names = signatures[signature]
+        reads = dict(zip(names["inputs"], model.create_input_buffers(self._index), strict=True))
+        writes = dict(zip(names["outputs"], model.create_output_buffers(self._index), strict=True))
+        for name, detail in model.get_input_tensor_details(signature).items():
+            reads[name].write(np.zeros(detail["shape"], np.float32) if name in writes else x)
+        swapped = [writes | reads, reads | writes]  # a state's two buffers, and what is read or written alone
+        self._turns = [
+            ([inputs[name] for name in names["inputs"]], [outputs[name] for name in names["outputs"]])
+            for inputs, outputs in (swapped, swapped[::-1])
+        ]
 
     def __call__(self):
-        outputs = self._step(**self._given, **self._states)
-        self._states = {name: outputs[name] for name in self._states}
+        self._model.run_by_index(self._index, *self._turns[0])
+        self._turns.reverse()
 
 
 def measured(decoder):

@@ -18,6 +18,7 @@ KINDS = {
     "SavedModel": "The golden decoder as a SavedModel",
     "StableHLO": "The golden decoder as StableHLO",
     "live": "A live decoder, its states in and out",
+    "live vocoder": "A live vocoder that looks ahead, HiFi-GAN in small, its states in and out",
     "live with variables": "A live decoder that keeps its states",
     "golden live explicit": "The golden live file, its states in and out",
     "golden live variables": "The golden live file that keeps its states",
