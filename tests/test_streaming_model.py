@@ -318,10 +318,23 @@ def test_branches_are_aligned_and_share_their_delays(rng):
     ends = [layers.Conv1D(6, taps, padding="same", name=f"taps_{taps}")(y) for taps in (3, 7, 11)]
     decoder = keras.Model(x, layers.Average()([*ends, y]))
     streaming = lk.StreamingModel(decoder)
-    delays = {name: shape for name, shape in streaming.state_shapes.items() if "delay" in name}
+    states = {name: shape for name, shape in streaming.state_shapes.items() if not name.startswith("present")}
     assert streaming.latency == 6
-    assert delays == {"pre_late_5_delay": (5, 6), "taps_3_late_4_delay": (4, 6), "taps_7_late_2_delay": (2, 6)}
+    of_delays = {"taps_3_late_4_delay": (4, 6), "taps_7_late_2_delay": (2, 6)}
+    # What `pre` gives is remembered once: for the windows of 3, 7 and 11 taps over it, and for its way around them.
+    assert states == {"pre_history": (2, 6), "pre_line_kept": (10, 6)} | of_delays
     assert_streams(decoder, rng.standard_normal((2, 9, 6)).astype("float32"))
+
+
+@pytest.mark.parametrize(("activation", "kept"), [(layers.LeakyReLU, {"pre_line_kept"}), (layers.ELU, set())])
+def test_an_activation_is_computed_of_a_line_where_that_costs_no_more_than_a_copy(activation, kept, rng):
+    x = keras.Input((None, 6))
+    y = layers.Conv1D(6, 3, padding="same", name="pre")(x)
+    z = layers.Conv1D(6, 5, dilation_rate=2, padding="same", name="behind")(activation(name="act")(y))
+    streaming = lk.StreamingModel(keras.Model(x, [y + z]))
+    assert {name for name in streaming.state_shapes if "line" in name} == kept
+    assert ("behind_history" in streaming.state_shapes) == (not kept)
+    assert_streams(streaming.decoder, rng.standard_normal((2, 9, 6)).astype("float32"))
 
 
 def test_rates_that_differ_do_not_meet():

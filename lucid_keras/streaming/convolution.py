@@ -22,6 +22,7 @@ class Sliding(Stage):
     """A window over the signal: the inputs that the next windows still reach back to."""
 
     takes_lead = True
+    _past = 0  # samples before a chunk that come with it
 
     def __init__(self, layer, channels, extent, stride):
         self.layer, self._channels, self._extent, self._stride = layer, channels, extent, stride
@@ -51,33 +52,42 @@ class Sliding(Stage):
             return missing // 2, missing - missing // 2
         return (extent - 1, 0) if padding == "causal" else (0, 0)
 
+    @property
+    def looks_back(self):
+        """How many samples before a chunk it has to have, as they came."""
+        return 0 if self.needs_presence else max(self._history, 0)
+
+    def after_line(self, past):
+        """From now on so many samples that came before come with a chunk, which it need not keep then."""
+        self._past, self.state_shapes = past, {}
+
     def step(self, x, states, moment):
-        x = tf.cast(x, self.state_dtype)
-        heard, kept = x, {}
-        if self._history > 0:
-            heard = tf.concat([states["history"], x], axis=1)
+        heard = self._heard(x, states, moment.target)
         if self._border:
             heard = self._filled(heard, x, moment)
-        if self._history > 0:
-            kept = {"history": last(heard, self._history, moment.target)}
+        kept = {kind: last(heard, self._history, moment.target) for kind in self.state_shapes}
         surplus = self._history + self._stride - self._extent  # what only later windows read
         return self.windows(crop(heard, max(-self._history, 0), surplus, 1, moment.target)), kept
 
     def flush(self, x, states, moment):
         if not self._tail:
             return None
-        heard = [tf.cast(x, self.state_dtype)] if x is not None else []
-        if self._history > 0:
-            heard = [states["history"], *heard]
-        if not heard:
-            heard = [tf.zeros([moment.batch, 0, self._channels], self.state_dtype)]
-        heard = tf.concat(heard, axis=1)
+        if x is None and not states:
+            x = tf.zeros([moment.batch, 0, self._channels], self.state_dtype)
+        heard = states["history"] if x is None else self._heard(x, states, moment.target)
         if self._border and x is not None:
             heard = self._filled(heard, x, moment)
         heard = crop(heard, max(-self._history, 0), 0, 1, moment.target)
         missing = (self._tail - 1) * self._stride + self._extent - length_of(heard)
         heard = with_zeros(heard, missing, 1) if missing > 0 else crop(heard, 0, -missing, 1, moment.target)
         return self.windows(heard)
+
+    def _heard(self, x, states, target):
+        """A chunk or the tail, and before it what the next windows reach back to."""
+        x = tf.cast(x, self.state_dtype)
+        if self._past:
+            return crop(x, self._past - self._history, 0, 1, target)
+        return tf.concat([states["history"], x], axis=1) if states else x
 
     def _filled(self, heard, x, moment):
         """What is heard, the zeros before the signal filled with its first sample in the chunk `x` that brings it.

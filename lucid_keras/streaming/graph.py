@@ -11,8 +11,10 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from lucid_keras._lowering.edges import crop
 from lucid_keras._names import identifier, scope
 from lucid_keras.streaming.borders import Filled
+from lucid_keras.streaming.memory import lines_shared
 from lucid_keras.streaming.pointwise import Call, Place
 from lucid_keras.streaming.presence import Presence, lines, silenced
 from lucid_keras.streaming.stage import CannotStreamError, Moment, Signal, Stage, fewest_positions, length_of
@@ -66,6 +68,7 @@ class Graph:
         self.output = self._filled(self.output)
         if self.output.signal.latency < 0:
             self.output = self._delayed(self.output, -self.output.signal.latency)
+        self._share_lines()
         self.granularity = math.lcm(*(place.signal.rate.denominator for place in self._places() if place.signal))
         self.fewest_positions = fewest_positions(place.signal for place in self._places() if place.signal)
         self._lines = lines(
@@ -83,7 +86,7 @@ class Graph:
             y, kept = node.stage.step(_one_or_all(inputs), {kind: state[name] for kind, name in names.items()}, moment)
             following.update({names[kind]: tensor for kind, tensor in kept.items()})
             if seen is not None and node.name == node.path and tf.is_tensor(y):
-                seen[node.path] = y
+                seen[node.path] = crop(y, node.outputs[0].past, 0, 1, target)
             return y
 
         y = self._through(values, target, presence, advance)
@@ -209,6 +212,13 @@ class Graph:
             name, stage = f"{place.path}_late_{samples}", Delay(samples - longest, place)
             (lines[samples],) = self._added(path, name, [lines[longest]], [place.spec], stage)
         return lines[samples]
+
+    def _share_lines(self):
+        """What windows and delays both look back at, remembered once."""
+        for place, line, wide in lines_shared(self.nodes, self._delays, self.output):
+            path = place.source.path if place.source else place.path
+            wide.source = Node(path, f"{place.path}_line", [place], [wide], line)
+            self.nodes.insert(self.nodes.index(place.source) + 1 if place.source else 0, wide.source)
 
     def _places(self):
         return [*self.inputs.values(), *(place for node in self.nodes for place in node.outputs)]

@@ -26,12 +26,17 @@ class Place:
     silent: bool = False  # whether what precedes the signal comes as zeros
     masked: bool = False  # whether that has to be made so
     source: Any = None  # the graph's node that gives it
+    past: int = 0  # how many samples before a chunk come with it
 
     @property
     def sizes(self):
         """Its shape without the batch and the positions."""
         first = self.signal is not None and self.signal.data_format == "channels_first" and len(self.spec.shape) == 3
         return tuple(self.spec.shape[1:2] if first else self.spec.shape[2:])
+
+    def with_past(self, samples):
+        """The place, with so many samples before each chunk."""
+        return dataclasses.replace(self, past=samples, silent=False, masked=False)
 
 
 class Call:
@@ -68,11 +73,12 @@ class Pointwise(Stage):
 
     def __init__(self, call, sees="channels_last", factor=1):
         self._call, self._sees, self._factor = call, sees, factor
+        self.operation = call.operation
 
     @functools.cached_property
     def keeps_silence(self):
         """Tried where somebody asks: in a decoder without a latency nobody does."""
-        return not getattr(self._call.operation, "weights", None) and _keeps_silence(self._call)
+        return not getattr(self.operation, "weights", None) and _keeps_silence(self._call)
 
     def signal(self, *inputs):
         first, factor = inputs[0], self._factor
