@@ -20,9 +20,9 @@ def tables(results):
         *("its context decoded again, float32", "that is"),
     ]
     lines = [
-        f"{machine['processor']}, {machine['threads']} thread; random weights; every file proven by its export, and called as "
-        "an app calls it: LiteRT's CompiledModel on buffers that stay. Where a frame is one position of wide layers, as "
-        "Vocos's, it waits for their weights; several frames in a step wait once.",
+        f"{machine['processor']}, {machine['threads']} thread; random weights; every file proven by its export, and "
+        "called as an app calls it: LiteRT's CompiledModel on buffers that stay. Where a frame is one position of wide "
+        "layers, as Vocos's, it waits for their weights; several frames in a step wait once.",
         "",
         f"| {' | '.join(header)} |",
         "|---" + "|---:" * (len(header) - 1) + "|",
