@@ -46,7 +46,7 @@ def hifigan(preset):
 
 LIVE = {
     "encodec": lambda: lk.StreamingModel(encodec_decoder.encodec_decoder(**ENCODEC, padding="zeros")),
-    "encodec's size": lambda: lk.StreamingModel(live_decoder.causal_decoder(filters=1)),
+    "encodec's size": lambda: lk.StreamingModel(live_decoder.causal_decoder(filters=2)),
     "hifigan": lambda: hifigan("v1"),
     "hifigan of speecht5": lambda: hifigan("speecht5"),
     "bigvgan": lambda: lk.StreamingModel(
