@@ -21,7 +21,7 @@ REFUSED = (
     # An interpreter of 2023.
     ("decoder", "weight_only_int4", "old", "DEQUANTIZE"),
     ("*", "weight_only_int4", "old", "'DEQUANTIZE' version '6'"),
-    ("live*", "dynamic_int8", "old", "'FULLY_CONNECTED' version '12'"),
+    ("live", "dynamic_int8", "old", "'FULLY_CONNECTED' version '12'"),
     ("layers", "int16x8", "old", "'CONV_2D' version '8'"),
     ("integers in and out", "int16x8", "old", "'CONV_2D' version '8'"),
     # Microcontrollers.
