@@ -11,6 +11,7 @@ from lucid_keras._arguments import checked_count
 from lucid_keras._lowering.edges import extents
 from lucid_keras._lowering.target import current_target
 from lucid_keras.ops import DataFormat, as_tensor, extents_of
+from lucid_keras.streaming.stage import sized, time_axis
 from lucid_keras.streaming.states import checked_state, reset_rows
 
 TensorLike: TypeAlias = tf.types.experimental.TensorLike
@@ -288,15 +289,3 @@ class Streaming:
     def _no_samples(self, batch):
         """An output without positions; its shape begins with `batch`."""
         return tf.zeros([*batch, *sized(self._whole_output, self.output_data_format, 0)], self._whole_output.dtype)
-
-
-def time_axis(whole, data_format):
-    """The axis of the positions of a whole signal."""
-    return 2 if data_format == "channels_first" and len(whole.shape) == 3 else 1
-
-
-def sized(whole, data_format, positions):
-    """The shape of so many positions of a whole signal, without the batch."""
-    sizes = list(whole.shape)
-    sizes[time_axis(whole, data_format)] = positions
-    return sizes[1:]

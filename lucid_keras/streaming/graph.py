@@ -4,9 +4,7 @@ Where branches meet, what comes early is delayed to the same latency, in the lon
 the signal is silenced where a later stage would hear it, as near to that stage as the stages between keep silence.
 """
 
-import dataclasses
 import math
-from collections.abc import Callable
 
 import keras
 import tensorflow as tf
@@ -14,36 +12,15 @@ import tensorflow as tf
 from lucid_keras._lowering.edges import crop
 from lucid_keras._names import identifier, scope
 from lucid_keras.streaming.borders import Filled
-from lucid_keras.streaming.memory import lines_shared
+from lucid_keras.streaming.memory import share_lines
+from lucid_keras.streaming.node import Node, one_or_all, present, silence
 from lucid_keras.streaming.pointwise import Call, Place
 from lucid_keras.streaming.presence import Presence, lines, silenced
-from lucid_keras.streaming.stage import CannotStreamError, Moment, Signal, Stage, fewest_positions, length_of
+from lucid_keras.streaming.stage import CannotStreamError, Moment, Signal, fewest_positions, length_of
 from lucid_keras.streaming.stages import stage_of
 from lucid_keras.streaming.timing import Delay
 
 STREAMS = "streams"  # a state that holds nothing
-
-
-@dataclasses.dataclass(eq=False)
-class Node:
-    """A stage in its place; `path` is the layer's, `name` its own. Without a stage, `call` is the same throughout."""
-
-    path: str
-    name: str
-    inputs: list[Place]
-    outputs: list[Place]
-    stage: Stage | None
-    call: Callable | None = None
-
-    @property
-    def signal(self):
-        """What comes in, all of it together."""
-        return next(place.signal for place in self.inputs if place.signal is not None)
-
-    @property
-    def state_names(self):
-        """The states' names in the stream by what they are in the stage."""
-        return {kind: identifier(f"{self.name}_{kind}") for kind in self.stage.state_shapes} if self.stage else {}
 
 
 class Graph:
@@ -68,7 +45,7 @@ class Graph:
         self.output = self._filled(self.output)
         if self.output.signal.latency < 0:
             self.output = self._delayed(self.output, -self.output.signal.latency)
-        self._share_lines()
+        share_lines(self.nodes, self._delays, self.output)
         self.granularity = math.lcm(*(place.signal.rate.denominator for place in self._places() if place.signal))
         self.fewest_positions = fewest_positions(place.signal for place in self._places() if place.signal)
         self._lines = lines(
@@ -83,7 +60,7 @@ class Graph:
 
         def advance(node, inputs, moment):
             names = node.state_names
-            y, kept = node.stage.step(_one_or_all(inputs), {kind: state[name] for kind, name in names.items()}, moment)
+            y, kept = node.stage.step(one_or_all(inputs), {kind: state[name] for kind, name in names.items()}, moment)
             following.update({names[kind]: tensor for kind, tensor in kept.items()})
             if seen is not None and node.name == node.path and tf.is_tensor(y):
                 seen[node.path] = crop(y, node.outputs[0].past, 0, 1, target)
@@ -98,7 +75,7 @@ class Graph:
 
         def advance(node, inputs, moment):
             streams = [one for one, place in zip(inputs, node.inputs, strict=True) if place.signal is not None]
-            x = None if any(one is None for one in streams) else _one_or_all(inputs)
+            x = None if any(one is None for one in streams) else one_or_all(inputs)
             own = {kind: state[name] for kind, name in node.state_names.items()}
             y = node.stage.flush(x, own, moment)
             return [None] * len(node.outputs) if y is None else y
@@ -118,7 +95,7 @@ class Graph:
                 if node.stage is None:
                     outputs = node.call(*inputs)
                 else:
-                    outputs = advance(node, inputs, Moment(target, batch, _present(node, inputs, presence)))
+                    outputs = advance(node, inputs, Moment(target, batch, present(node, inputs, presence)))
                 for place, y in zip(node.outputs, keras.tree.flatten(outputs), strict=True):
                     if y is not None:
                         y = tf.cast(y, place.spec.dtype)  # as Keras casts what a layer is given
@@ -171,7 +148,7 @@ class Graph:
             signal = stage.signal(*(place.signal for place in streams))
             if stage.needs_silence:
                 for place in streams:
-                    _silence(place)
+                    silence(place)
         self.nodes.append(node := Node(path, name, inputs, [], stage, call))
         names = [name, *(f"{name}_{index}" for index in range(1, len(specs)))]
         node.outputs = [Place(spec, signal, own, source=node) for spec, own in zip(specs, names, strict=True)]
@@ -212,13 +189,6 @@ class Graph:
             name, stage = f"{place.path}_late_{samples}", Delay(samples - longest, place)
             (lines[samples],) = self._added(path, name, [lines[longest]], [place.spec], stage)
         return lines[samples]
-
-    def _share_lines(self):
-        """What windows and delays both look back at, remembered once."""
-        for place, line, wide in lines_shared(self.nodes, self._delays, self.output):
-            path = place.source.path if place.source else place.path
-            wide.source = Node(path, f"{place.path}_line", [place], [wide], line)
-            self.nodes.insert(self.nodes.index(place.source) + 1 if place.source else 0, wide.source)
 
     def _places(self):
         return [*self.inputs.values(), *(place for node in self.nodes for place in node.outputs)]
@@ -280,29 +250,3 @@ def _inputs(decoder, data_format):
 def _has_time(shape, data_format):
     axis = 2 if data_format == "channels_first" and len(shape) > 2 else 1
     return len(shape) > axis and shape[axis] is None
-
-
-def _silence(place):
-    """What precedes the signal comes as zeros: made so here, or before the stages that keep them."""
-    if place.signal is None or place.signal.begins <= 0 or place.silent:
-        return
-    place.silent = True
-    source = place.source
-    if source.stage.keeps_silence and len(source.outputs) == 1:
-        for one in source.inputs:
-            _silence(one)
-    else:
-        place.masked = True
-
-
-def _present(node, inputs, presence):
-    """Which of a chunk's samples are the signal's, where the stage has to know and not all are."""
-    if not node.stage.needs_presence or node.signal.begins + node.stage.reach <= 0:
-        return None
-    x = next(one for one, place in zip(inputs, node.inputs, strict=True) if place.signal is not None)
-    return None if x is None else presence.of(node.signal, length_of(x), node.stage.reach)
-
-
-def _one_or_all(inputs):
-    """The inputs as a stage takes them: one alone, or a list."""
-    return inputs[0] if len(inputs) == 1 else list(inputs)

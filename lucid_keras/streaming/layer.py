@@ -5,10 +5,10 @@ import tensorflow as tf
 
 from lucid_keras._arguments import checked_count
 from lucid_keras.layers.conv_transpose1d import ConvTranspose1d
-from lucid_keras.streaming.contract import Streaming, sized
+from lucid_keras.streaming.contract import Streaming
 from lucid_keras.streaming.overlap import Transposed
-from lucid_keras.streaming.stage import Moment, Signal, fewest_positions, laid_out
-from lucid_keras.streaming.states import held
+from lucid_keras.streaming.stage import Moment, Signal, fewest_positions, laid_out, sized
+from lucid_keras.streaming.states import checked_specs
 
 
 @keras.saving.register_keras_serializable(package="lucid_keras")
@@ -83,7 +83,7 @@ class StreamingConvTranspose1d(Streaming, keras.layers.Layer):
         self._whole_inputs = {"x": keras.KerasTensor(whole, self.compute_dtype)}
         self._whole_output = keras.KerasTensor(layer.compute_output_shape(whole), self.compute_dtype)
         overlap = sized(self._whole_output, self.data_format, plan.overlap_length)
-        self._state_specs = held({"overlap": tf.TensorSpec(overlap, self.compute_dtype)})
+        self._state_specs = checked_specs({"overlap": tf.TensorSpec(overlap, self.compute_dtype)})
         self.built = True
 
     def whole(self, x: tf.types.experimental.TensorLike) -> tf.Tensor:

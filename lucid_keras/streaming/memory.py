@@ -6,33 +6,15 @@ too, which costs no more than a copy.
 """
 
 import keras
-import tensorflow as tf
 
 from lucid_keras._lowering.edges import crop
 from lucid_keras.streaming.convolution import Sliding
-from lucid_keras.streaming.pointwise import Pointwise
+from lucid_keras.streaming.node import Node
+from lucid_keras.streaming.pointwise import Place, Pointwise
 from lucid_keras.streaming.stage import Stage
-from lucid_keras.streaming.timing import last
+from lucid_keras.streaming.timing import Line
 
 AS_CHEAP_AS_A_COPY = (keras.layers.Identity, keras.layers.ReLU, keras.layers.LeakyReLU)
-
-
-class Line(Stage):
-    """A chunk, and before it so many samples that came before."""
-
-    needs_silence = False
-    keeps_silence = True
-
-    def __init__(self, samples, place):
-        self._samples, self.state_dtype = samples, place.spec.dtype
-        self.state_shapes = {"kept": (samples, *place.sizes)}
-
-    def step(self, x, states, moment):
-        heard = tf.concat([states["kept"], x], axis=1)
-        return heard, {"kept": last(heard, self._samples, moment.target)}
-
-    def flush(self, x, states, moment):
-        return states["kept"] if x is None else tf.concat([states["kept"], x], axis=1)
 
 
 class Earlier(Stage):
@@ -54,11 +36,11 @@ class Earlier(Stage):
         return crop(x, self._past - self._samples, 0, 1, moment.target)
 
 
-def lines_shared(nodes, delays, output):
-    """The lines that serve windows and delays at once, as (place, line, where it leads); what they serve reads them.
+def share_lines(nodes, delays, output):
+    """Lines that serve windows and delays at once are put among the nodes, and what they serve reads them.
 
     Args:
-        nodes: the graph's nodes, of which those that read a line are changed.
+        nodes: the graph's nodes in their order.
         delays: for each delayed place, by its delays in samples, the places that are so much later; by 0 itself.
         output: the graph's output.
     """
@@ -66,14 +48,13 @@ def lines_shared(nodes, delays, output):
     for node in nodes:
         for place in node.inputs:
             readers.setdefault(id(place), []).append(node)
-    found = []
     for later in delays.values():
         place = later[0]
         windows = [*_windows(place, readers, output)]
         if not windows:
             continue
         samples = max(*later, *(window.stage.looks_back for *_, window in windows))
-        wide = place.with_past(samples)
+        wide = _line(place, samples, nodes)
         for *between, window in windows:
             for node, given in zip([*between, window], [wide, *(node.outputs[0] for node in between)], strict=True):
                 node.inputs = [given]
@@ -83,8 +64,15 @@ def lines_shared(nodes, delays, output):
         for delay, one in later.items():
             if delay:
                 one.source.inputs, one.source.stage = [wide], Earlier(samples, delay)
-        found.append((place, Line(samples, place), wide))
-    return found
+
+
+def _line(place, samples, nodes):
+    """The place with so many samples before each chunk, which a line right behind it gives."""
+    path = place.source.path if place.source else place.path
+    wide = Place(place.spec, place.signal, place.path, past=samples)
+    wide.source = Node(path, f"{place.path}_line", [place], [wide], Line(samples, place))
+    nodes.insert(nodes.index(place.source) + 1 if place.source else 0, wide.source)
+    return wide
 
 
 def _windows(place, readers, output):

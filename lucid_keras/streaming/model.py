@@ -12,7 +12,7 @@ from lucid_keras.streaming.contract import Streaming
 from lucid_keras.streaming.description import description
 from lucid_keras.streaming.graph import Graph, is_graph
 from lucid_keras.streaming.stage import laid_out
-from lucid_keras.streaming.states import held
+from lucid_keras.streaming.states import checked_specs
 
 
 @keras.saving.register_keras_serializable(package="lucid_keras")
@@ -131,12 +131,11 @@ class StreamingModel(Streaming, keras.Model):
         self.output_data_format = signal.data_format
         self.fewest_positions = graph.fewest_positions
         self.signals = {node.path: node.outputs[0].signal for node in graph.nodes if node.name == node.path}
-        self._state_specs = held(graph.state_specs)
-        if self.flush_length:
-            self._state_specs = self._state_specs | {
-                _given(name): tf.TensorSpec(self._whole_inputs[name].shape[1:], self._whole_inputs[name].dtype)
-                for name in self._constant
-            }
+        given = {
+            _given(name): tf.TensorSpec(self._whole_inputs[name].shape[1:], self._whole_inputs[name].dtype)
+            for name in self._constant
+        }
+        self._state_specs = checked_specs(graph.state_specs | (given if self.flush_length else {}))
         self.built = True
 
     def whole(self, x: tf.types.experimental.TensorLike) -> tf.Tensor:

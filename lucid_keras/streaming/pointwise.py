@@ -34,10 +34,6 @@ class Place:
         first = self.signal is not None and self.signal.data_format == "channels_first" and len(self.spec.shape) == 3
         return tuple(self.spec.shape[1:2] if first else self.spec.shape[2:])
 
-    def with_past(self, samples):
-        """The place, with so many samples before each chunk."""
-        return dataclasses.replace(self, past=samples, silent=False, masked=False)
-
 
 class Call:
     """An operation with all that it is called with, places of the decoder among it."""
@@ -73,7 +69,11 @@ class Pointwise(Stage):
 
     def __init__(self, call, sees="channels_last", factor=1):
         self._call, self._sees, self._factor = call, sees, factor
-        self.operation = call.operation
+
+    @property
+    def operation(self):
+        """The layer or operation that it is."""
+        return self._call.operation
 
     @functools.cached_property
     def keeps_silence(self):

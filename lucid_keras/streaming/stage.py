@@ -157,3 +157,15 @@ def cast(variable, dtype):
 def length_of(x):
     """The positions of a chunk: a number where it is known, else a scalar tensor."""
     return tf.shape(x)[1] if x.shape[1] is None else x.shape[1]
+
+
+def time_axis(whole, data_format):
+    """The axis of the positions of a whole signal."""
+    return 2 if data_format == "channels_first" and len(whole.shape) == 3 else 1
+
+
+def sized(whole, data_format, positions):
+    """The shape of so many positions of a whole signal, without the batch."""
+    sizes = list(whole.shape)
+    sizes[time_axis(whole, data_format)] = positions
+    return sizes[1:]

@@ -9,7 +9,7 @@ from lucid_keras._arguments import MAX_LENGTH
 from lucid_keras.ops import as_tensor, extents_of
 
 
-def held(specs):
+def checked_specs(specs):
     """The states' specs, of one stream, refused where one is more than TensorFlow, XLA and LiteRT can address."""
     for name, spec in specs.items():
         if math.prod(spec.shape) * spec.dtype.size > MAX_LENGTH:

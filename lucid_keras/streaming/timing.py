@@ -8,29 +8,40 @@ from lucid_keras._lowering.edges import crop, with_zeros
 from lucid_keras.streaming.stage import Stage, length_of
 
 
-class Delay(Stage):
-    """So many samples later; zeros come first."""
+class Line(Stage):
+    """A chunk, and before it so many samples that came before; zeros come first."""
 
     needs_silence = False
     keeps_silence = True
+    _kind = "kept"
 
     def __init__(self, samples, place):
         self._samples, self.state_dtype = samples, place.spec.dtype
-        self.state_shapes = {"delay": (samples, *place.sizes)} if samples else {}
+        self.state_shapes = {self._kind: (samples, *place.sizes)} if samples else {}
+
+    def step(self, x, states, moment):
+        if not self._samples:
+            return x, {}
+        heard = tf.concat([states[self._kind], x], axis=1)
+        return heard, {self._kind: last(heard, self._samples, moment.target)}
+
+    def flush(self, x, states, moment):
+        if not self._samples:
+            return x
+        return states[self._kind] if x is None else tf.concat([states[self._kind], x], axis=1)
+
+
+class Delay(Line):
+    """So many samples later."""
+
+    _kind = "delay"
 
     def signal(self, x):
         return x.delayed(self._samples)
 
     def step(self, x, states, moment):
-        if not self._samples:
-            return x, {}
-        x = tf.concat([states["delay"], x], axis=1)
-        return crop(x, 0, self._samples, 1, moment.target), {"delay": last(x, self._samples, moment.target)}
-
-    def flush(self, x, states, moment):
-        if not self._samples:
-            return x
-        return states["delay"] if x is None else tf.concat([states["delay"], x], axis=1)
+        heard, kept = super().step(x, states, moment)
+        return crop(heard, 0, self._samples, 1, moment.target), kept
 
 
 class Padding(Stage):
