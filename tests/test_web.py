@@ -102,9 +102,12 @@ def test_the_server_ends_by_control_c(page):
     command = [sys.executable, str(WEB / "serve.py"), str(page), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as serving:
         assert serving.stdout.readline().startswith("http://127.0.0.1:")
-        serving.send_signal(signal.SIGINT)
-        assert serving.wait(20) == 0
-        assert serving.stderr.read() == ""
+        try:
+            serving.send_signal(signal.SIGINT)
+            assert serving.wait(20) == 0
+            assert serving.stderr.read() == ""
+        finally:
+            serving.kill()  # what a shell's background job starts ignores the signal, and would be waited for
 
 
 def test_the_builder_says_what_is_missing_and_leaves_what_is_there(page, tmp_path, capsys):
