@@ -1,0 +1,56 @@
+"""Which axes of a module's inputs may be of another length, found by trying."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+
+Inputs = tuple[torch.Tensor, ...]
+# How one length leads to two others: any, or, where a module takes no other, multiples.
+STRETCHES: tuple[tuple[Callable[[int], int], ...], ...] = (
+    (lambda length: 2 * length + 1, lambda length: 3 * length + 2),
+    (lambda length: 2 * length, lambda length: 3 * length),
+)
+
+
+def other_lengths(module: Callable, inputs: Inputs) -> list[Inputs]:
+    """The inputs at two other lengths that the module takes; nothing where it takes none."""
+    sizes = _sizes(module, inputs)
+    for axes in _candidates(inputs):
+        for stretches in STRETCHES:
+            longer = [_stretched(inputs, axes, stretch) for stretch in stretches]
+            found = [_sizes(module, one) for one in longer]
+            if None not in found and sizes not in found:
+                return longer
+    return []
+
+
+def _candidates(inputs: Inputs) -> Iterator[set[tuple[int, int]]]:
+    """Sets of axes, each as an input's index and an axis of it, that may be of one length: those of one size, the last
+    first, then the last of each input, and the first after the batch.
+    """
+    every = [(index, axis) for index, one in enumerate(inputs) for axis in range(one.ndim - 1, 0, -1)]
+    for size in dict.fromkeys(inputs[index].shape[axis] for index, axis in every):
+        yield {(index, axis) for index, axis in every if inputs[index].shape[axis] == size}
+    yield {(index, one.ndim - 1) for index, one in enumerate(inputs) if one.ndim > 1}
+    yield {(index, 1) for index, one in enumerate(inputs) if one.ndim > 1}
+    for index, axis in every:
+        yield {(index, axis)}
+
+
+def _stretched(inputs: Inputs, axes: set[tuple[int, int]], stretch: Callable[[int], int]) -> Inputs:
+    """Inputs whose axes are longer, filled by what is there."""
+    longer = list(inputs)
+    for index, axis in axes:
+        size = inputs[index].shape[axis]
+        longer[index] = longer[index].index_select(axis, torch.arange(stretch(size)) % size)
+    return tuple(longer)
+
+
+def _sizes(module: Callable, inputs: Inputs) -> Sequence[torch.Size] | None:
+    """The shapes of what a module gives; None where it does not take the inputs."""
+    try:
+        with torch.no_grad():
+            outputs = module(*inputs)
+    except Exception:  # whatever a module's own code raises
+        return None
+    return [one.shape for one in torch.utils._pytree.tree_leaves(outputs) if isinstance(one, torch.Tensor)]

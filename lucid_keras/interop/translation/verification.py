@@ -1,0 +1,70 @@
+"""Whether a Keras model gives what the PyTorch module gives, and if not, the first layer that does not."""
+
+import copy
+
+import keras
+import numpy as np
+import torch
+
+TOLERANCE = 1e-5  # of the largest number, in float32
+
+
+class DiffersError(ValueError):
+    """A Keras model that does not compute what its PyTorch module does."""
+
+
+def verified(model, module, inputs, to_keras, from_keras) -> float:
+    """The largest difference over the largest number; raises `DiffersError` where PyTorch itself rounds less."""
+    expected = _run(module, inputs)
+    given = from_keras(model(to_keras(inputs), training=False))
+    if [one.shape for one in given] != [one.shape for one in expected]:
+        raise DiffersError(f"shapes {[one.shape for one in given]} where PyTorch has {[one.shape for one in expected]}")
+    error = max(map(difference, given, expected))
+    if not error <= TOLERANCE:
+        exact = _run(copy.deepcopy(module).double(), [one.double() if one.is_floating_point() else one for one in inputs])
+        bound = max(TOLERANCE, 2 * max(map(difference, expected, exact)))
+        if not error <= bound:
+            raise DiffersError(f"relative error {error:.1e} where {bound:.1e} are rounding")
+    return error
+
+
+def difference(one, expected) -> float:
+    """The largest difference over the largest number."""
+    scale = np.abs(expected).max(initial=0)
+    return float(np.abs(one - expected).max(initial=0) / (scale or 1))
+
+
+def first_different(trace, calls, values, given, inputs) -> str:
+    """The first operation whose numbers differ, and the module that it is in."""
+    there = _Recorded(trace.graph)
+    with torch.no_grad():
+        there.run(*inputs)
+    shown = [(call, values[call]) for call in calls if hasattr(values.get(call), "tensor")]
+    here = keras.Model(given, [value.tensor for _, value in shown])(
+        [one.numpy() for one in inputs], training=False
+    )
+    for (call, value), y in zip(shown, keras.tree.flatten(here), strict=True):
+        expected = there.numbers[call.name]
+        if isinstance(expected, torch.Tensor):
+            y = np.asarray(y).transpose(np.argsort(value.axes))
+            if y.shape != expected.shape or not difference(y, expected.numpy()) <= 10 * TOLERANCE:
+                return f"{call.target} in {call.path or 'the module itself'}"
+    return "none alone"
+
+
+class _Recorded(torch.fx.Interpreter):
+    def __init__(self, graph):
+        super().__init__(graph)
+        self.numbers = {}
+
+    def run_node(self, n):
+        y = super().run_node(n)
+        self.numbers[n.name] = y.clone() if isinstance(y, torch.Tensor) else y
+        return y
+
+
+def _run(module, inputs):
+    with torch.no_grad():
+        outputs = module(*inputs)
+    leaves = torch.utils._pytree.tree_leaves(outputs)
+    return [one.double().numpy() for one in leaves if isinstance(one, torch.Tensor)]

@@ -1,0 +1,29 @@
+"""`RepeatedEnds`: padding by the first and the last position, PyTorch's `mode="replicate"`."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="lucid_keras")
+class RepeatedEnds(keras.layers.Layer):
+    """`[batch, length, channels]` with so many copies of its first position before it and of its last after it."""
+
+    def __init__(self, before, after, **kwargs):
+        super().__init__(**kwargs)
+        self.before, self.after = before, after
+
+    def call(self, x):
+        ends = (x[:, :1], self.before), (x[:, -1:], self.after)
+        first, last = ([ops.repeat(end, count, axis=1)] if count else [] for end, count in ends)
+        return ops.concatenate([*first, x, *last], axis=1)
+
+    def compute_output_shape(self, input_shape):
+        batch, length, channels = input_shape
+        return batch, None if length is None else length + self.before + self.after, channels
+
+    def streaming_graph(self, x):
+        """What `lk.StreamingModel` takes it for."""
+        return ops.pad(x, [[0, 0], [self.before, self.after], [0, 0]], mode="edge")
+
+    def get_config(self):
+        return {**super().get_config(), "before": self.before, "after": self.after}
