@@ -60,8 +60,13 @@ def check_jitted(seed, kind):
 
 
 def check_file(seed, kind, folder):
-    """The export proves the file, whole signals and streams begun anew; all that is left is to export it."""
+    """The export proves the file, whole signals and streams begun anew; all that is left is to export it.
+
+    A network that ends in a norm over one channel gives zeros whatever it hears: an export refuses it.
+    """
     net = network(seed, dtype="float32", kind=kind)
+    if not net.whole(signal(net, 2, integers=False)).any():
+        return
     streaming = lk.StreamingModel(net.decoder)
     options = {"chunk": streaming.granularity * (1 + seed % 3), "batch": 1 + seed % 2, "timing_seconds": 0}
     if seed % 5 == 0 and streaming.state_shapes:
