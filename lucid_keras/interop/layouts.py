@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 import keras
 import numpy as np
 
+from lucid_keras.layers.constant import WithConstant
 from lucid_keras.layers.istft import ISTFT
 
 
@@ -134,6 +135,7 @@ LAYOUTS = {
     keras.layers.PReLU: _prelu,
     **RECURRENT,
     keras.layers.Bidirectional: _bidirectional,
+    WithConstant: lambda layer: [_slot("", layer.value)],  # the layer has its weight's name
     ISTFT: _named(),  # its weights follow from its window
 }
 

@@ -16,6 +16,10 @@ from lucid_keras.interop.naming import joined, named_layers
 from lucid_keras.interop.state_dict import arrays_by_name, read_state_dict
 from lucid_keras.interop.weight_norm import fold_weight_norm
 
+# A layer of several of a recurrence, as Keras has it, and an entry of a recurrence in PyTorch's first layer.
+OF_SEVERAL = re.compile(r"(?P<name>.+)_l(?P<index>\d+)")
+ENTRY_OF_SEVERAL = re.compile(r"(?P<kind>(weight|bias)_(ih|hh))_l0(?P<direction>(_reverse)?)")
+
 
 @dataclasses.dataclass(frozen=True)
 class LoadReport:
@@ -60,7 +64,7 @@ def load_state_dict(
         rename: how the source's names become the target's: a function of a name that gives a name or None, which drops
             the entry; or a dict of regular expressions to their replacements or None, applied in its order, such as
             `{r"^module\\.": "", r"^discriminator\\.": None}`. Default None: they are the same. Each layer of a PyTorch
-            LSTM of several is one in Keras: `{r"^lstm\\.(\\w+)_l1$": r"lstm_1.\\1_l0"}`.
+            LSTM of several, `lstm`, is one in Keras: `lstm_l0`, `lstm_l1`.
         strict: whether names on one side alone are an error. Default True. A wrong shape always is.
 
     Returns:
@@ -137,7 +141,7 @@ def _named_slots(target):
     if not isinstance(target, keras.Layer):
         raise TypeError(f"target must be a keras.Layer or keras.Model. Received: {type(target).__name__}")
     slots = [
-        dataclasses.replace(slot, shapes={joined(name, entry): shape for entry, shape in slot.shapes.items()})
+        dataclasses.replace(slot, shapes={_entry(name, entry): shape for entry, shape in slot.shapes.items()})
         for name, layer in named_layers(target)
         for slot in slots_of(layer)
     ]
@@ -148,6 +152,14 @@ def _named_slots(target):
     if twice:
         raise ValueError(f"each variable of the target must have a name of its own. Received: {', '.join(twice)} twice")
     return slots
+
+
+def _entry(name, entry):
+    """An entry's name in a state dict: the second of an LSTM's layers, `lstm_l1` in Keras, has `lstm.weight_ih_l1`."""
+    layer, entry_of_layer = OF_SEVERAL.fullmatch(name), ENTRY_OF_SEVERAL.fullmatch(entry)
+    if layer and entry_of_layer:
+        return f"{layer['name']}.{entry_of_layer['kind']}_l{layer['index']}{entry_of_layer['direction']}"
+    return joined(name, entry)
 
 
 def _batches_tracked(target):

@@ -6,7 +6,9 @@ import keras
 import numpy as np
 
 from lucid_keras.layers.conv_transpose1d import ConvTranspose1d
+from lucid_keras.layers.constant import WithConstant
 from lucid_keras.layers.istft import ISTFT
+from lucid_keras.layers.snake import Snake
 from lucid_keras.layers.windowed_attention import WindowedAttention
 from lucid_keras.streaming.attention import Attending
 from lucid_keras.streaming.borders import Edge
@@ -125,6 +127,8 @@ STAGES: dict[type, Callable[[Call, Place], Stage]] = {
     ConvTranspose1d: lambda call, _: Transposed(call.operation),
     ISTFT: lambda call, _: Synthesis(call.operation),
     WindowedAttention: lambda call, _: Attending(call),
+    Snake: lambda call, _: Pointwise(call),
+    WithConstant: lambda call, _: Pointwise(call),
     layers.Conv1D: _convolution,
     layers.DepthwiseConv1D: _convolution,
     layers.SeparableConv1D: _convolution,

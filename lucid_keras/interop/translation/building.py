@@ -12,7 +12,8 @@ from lucid_keras.interop.translation.trace import Call, Constant, Extent
 from lucid_keras.interop.translation.values import Refused, Value
 from lucid_keras.layers.constant import WithConstant
 
-PART = re.compile(r"\.?(parametrizations\.\w+\.original\d+|\w+)$")  # of a parameter's name: what follows its module's
+# Of a parameter's name what follows its module's.
+PART = re.compile(r"\.?(parametrizations\.\w+\.original\d+|\w+)$")
 
 
 class Building:
@@ -81,24 +82,14 @@ class Site:
 
     def with_constant(self, operation: str, value: Value, constant: Constant, swapped: bool) -> Value:
         """An operation of a value and a parameter, or what torch made of parameters."""
-        array, (name, *others) = fixed(constant).array, sorted(constant.names) or [""]
+        array = fixed(constant).array
         if array.ndim > value.rank:
             raise Refused("its constant has more axes than its input")
-        is_one = constant.is_named and not others
-        weight = PART.search(name)[1] if is_one else "value"
-        path = PART.sub("", name) if is_one else f"{self.call.path or operation}.{self.call.name}"
-        layer = WithConstant(
-            operation,
-            array.shape,
-            value.axes,
-            weight,
-            swapped,
-            name=self.building.unique(path or f"{operation}_{weight}"),
-            trainable=any(one in self.building.held and self.building.held[one].requires_grad for one in constant.names),
-        )
-        y = layer(value.tensor)
-        fill(layer, {weight: array})
-        return value.of(y)
+        name = next(iter(constant.names)) if constant.is_named else f"{self.call.path}.{self.call.name}".lstrip(".")
+        held = self.building.held
+        options = {"trainable": any(held[one].requires_grad for one in constant.names)}
+        options |= {"operation": operation, "shape": tuple(array.shape), "axes": value.axes, "swapped": swapped}
+        return value.of(self.building.layer(WithConstant, name, {"": array}, options)(value.tensor))
 
 
 def fixed(constant: Constant) -> Constant:

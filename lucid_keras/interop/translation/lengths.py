@@ -24,6 +24,18 @@ def other_lengths(module: Callable, inputs: Inputs) -> list[Inputs]:
     return []
 
 
+def lengthened(inputs: Inputs, longer: Inputs, times: int) -> Inputs:
+    """The inputs whose axes are longer in `longer`, so many times as long and longer by what that is odd by."""
+    axes = {
+        (index, axis)
+        for index, (one, other) in enumerate(zip(inputs, longer, strict=True))
+        for axis, (size, more) in enumerate(zip(one.shape, other.shape, strict=True))
+        if size != more
+    }
+    odd = any(longer[index].shape[axis] % inputs[index].shape[axis] for index, axis in axes)
+    return _stretched(inputs, axes, lambda length: times * length + odd)
+
+
 def _candidates(inputs: Inputs) -> Iterator[set[tuple[int, int]]]:
     """Sets of axes, each as an input's index and an axis of it, that may be of one length: those of one size, the last
     first, then the last of each input, and the first after the batch.

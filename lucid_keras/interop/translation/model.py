@@ -1,5 +1,6 @@
 """`from_torch`: a PyTorch module as a functional Keras model, compared with it before it is given."""
 
+import math
 from collections.abc import Sequence
 from typing import Literal, get_args
 
@@ -9,7 +10,7 @@ import torch
 
 from lucid_keras._arguments import check_choice
 from lucid_keras.interop.translation.building import Building
-from lucid_keras.interop.translation.lengths import other_lengths
+from lucid_keras.interop.translation.lengths import lengthened, other_lengths
 from lucid_keras.interop.translation.operations import TABLE, name_of
 from lucid_keras.interop.translation.patterns import recognized
 from lucid_keras.interop.translation.trace import Call, Constant, Extent, Untraceable, constants_frozen, merged, traced
@@ -17,6 +18,7 @@ from lucid_keras.interop.translation.values import Refused, Value
 from lucid_keras.interop.translation.verification import DiffersError, first_different, verified
 from lucid_keras.ops import DATA_FORMATS
 
+FARTHEST = 100  # times its length, which an example is made longer by to see all of a window
 DataFormat = Literal["channels_first", "channels_last"]
 
 
@@ -59,7 +61,7 @@ def _checked(module, inputs):
 
 
 def _traced(module, inputs, longer):
-    """The trace, read at two lengths where the module does the same at both."""
+    """The trace, read at two lengths where the module does the same at both, and the inputs of these lengths."""
     try:
         trace = traced(module, inputs)
     except Untraceable as reason:
@@ -67,12 +69,17 @@ def _traced(module, inputs, longer):
             "a module must be traceable by torch.export: no branch may depend on the numbers in a tensor, and nothing "
             f"but tensors may come in. Received: {type(module).__name__}: {reason}"
         ) from reason
-    if longer:
-        try:
-            return merged(trace, traced(module, longer[0])), longer
-        except Untraceable:
-            trace = traced(module, inputs)  # a length alone
-    return trace, []
+    if not longer or trace.reach > FARTHEST:
+        return trace, []
+    if trace.reach > 1:  # a window is seen only by what is longer
+        longer = [lengthened(inputs, longer[0], math.ceil(trace.reach) + 1), *longer]
+    try:
+        other = traced(module, longer[0])
+        if other.reach <= 1:
+            return merged(trace, other), longer
+    except Untraceable:
+        trace = traced(module, inputs)  # the first was changed
+    return trace, []  # it has one length
 
 
 class Translation:

@@ -15,6 +15,8 @@ import torch
 IGNORED = ("_assert", "sym_constrain", "sym_size")  # what a trace checks, which has been checked then
 SHAPED = ("zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full")  # what sees a shape alone
 
+LONGEST = 1 << 20  # a larger number is no position: slices end at the largest integer
+
 
 @dataclasses.dataclass(frozen=True)
 class Extent:
@@ -56,13 +58,17 @@ class Call:
 
 @dataclasses.dataclass(eq=False)
 class Trace:
-    """The inputs, the operations in their order, what comes out, and what the module holds by name."""
+    """The inputs, the operations in their order, what comes out, and what the module holds by name.
+
+    `reach` is how many times longer than itself a table of positions looks: a window that a longer signal has.
+    """
 
     inputs: list[Call]
     calls: list[Call]
     outputs: Any
     held: dict[str, torch.Tensor]
     graph: torch.fx.GraphModule
+    reach: float = 1.0
 
 
 class Untraceable(ValueError):  # noqa: N818  read as: the module is untraceable
@@ -78,12 +84,12 @@ def traced(module: torch.nn.Module, inputs: tuple) -> Trace:
         raise Untraceable(f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}") from error
     graph = program.module(check_guards=False)
     held = {**dict(graph.named_parameters()), **dict(graph.named_buffers())}
-    given = {"inputs": [], "calls": [], "outputs": None}
+    given = {"inputs": [], "calls": [], "outputs": None, "reach": 1.0}
     known: dict[torch.fx.Node, Any] = {}
     with torch.no_grad():
         for node in graph.graph.nodes:
             known[node] = _read(node, known, graph, held, given)
-    return Trace(given["inputs"], given["calls"], given["outputs"], held, graph)
+    return Trace(given["inputs"], given["calls"], given["outputs"], held, graph, given["reach"])
 
 
 def _read(node, known, graph, held, given):
@@ -113,7 +119,19 @@ def _read(node, known, graph, held, given):
     if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
         given["calls"].append(_call(node, args, kwargs))  # for the table to refuse: never computed once
         return given["calls"][-1]
-    return _computed(node, args, kwargs, parts)
+    made = _computed(node, args, kwargs, parts)
+    given["reach"] = max(given["reach"], _reach(made, parts))
+    return made
+
+
+def _reach(made, parts):
+    """By how many times an integer that a table of integers or truths is made with exceeds the table's length."""
+    if not isinstance(made, Constant) or made.array.is_floating_point() or made.names:
+        return 1.0
+    positions = max(made.array.shape[made.array.ndim > 1 :], default=1)  # the batch is none
+    if positions == 1:
+        return 1.0
+    return max((one / positions for one in parts if type(one) is int and one < LONGEST), default=1.0)
 
 
 def _computed(node, args, kwargs, parts):
