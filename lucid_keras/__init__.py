@@ -14,6 +14,7 @@ from lucid_keras.version import __version__
 __all__ = [
     "ISTFT",
     "ConvTranspose1d",
+    "Snake",
     "Stage",
     "StreamingConvTranspose1d",
     "StreamingModel",
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from lucid_keras.layers.conv_transpose1d import ConvTranspose1d
     from lucid_keras.layers.from_keras import from_keras
     from lucid_keras.layers.istft import ISTFT
+    from lucid_keras.layers.snake import Snake
     from lucid_keras.layers.windowed_attention import WindowedAttention
     from lucid_keras.ops import conv_transpose1d
     from lucid_keras.streaming.layer import StreamingConvTranspose1d
@@ -39,6 +41,7 @@ else:
     _OPERATION = {
         "ConvTranspose1d": "lucid_keras.layers.conv_transpose1d",
         "ISTFT": "lucid_keras.layers.istft",
+        "Snake": "lucid_keras.layers.snake",
         "Stage": "lucid_keras.streaming.stage",
         "StreamingConvTranspose1d": "lucid_keras.streaming.layer",
         "StreamingModel": "lucid_keras.streaming.model",

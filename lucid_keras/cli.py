@@ -6,8 +6,10 @@ import os
 import pathlib
 import sys
 
+from lucid_keras._extras import needed
 from lucid_keras.bench.commands import add_command as add_bench
 from lucid_keras.export.commands import add_commands, run_inspect
+from lucid_keras.export.files import checked_destination, workplace
 from lucid_keras.export.progress import doing
 from lucid_keras.export.versions import versions
 from lucid_keras.terminal import own_lines
@@ -63,6 +65,21 @@ def _parser():
     demo.add_argument("--audio", type=pathlib.Path, metavar="FILE", help="a WAV or FLAC file (default: a guitar)")
     demo.add_argument("--out", type=pathlib.Path, default=pathlib.Path("saved_models/demo"), metavar="DIR")
     demo.set_defaults(handler=_demo)
+    imported = commands.add_parser(
+        "import",
+        help="a PyTorch program (.pt2) to a verified .keras file",
+        description="Translates a program that torch.export.save wrote into ordinary Keras layers, compares both, and "
+        "writes the model only if they agree. Nothing of the file is executed.",
+        epilog="example: lucid-keras import decoder.pt2 decoder.keras --channels-last",
+    )
+    imported.add_argument("program", type=pathlib.Path, help="the .pt2 file")
+    imported.add_argument("path", type=pathlib.Path, help="NAME.keras")
+    imported.add_argument(
+        "--channels-last",
+        action="store_true",
+        help="inputs and outputs [batch, length, channels], as live decoders need",
+    )
+    imported.set_defaults(handler=_import)
     add_commands(commands)
     add_bench(commands)
     commands.choices["inspect"].set_defaults(handler=_inspect)
@@ -81,6 +98,27 @@ def _demo(parsed):
 
     console = demo.demo_extra("rich.console").Console()
     demo.print_result(demo.run(parsed.audio, parsed.out, console), console)
+
+
+def _import(parsed):
+    if parsed.path.suffix != ".keras":
+        raise ValueError(f"the model's path must end in .keras. Received: {parsed.path}")
+    checked_destination(parsed.path)
+    needed("torch", "importing a PyTorch program needs PyTorch", "torch")
+    with doing(f"translating {parsed.program}"):
+        from lucid_keras.interop.translation.model import translated
+
+        data_format = "channels_last" if parsed.channels_last else "channels_first"
+        model, compared = translated(parsed.program, None, data_format, None, None)
+    with workplace(parsed.path.absolute().parent) as place:
+        model.save(place / parsed.path.name)
+        os.replace(place / parsed.path.name, parsed.path)
+    for kind, tensors in (("takes", model.inputs), ("gives", model.outputs)):
+        for one in tensors:
+            print(f"{kind} {one.name}: {one.dtype} {[size or 'any' for size in one.shape]}")
+    for inputs, error in compared:
+        print(f"relative error {error:.1e} against PyTorch, inputs {', '.join(str(list(one.shape)) for one in inputs)}")
+    print(f"{parsed.path}: {len(model.layers)} layers, {model.count_params():,} weights")
 
 
 def _inspect(parsed):

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import tensorflow as tf
+import torch
 from campaign import Call, Reached, fits, made
 
 import lucid_keras as lk
@@ -311,6 +312,37 @@ def checkpoint_calls(folder):
     }
 
 
+def torch_calls():
+    """`from_torch`, whose work is long: its arguments alone are asked for here."""
+    module, x = torch.nn.Conv1d(2, 3, 3), torch.zeros(1, 2, 9)
+    given = {
+        "module": module,
+        "example_inputs": x,
+        "data_format": "channels_last",
+        "other_inputs": [(torch.ones(1, 2, 20),)],
+    }
+    legal = dict.fromkeys(("module", "example_inputs"), never) | {"other_inputs": lambda value: value is None}
+
+    def documented(module, example_inputs, data_format: lk.ops.DataFormat, other_inputs, name: str | None):
+        """Its signature names PyTorch's classes, which are there only where types are checked."""
+
+    return {"from_torch": Call(lk.interop.from_torch, given | {"name": "a"}, documented, legal)}
+
+
+def snake_calls():
+    """`Snake`, eagerly and in a graph."""
+    snake = lk.Snake()
+    x = {"x": np.ones((1, 5, 4), "float32")}
+    shape = {"weight_shape": lambda value: True}  # it is compared with the channels when these are known
+    given = {"separate_beta": True, "logarithmic": False, "weight_shape": (1, 4, 1), "epsilon": 1e-9}
+    given |= dict.fromkeys(ADDED[1:])
+    return {
+        "Snake": Call(lk.Snake, given, lk.Snake.__init__, shape),
+        "Snake()": Call(snake, x, snake.call, {"x": tensors((None, None, 4))}),
+        "Snake() in a graph": Call(in_a_graph(snake), x, snake.call, {"x": tensors((None, None, 4))}),
+    }
+
+
 def calls(folder):
     """All of them, by a name that a failure shows."""
     decoder = keras.Sequential([keras.Input((4, None), name="mel"), lk.ConvTranspose1d(4, 2, 3, stride=2)])
@@ -323,6 +355,8 @@ def calls(folder):
         **operation_calls(),
         **istft_calls(),
         **attention_calls(),
+        **snake_calls(),
+        **torch_calls(),
         **streaming_calls(decoder),
         **export_calls(decoder, lk.StreamingModel(decoder), folder),
         "snr_db": Call(lk.export.snr_db, pair, lk.export.snr_db, dict.fromkeys(pair, tensors(X.shape, kinds="fiu"))),

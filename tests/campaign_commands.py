@@ -70,6 +70,7 @@ COMMANDS = {
     "export StableHLO": "export up.keras x.stablehlo --length 5 --floor 30",
     "export a stream": "export up.keras x.tflite --stream --chunk 2 --batch 1 --states explicit --floor 30"
     " --quantization int8 --calibration samples.npy --float-layers auto --report r.html",
+    "import": "import nothing.pt2 x.keras --channels-last",
     "runtimes": "runtimes list",
     "demo": "demo --audio nothing.wav --out out",
     "bench": "bench 4 2 3 --stride 2 --padding 0 --output-padding 0 --groups 1 --dilation 1 --length 5 --batch 1"

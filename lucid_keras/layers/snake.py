@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from lucid_keras._arguments import check_flag
+from lucid_keras._arguments import check_flag, check_shape, number
 
 
 @keras.saving.register_keras_serializable(package="lucid_keras")
@@ -59,12 +59,13 @@ class Snake(keras.layers.Layer):
         super().__init__(dtype=dtype, name=name, **kwargs)
         check_flag("separate_beta", separate_beta)
         check_flag("logarithmic", logarithmic)
-        self.separate_beta, self.logarithmic, self.epsilon = separate_beta, logarithmic, epsilon
-        self.weight_shape = None if weight_shape is None else tuple(weight_shape)
+        self.separate_beta, self.logarithmic = separate_beta, logarithmic
+        self.epsilon = number("epsilon", epsilon, least=0)
+        self.weight_shape = None if weight_shape is None else check_shape("weight_shape", weight_shape)
 
     def build(self, input_shape):
         shape = (input_shape[-1],) if self.weight_shape is None else self.weight_shape
-        if math.prod(shape) != input_shape[-1]:
+        if None in shape or math.prod(shape) != input_shape[-1]:
             raise ValueError(
                 f"weight_shape must hold as many elements as there are channels. Received: weight_shape={shape} for "
                 f"{input_shape[-1]} channels"

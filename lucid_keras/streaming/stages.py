@@ -5,8 +5,8 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from lucid_keras.layers.conv_transpose1d import ConvTranspose1d
 from lucid_keras.layers.constant import WithConstant
+from lucid_keras.layers.conv_transpose1d import ConvTranspose1d
 from lucid_keras.layers.istft import ISTFT
 from lucid_keras.layers.snake import Snake
 from lucid_keras.layers.windowed_attention import WindowedAttention

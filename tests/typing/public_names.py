@@ -124,4 +124,10 @@ lk.interop.load_state_dict(model, folder / "decoder.pt", rename=lambda name: nam
 lk.interop.load_state_dict(model, torch.nn.ConvTranspose1d(4, 2, 4).state_dict())
 lk.interop.load_state_dict(model, {"up.weight": torch.zeros(4, 2, 4)})
 assert_type(lk.interop.to_state_dict(model), dict[str, np.ndarray])
+translated = lk.interop.from_torch(
+    torch.nn.Conv1d(4, 2, 3), torch.zeros(1, 4, 9), data_format="channels_last", name="a"
+)
+lk.interop.from_torch(folder / "decoder.pt2")
+lk.interop.from_torch(torch.nn.Conv1d(4, 2, 3), (torch.zeros(1, 4, 9),), other_inputs=[(torch.zeros(1, 4, 20),)])
+snake = lk.Snake(separate_beta=True, logarithmic=True, weight_shape=(1, 4, 1), epsilon=1e-9, name="act")
 print(lk.interop.describe("decoder.npz").entries[0].shape[0])

@@ -39,7 +39,9 @@ def attention(
 
 def _heads_joined(x, shape):
     batch, heads, length, size = shape
-    return reshaped(x.turned((0, 2, 1, 3)), (batch, length, heads, size), (batch, length, heads * size)).laid_out((0, 1, 2))
+    return reshaped(x.turned((0, 2, 1, 3)), (batch, length, heads, size), (batch, length, heads * size)).laid_out(
+        (0, 1, 2)
+    )
 
 
 def _over_all(query, key, value, shared, is_causal):
@@ -60,7 +62,9 @@ def _seen(mask, is_causal):
     rows = torch.arange(seen.shape[-2])
     back = rows[:, None] - rows[: seen.shape[-1]]
     window = int(seen[0, -1].sum())
-    if bool((seen != ((back >= 0) & (back < window))).any()) or (array.dtype != torch.bool and bool(array[array > MASKED].any())):
+    if bool((seen != ((back >= 0) & (back < window))).any()) or (
+        array.dtype != torch.bool and bool(array[array > MASKED].any())
+    ):
         if bool(seen.all()) and array.dtype == torch.bool:
             return None, is_causal
         raise Refused("its mask is neither causal nor a causal window")

@@ -1,6 +1,6 @@
 """Which axes of a module's inputs may be of another length, found by trying."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 
 import torch
 
@@ -12,10 +12,23 @@ STRETCHES: tuple[tuple[Callable[[int], int], ...], ...] = (
 )
 
 
-def other_lengths(module: Callable, inputs: Inputs) -> list[Inputs]:
-    """The inputs at two other lengths that the module takes; nothing where it takes none."""
+def axes_of_any_length(program: torch.export.ExportedProgram) -> set[tuple[int, int]]:
+    """Each input's index and each axis of it whose length a program leaves open."""
+    names = program.graph_signature.user_inputs
+    shapes = [node.meta["val"].shape for node in program.graph.nodes if node.name in names]
+    sizes = {(index, axis): size for index, shape in enumerate(shapes) for axis, size in enumerate(shape)}
+    return {place for place, size in sizes.items() if isinstance(size, torch.SymInt)}
+
+
+def other_lengths(module: Callable, inputs: Inputs, allowed: Set[tuple[int, int]] | None = None) -> list[Inputs]:
+    """The inputs at two other lengths that the module takes; nothing where it takes none.
+
+    `allowed` are the axes that may be of another length.
+    """
     sizes = _sizes(module, inputs)
     for axes in _candidates(inputs):
+        if allowed is not None and not axes <= allowed:
+            continue
         for stretches in STRETCHES:
             longer = [_stretched(inputs, axes, stretch) for stretch in stretches]
             found = [_sizes(module, one) for one in longer]

@@ -1,63 +1,76 @@
-"""`from_torch`: a PyTorch module as a functional Keras model, compared with it before it is given."""
+"""A module's trace translated call by call, into a Keras model that is compared with the module."""
 
+import contextlib
 import math
-from collections.abc import Sequence
-from typing import Literal, get_args
+import os
 
 import keras
 import numpy as np
 import torch
 
-from lucid_keras._arguments import check_choice
 from lucid_keras.interop.translation.building import Building
-from lucid_keras.interop.translation.lengths import lengthened, other_lengths
+from lucid_keras.interop.translation.lengths import axes_of_any_length, lengthened, other_lengths
 from lucid_keras.interop.translation.operations import TABLE, name_of
-from lucid_keras.interop.translation.patterns import recognized
-from lucid_keras.interop.translation.trace import Call, Constant, Extent, Untraceable, constants_frozen, merged, traced
+from lucid_keras.interop.translation.patterns import calls_in, recognized
+from lucid_keras.interop.translation.program_file import loaded
+from lucid_keras.interop.translation.trace import Call, Constant, Extent, Untraceable, merged, prepared, reach, traced
 from lucid_keras.interop.translation.values import Refused, Value
 from lucid_keras.interop.translation.verification import DiffersError, first_different, verified
-from lucid_keras.ops import DATA_FORMATS
 
 FARTHEST = 100  # times its length, which an example is made longer by to see all of a window
-DataFormat = Literal["channels_first", "channels_last"]
 
 
-def from_torch(
-    module: torch.nn.Module,
-    example_inputs: torch.Tensor | Sequence[torch.Tensor],
-    *,
-    data_format: DataFormat = "channels_first",
-    other_inputs: Sequence[Sequence[torch.Tensor]] | None = None,
-    name: str | None = None,
-) -> keras.Model:
-    inputs = _checked(module, example_inputs)
-    check_choice("data_format", data_format, DATA_FORMATS)
-    was_training = module.training
-    with constants_frozen(module.eval()):
-        try:
-            longer = other_lengths(module, inputs) if other_inputs is None else [_checked(module, one) for one in other_inputs]
-            trace, longer = _traced(module, inputs, longer)
-            translation = Translation(trace, data_format)
-            model = translation.model(name or type(module).__name__.lower())
-            _compare(translation, model, module, [inputs, *longer])
-        finally:
-            module.train(was_training)
-    return model
+def translated(source, example_inputs, data_format, other_inputs, name):
+    """The model of `from_torch`, and its relative error for each of the examples' shapes."""
+    module, example_inputs, allowed = _module_of(source, example_inputs)
+    is_program = allowed is not None
+    inputs = _checked(module, example_inputs, "example_inputs", is_program)
+    with contextlib.nullcontext() if is_program else prepared(module):
+        if other_inputs is None:
+            longer = other_lengths(module, inputs, allowed)
+        else:
+            longer = [_checked(module, one, "other_inputs", is_program) for one in other_inputs]
+        trace, longer = _traced(module, inputs, longer)
+        translation = Translation(trace, data_format)
+        model = translation.model(name or type(module).__name__.lower())
+        return model, [(one, translation.compared(model, module, one)) for one in (inputs, *longer)]
 
 
-def _checked(module, inputs):
-    """The inputs as a tuple of two examples each."""
-    inputs = (inputs,) if isinstance(inputs, torch.Tensor) else tuple(inputs)
-    for one in inputs:
-        if not isinstance(one, torch.Tensor) or one.ndim < 2:
-            raise TypeError(
-                "example_inputs must be tensors [batch, ...], of two axes at least. Received: "
-                + (f"a tensor of shape {list(one.shape)}" if isinstance(one, torch.Tensor) else repr(one))
-            )
-    dtypes = {one.dtype for one in (*inputs, *module.parameters()) if one.is_floating_point()}
+def _module_of(source, example_inputs):
+    """The module to translate, its inputs, and which of their axes may have other lengths, None for any."""
+    if isinstance(source, (str, os.PathLike)):
+        source = loaded(source)
+    if not isinstance(source, torch.export.ExportedProgram):
+        return source, example_inputs, None
+    if example_inputs is None:
+        example_inputs, named = source.example_inputs
+        if named:
+            raise ValueError(f"a program must take its inputs by place. Received: inputs by name, {', '.join(named)}")
+    return source.module(check_guards=False), example_inputs, axes_of_any_length(source)
+
+
+def _checked(module, inputs, argument, is_program):
+    """The inputs as a tuple, of two signals at least: a batch of one looks like any axis of one element.
+
+    A program keeps the batch that it was exported with.
+    """
+    if not isinstance(module, torch.nn.Module):
+        raise TypeError(f"module must be a torch.nn.Module, a program or its path. Received: {type(module).__name__}")
+    inputs = (inputs,) if isinstance(inputs, torch.Tensor) else inputs
+    if not isinstance(inputs, (tuple, list)) or not all(isinstance(one, torch.Tensor) for one in inputs) or not inputs:
+        raise TypeError(f"{argument} must be a tensor or a tuple of tensors. Received: {inputs!r}")
+    if any(one.ndim < 2 or not one.numel() for one in inputs) or len({len(one) for one in inputs}) > 1:
+        raise ValueError(
+            f"{argument} must have one batch as their first axis, and another axis at least. "
+            f"Received: shapes {', '.join(str(list(one.shape)) for one in inputs)}"
+        )
+    dtypes = {one.dtype for one in (*inputs, *module.parameters(), *module.buffers()) if one.is_floating_point()}
     if dtypes - {torch.float32}:
-        raise TypeError(f"the module and its inputs must be in float32; see module.float(). Received: {dtypes}")
-    return tuple(one if len(one) > 1 else torch.cat([one, one]) for one in inputs)
+        raise TypeError(
+            "module and its inputs must be in float32: call module.float(). "
+            f"Received: {', '.join(sorted(map(str, dtypes)))}"
+        )
+    return tuple(torch.cat([one, one]) if len(one) == 1 and not is_program else one for one in inputs)
 
 
 def _traced(module, inputs, longer):
@@ -69,17 +82,20 @@ def _traced(module, inputs, longer):
             "a module must be traceable by torch.export: no branch may depend on the numbers in a tensor, and nothing "
             f"but tensors may come in. Received: {type(module).__name__}: {reason}"
         ) from reason
-    if not longer or trace.reach > FARTHEST:
+    if not longer:
         return trace, []
-    if trace.reach > 1:  # a window is seen only by what is longer
-        longer = [lengthened(inputs, longer[0], math.ceil(trace.reach) + 1), *longer]
     try:
         other = traced(module, longer[0])
-        if other.reach <= 1:
-            return merged(trace, other), longer
+        times = reach(trace, other)
+        if times > 1:  # a window is seen only by what is longer
+            times *= longer[0][0].numel() / inputs[0].numel()
+            if times > FARTHEST:
+                return trace, []
+            longer = [lengthened(inputs, longer[0], math.ceil(times) + 1), *longer]
+            other = traced(module, longer[0])
+        return merged(trace, other), longer
     except Untraceable:
-        trace = traced(module, inputs)  # the first was changed
-    return trace, []  # it has one length
+        return traced(module, inputs), []  # it has one length; the first trace was changed
 
 
 class Translation:
@@ -91,16 +107,16 @@ class Translation:
         self.building = Building(trace.held)
         self.values = {call: self._input(call) for call in trace.inputs}
         self.inputs = [self.values[call].tensor for call in trace.inputs]
-        refused = {}
+        refused = []
         for call in self.calls:
             try:
                 self.values[call] = self._translated(call)
             except Refused as reason:
-                refused.setdefault(f"{name_of(call.target)} in {call.path or 'the module itself'}: {reason}", call)
-                self.values[call] = _stand_in(call)
+                refused.append(f"{name_of(call.target)} in {call.path or 'the module itself'}: {reason}")
         if refused:
             raise ValueError(
-                "a module's operations must be known to lucid_keras, each at its arguments. Received: " + "; ".join(refused)
+                "a module's operations must be known to lucid_keras, each at its arguments. "
+                f"Received: {'; '.join(dict.fromkeys(refused))}"
             )
 
     def _translated(self, call):
@@ -109,8 +125,10 @@ class Translation:
             is_random = torch.Tag.nondeterministic_seeded in getattr(call.target, "tags", ())
             raise Refused("it draws random numbers; make them an input" if is_random else "it has no translation")
         args, kwargs = torch.utils._pytree.tree_map_only(
-            Call, self.values.__getitem__, (call.args, dict(call.kwargs)), is_leaf=lambda one: isinstance(one, (Call, Constant))
+            Call, self.values.get, (call.args, dict(call.kwargs)), is_leaf=lambda one: isinstance(one, (Call, Constant))
         )
+        if any(self.values.get(one) is None for one in calls_in((call.args, dict(call.kwargs)))):
+            return None  # of what was refused
         return function(self.building.at(call), *args, **kwargs)
 
     def _axes(self, shape):
@@ -128,7 +146,9 @@ class Translation:
         return Value(keras.Input(sizes, name=call.name, dtype=dtype), axes)
 
     def model(self, name):
-        leaves = torch.utils._pytree.tree_leaves(self.trace.outputs, is_leaf=lambda one: isinstance(one, (Call, Constant)))
+        leaves = torch.utils._pytree.tree_leaves(
+            self.trace.outputs, is_leaf=lambda one: isinstance(one, (Call, Constant))
+        )
         outputs = [one for one in leaves if isinstance(one, Call)]
         if not outputs or any(isinstance(one, Constant) for one in leaves):
             raise ValueError("what a module gives must depend on its inputs. Received: a module that gives a constant")
@@ -138,6 +158,18 @@ class Translation:
         return keras.Model(
             inputs[0] if len(inputs) == 1 else inputs, tensors[0] if len(tensors) == 1 else tensors, name=name
         )
+
+    def compared(self, model, module, inputs):
+        """The relative error of the model for such inputs; raises where it is no rounding."""
+        given = self.to_keras(inputs)
+        try:
+            return verified(module, inputs, self.from_keras(model(given, training=False)))
+        except DiffersError as reason:
+            where = first_different(self, given, inputs)
+            raise ValueError(
+                f"a Keras model must give what its PyTorch module gives. Received: {reason}, for inputs of shapes "
+                f"{', '.join(str(list(one.shape)) for one in inputs)}; the first operation that differs: {where}"
+            ) from None
 
     def to_keras(self, inputs):
         """PyTorch's inputs as the model takes them."""
@@ -152,25 +184,3 @@ class Translation:
             np.asarray(y).transpose(np.argsort(axes))
             for y, (_, axes) in zip(keras.tree.flatten(outputs), self.out, strict=True)
         ]
-
-
-def _stand_in(call):
-    """What a refused call might have given, so that those after it are looked at too."""
-    axes = tuple(range(len(call.shape)))
-    return Value(keras.Input([None if isinstance(size, Extent) else size for size in call.shape[1:]]), axes)
-
-
-def _compare(translation, model, module, examples):
-    for inputs in examples:
-        try:
-            verified(model, module, inputs, translation.to_keras, translation.from_keras)
-        except DiffersError as reason:
-            where = first_different(
-                translation.trace, translation.calls, translation.values, translation.inputs,
-                [one.permute(translation.values[call].axes) for call, one in zip(translation.trace.inputs, inputs, strict=True)],
-            )  # fmt: skip
-            shapes = [list(one.shape) for one in inputs]
-            raise ValueError(
-                f"a Keras model must give what its PyTorch module gives. Received: {reason}, for inputs of shapes {shapes}; "
-                f"the first operation that differs: {where}"
-            ) from None

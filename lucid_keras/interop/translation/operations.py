@@ -41,7 +41,9 @@ def binary(name, make=None):
             is_nothing = (name, number) in {("add", 0), ("subtract", 0), ("multiply", 1), ("divide", 1)}
             if is_nothing and isinstance(one, Value):
                 return one
-            return values[0].of(getattr(ops, name)(*(a.tensor if isinstance(a, Value) else number for a in (one, other))))
+            return values[0].of(
+                getattr(ops, name)(*(a.tensor if isinstance(a, Value) else number for a in (one, other)))
+            )
         if len(values) == 1:
             swapped = isinstance(other, Value)
             return site.with_constant(name, values[0], one if swapped else other, swapped)
@@ -53,7 +55,11 @@ def binary(name, make=None):
 def _scaled(site, other, alpha):
     if isinstance(other, Value):
         return other.of(other.tensor * alpha)
-    return Constant(other.array * alpha, other.names, longer=other.longer) if isinstance(other, Constant) else other * alpha
+    return (
+        Constant(other.array * alpha, other.names, longer=other.longer)
+        if isinstance(other, Constant)
+        else other * alpha
+    )
 
 
 def _number(given):
@@ -105,10 +111,8 @@ def elu(site, x, alpha=1.0, scale=1, input_scale=1):
 
 def prelu(site, x, weight):
     y, axes = x.ending_with(1)
-    if fixed(weight).array.numel() == 1:
-        shared = list(range(1, x.rank))
-    else:
-        shared = list(range(1, x.rank - 1))
+    is_one = fixed(weight).array.numel() == 1
+    shared = list(range(1, x.rank if is_one else x.rank - 1))
     return Value(site.weighted(layers.PReLU, {"weight": weight}, y, shared_axes=shared), axes)
 
 
@@ -218,6 +222,8 @@ def squeeze(site, x, dims=None):
     sizes = site.shape_of()
     dims = range(x.rank) if dims is None else [dims] if isinstance(dims, int) else dims
     for dim in sorted({dim % x.rank for dim in dims}, reverse=True):
+        if sizes[dim] == 1 and x.place(dim) == 0:
+            raise Refused("it takes the batch away, which is one here: trace it with a larger one")
         if sizes[dim] == 1:
             x = without(x, dim, ops.squeeze(x.tensor, x.place(dim)))
     return x
@@ -260,6 +266,17 @@ def slice_(site, x, dim=0, start=None, end=None, step=1):
     raise Refused("it begins at a place computed from the length")
 
 
+def slice_scatter(site, x, part, dim=0, start=None, end=None, step=1):
+    """What is left of `x` before and after a part that takes another's place."""
+    size = integer(site.shape_of()[dim])
+    first, last, _ = slice(start, end).indices(size)
+    if step != 1:
+        raise Refused("it has a step")
+    before = [_cut(x, dim, 0, size - first)] if first > 0 else []
+    after = [_cut(x, dim, last, 0)] if last < size else []
+    return concatenate(site, [*before, part, *after], dim)
+
+
 def narrow(site, x, dim, start, length):
     return slice_(site, x, dim, start, Extent(*(at(start, one) + at(length, one) for one in range(2))))
 
@@ -299,6 +316,8 @@ def glu(site, x, dim=-1):
 
 
 def getitem(site, parts, index):
+    if parts[index] is None:
+        raise Refused("a recurrence's state at its end is used")
     return parts[index]
 
 
@@ -322,7 +341,10 @@ def _padded_by(x, parts, dim):
     if len(places) != 1 or len(sizes) != len(parts) - 1:
         raise Refused("it joins a signal with constants that are not zeros")
     ends = [0] * (2 * x.rank)
-    ends[2 * (-1 - dim % x.rank) : 2 * (-1 - dim % x.rank) + 2 or None] = sum(sizes[: places[0]]), sum(sizes[places[0] :])
+    ends[2 * (-1 - dim % x.rank) : 2 * (-1 - dim % x.rank) + 2 or None] = (
+        sum(sizes[: places[0]]),
+        sum(sizes[places[0] :]),
+    )
     return signals.padded(x, ends)
 
 
@@ -376,14 +398,17 @@ TABLE = {
     "dropout": dropout, "feature_dropout": dropout, "lift_fresh_copy": same,
     "linear": linear, "embedding": embedding, "layer_norm": layer_norm, "rms_norm": rms_norm,
     "group_norm": group_norm, "instance_norm": instance_norm, "batch_norm": batch_norm,
+    "_native_batch_norm_legit_no_training": lambda site, *given: [batch_norm(site, *given[:5], False, *given[5:])],
     "conv1d": signals.conv1d, "conv_transpose1d": signals.conv_transpose1d, "pad": signals.pad,
     "upsample_nearest1d": signals.nearest, "upsample_linear1d": signals.linear,
     "polar": signals.polar, "complex": signals.complex_, "istft": signals.istft,
-    "lstm": functools.partial(recurrence.recurrent, layers.LSTM), "gru": functools.partial(recurrence.recurrent, layers.GRU),
+    "lstm": functools.partial(recurrence.recurrent, layers.LSTM),
+    "gru": functools.partial(recurrence.recurrent, layers.GRU),
     "snake": snake, "scaled_dot_product_attention": attention.attention,
     "permute": permute, "transpose": transpose, "mT": turned_matrix, "t": turned_matrix, "swapaxes": transpose,
     "reshape": reshape, "view": reshape, "_unsafe_view": reshape, "flatten": reshape, "unflatten": reshape,
-    "unsqueeze": unsqueeze, "squeeze": squeeze, "expand": expand, "slice": slice_, "narrow": narrow, "select": select,
+    "unsqueeze": unsqueeze, "squeeze": squeeze, "expand": expand, "slice": slice_, "narrow": narrow,
+    "slice_scatter": slice_scatter, "select": select,
     "unbind": unbind, "split": split, "split_with_sizes": split, "chunk": chunk, "glu": glu, "getitem": getitem,
     "flip": flip, "cat": concatenate, "concatenate": concatenate, "stack": stack, "mean": reduced(ops.mean),
     "sum": reduced(ops.sum), "softmax": softmax, "matmul": matmul, "bmm": matmul,

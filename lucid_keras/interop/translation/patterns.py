@@ -1,4 +1,4 @@
-"""Several operations that mean one thing become that: a padded convolution, a Snake, attention with rotary positions."""
+"""Operations that mean one thing become that: a padded convolution, a Snake, attention with rotary positions."""
 
 import torch
 
@@ -14,16 +14,17 @@ def recognized(trace: Trace) -> list[Call]:
     for call in trace.calls:
         for pattern in (_padded_convolution, _snake, _rotated_attention):
             pattern(call, trace)
-    needed, pending = set(), _calls(trace.outputs)
+    needed, pending = set(), calls_in(trace.outputs)
     while pending:
         call = pending.pop()
         if call not in needed:
             needed.add(call)
-            pending += _calls((call.args, dict(call.kwargs)))
+            pending += calls_in((call.args, dict(call.kwargs)))
     return [call for call in trace.calls if call in needed]
 
 
-def _calls(tree):
+def calls_in(tree):
+    """The calls among arguments or outputs."""
     leaves = torch.utils._pytree.tree_leaves(tree, is_leaf=lambda one: isinstance(one, (Call, Constant)))
     return [one for one in leaves if isinstance(one, Call)]
 
@@ -137,4 +138,6 @@ def _halves_of(call):
     x, dim, start, *_ = second.args[0].args
     same, of, begin, end, *_ = (*first.args, None)
     half = x.shape[-1] // 2
-    return x if same is x and dim in (-1, 3) and of == dim and start == half and (begin or 0, end) == (0, half) else None
+    return (
+        x if same is x and dim in (-1, 3) and of == dim and start == half and (begin or 0, end) == (0, half) else None
+    )

@@ -12,17 +12,15 @@ def recurrent(kind, site, x, states, weights, has_biases, count, dropout, train,
     states = states if isinstance(states, (list, tuple)) else [states]
     if any(not isinstance(state, Constant) or state.number != 0 for state in states):
         raise Refused("it begins in a state that is not zero")
-    if any(user.args[1] != 0 and user.users for user in site.call.users):
-        raise Refused("the state at its end is used")
     axes = (0, 1, 2) if batch_first else (1, 0, 2)
     y, each, directions = x.laid_out(axes), 4 if has_biases else 2, ("", "_reverse") if both else ("",)
     names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")[:each]
+    if len(weights) != each * len(directions) * count:
+        raise Refused("it projects its state")
     for index in range(count):
         of_layer = weights[each * len(directions) * index :][: each * len(directions)]
         entries = dict(zip([f"{name}_l0{way}" for way in directions for name in names], of_layer, strict=True))
         units = fixed(of_layer[1]).array.shape[1]
-        if of_layer[1].array.shape[0] % units or len(of_layer) != each * len(directions):
-            raise Refused("it projects its state")
         options = {"units": units, "return_sequences": True, "use_bias": has_biases}
         suffix = f"_l{index}" if count > 1 else ""
         if both:

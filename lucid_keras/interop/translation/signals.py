@@ -32,7 +32,9 @@ def conv1d(site, x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1
     out, _, taps = fixed(weight).array.shape
     stride, dilation = _first(stride), _first(dilation)
     reach, channels = dilation * (taps - 1), site.shape_of()[1]
-    ends = {"valid": (0, 0), "same": (reach // 2, reach - reach // 2)}.get(padding) if isinstance(padding, str) else None
+    ends = (
+        {"valid": (0, 0), "same": (reach // 2, reach - reach // 2)}.get(padding) if isinstance(padding, str) else None
+    )
     ends = (_first(padding),) * 2 if ends is None else ends
     before, after = ends[0] + zeros[0], ends[1] + zeros[1]
     if stride > 1 and dilation > 1:
@@ -53,9 +55,7 @@ def conv1d(site, x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1
     return Value(site.weighted(kind, entries, y, use_bias=bias is not None, **sizes, **options), CHANNELS_LAST)
 
 
-def conv_transpose1d(
-    site, x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1
-):
+def conv_transpose1d(site, x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
     channels, of_group, taps = fixed(weight).array.shape
     numbers = dict(zip(("stride", "padding", "output_padding", "dilation"),
                        map(_first, (stride, padding, output_padding, dilation)), strict=True))  # fmt: skip

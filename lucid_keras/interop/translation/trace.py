@@ -60,7 +60,7 @@ class Call:
 class Trace:
     """The inputs, the operations in their order, what comes out, and what the module holds by name.
 
-    `reach` is how many times longer than itself a table of positions looks: a window that a longer signal has.
+    `tables` are those of integers and truths that are made with an integer, by name: their length, and the integer.
     """
 
     inputs: list[Call]
@@ -68,7 +68,7 @@ class Trace:
     outputs: Any
     held: dict[str, torch.Tensor]
     graph: torch.fx.GraphModule
-    reach: float = 1.0
+    tables: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
 
 
 class Untraceable(ValueError):  # noqa: N818  read as: the module is untraceable
@@ -81,15 +81,17 @@ def traced(module: torch.nn.Module, inputs: tuple) -> Trace:
         with torch.no_grad():
             program = torch.export.export(module, inputs, strict=False).run_decompositions({})
     except Exception as error:  # whatever a module's own code raises
-        raise Untraceable(f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}") from error
+        raise Untraceable(
+            f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+        ) from error
     graph = program.module(check_guards=False)
     held = {**dict(graph.named_parameters()), **dict(graph.named_buffers())}
-    given = {"inputs": [], "calls": [], "outputs": None, "reach": 1.0}
+    given = {"inputs": [], "calls": [], "outputs": None, "tables": {}}
     known: dict[torch.fx.Node, Any] = {}
     with torch.no_grad():
         for node in graph.graph.nodes:
             known[node] = _read(node, known, graph, held, given)
-    return Trace(given["inputs"], given["calls"], given["outputs"], held, graph, given["reach"])
+    return Trace(given["inputs"], given["calls"], given["outputs"], held, graph, given["tables"])
 
 
 def _read(node, known, graph, held, given):
@@ -120,18 +122,17 @@ def _read(node, known, graph, held, given):
         given["calls"].append(_call(node, args, kwargs))  # for the table to refuse: never computed once
         return given["calls"][-1]
     made = _computed(node, args, kwargs, parts)
-    given["reach"] = max(given["reach"], _reach(made, parts))
+    integers = [one for one in parts if type(one) is int and one < LONGEST]
+    if integers and isinstance(made, Constant) and not (made.array.is_floating_point() or made.names):
+        length = max(made.array.shape[made.array.ndim > 1 :], default=1)  # the batch is none
+        given["tables"][node.name] = length, max(integers)
     return made
 
 
-def _reach(made, parts):
-    """By how many times an integer that a table of integers or truths is made with exceeds the table's length."""
-    if not isinstance(made, Constant) or made.array.is_floating_point() or made.names:
-        return 1.0
-    positions = max(made.array.shape[made.array.ndim > 1 :], default=1)  # the batch is none
-    if positions == 1:
-        return 1.0
-    return max((one / positions for one in parts if type(one) is int and one < LONGEST), default=1.0)
+def reach(one: Trace, other: Trace) -> float:
+    """How many times its length a table of the longer trace looks: above 1 where there is a window beyond it."""
+    varying = [name for name in one.tables.keys() & other.tables if one.tables[name][0] != other.tables[name][0]]
+    return max((other.tables[name][1] / other.tables[name][0] for name in varying), default=1.0)
 
 
 def _computed(node, args, kwargs, parts):
@@ -190,9 +191,12 @@ def _merged(one: Any, other: Any, there: Mapping[Call, Call]) -> Any:
 
 
 @contextlib.contextmanager
-def constants_frozen(module: torch.nn.Module) -> Iterator[None]:
-    """Within it the integers that a module keeps in buffers without axes are constants: no trace may depend on a buffer."""
-    changed = []
+def prepared(module: torch.nn.Module) -> Iterator[None]:
+    """Within it a module is evaluated, and the integers that it keeps in buffers without axes are constants, which a
+    trace may depend on.
+    """
+    changed, training = [], [(part, part.training) for part in module.modules()]
+    module.eval()
     for part in module.modules():
         scalars = {
             name: buffer.item()
@@ -209,6 +213,8 @@ def constants_frozen(module: torch.nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
+        for part, was_training in training:
+            part.training = was_training
         for part, kind, buffers in changed:
             part.__class__ = kind
             part._buffers.update(buffers)

@@ -98,7 +98,9 @@ def reshaped(value: Value, before: tuple, after: tuple) -> Value:
         value = Value(value.laid_out(range(value.rank)), tuple(range(value.rank)))
     cut = {old[0]: new for old, new in groups}
     axes = tuple(new for axis in value.axes for new in cut.get(axis, ()))
-    tensor = keras.layers.Reshape([-1 if isinstance(after[one], Extent) else after[one] for one in axes[1:]])(value.tensor)
+    tensor = keras.layers.Reshape([-1 if isinstance(after[one], Extent) else after[one] for one in axes[1:]])(
+        value.tensor
+    )
     return Value(tensor, axes, None if joins else (value, before))
 
 

@@ -13,19 +13,22 @@ class DiffersError(ValueError):
     """A Keras model that does not compute what its PyTorch module does."""
 
 
-def verified(model, module, inputs, to_keras, from_keras) -> float:
-    """The largest difference over the largest number; raises `DiffersError` where PyTorch itself rounds less."""
+def verified(module, inputs, given) -> float:
+    """The largest difference over the largest number expected; raises `DiffersError` where it is no rounding."""
     expected = _run(module, inputs)
-    given = from_keras(model(to_keras(inputs), training=False))
     if [one.shape for one in given] != [one.shape for one in expected]:
         raise DiffersError(f"shapes {[one.shape for one in given]} where PyTorch has {[one.shape for one in expected]}")
     error = max(map(difference, given, expected))
     if not error <= TOLERANCE:
-        exact = _run(copy.deepcopy(module).double(), [one.double() if one.is_floating_point() else one for one in inputs])
+        exact = _run(copy.deepcopy(module).double(), [_doubled(one) for one in inputs])
         bound = max(TOLERANCE, 2 * max(map(difference, expected, exact)))
         if not error <= bound:
-            raise DiffersError(f"relative error {error:.1e} where {bound:.1e} are rounding")
+            raise DiffersError(f"relative error {error:.1e}, of which {bound:.1e} may be rounding")
     return error
+
+
+def _doubled(tensor):
+    return tensor.double() if tensor.is_floating_point() else tensor
 
 
 def difference(one, expected) -> float:
@@ -34,21 +37,19 @@ def difference(one, expected) -> float:
     return float(np.abs(one - expected).max(initial=0) / (scale or 1))
 
 
-def first_different(trace, calls, values, given, inputs) -> str:
+def first_different(translation, given, inputs) -> str:
     """The first operation whose numbers differ, and the module that it is in."""
-    there = _Recorded(trace.graph)
+    there = _Recorded(translation.trace.graph)
     with torch.no_grad():
         there.run(*inputs)
-    shown = [(call, values[call]) for call in calls if hasattr(values.get(call), "tensor")]
-    here = keras.Model(given, [value.tensor for _, value in shown])(
-        [one.numpy() for one in inputs], training=False
-    )
-    for (call, value), y in zip(shown, keras.tree.flatten(here), strict=True):
-        expected = there.numbers[call.name]
-        if isinstance(expected, torch.Tensor):
-            y = np.asarray(y).transpose(np.argsort(value.axes))
-            if y.shape != expected.shape or not difference(y, expected.numpy()) <= 10 * TOLERANCE:
-                return f"{call.target} in {call.path or 'the module itself'}"
+    shown = [(call, translation.values[call]) for call in translation.calls]
+    shown = [(call, value) for call, value in shown if hasattr(value, "tensor")]
+    here = keras.Model(translation.inputs, [value.tensor for _, value in shown])
+    numbers = here(given if isinstance(given, list) else [given], training=False)
+    for (call, value), y in zip(shown, keras.tree.flatten(numbers), strict=True):
+        y, expected = np.asarray(y).transpose(np.argsort(value.axes)), there.numbers[call.name].numpy()
+        if y.shape != expected.shape or not difference(y, expected) <= 10 * TOLERANCE:
+            return f"{call.path or 'the module itself'} ({call.name})"
     return "none alone"
 
 
