@@ -75,9 +75,9 @@ class Site:
 
     def weighted(self, kind, entries: Mapping[str, Constant | None], *inputs, suffix="", **arguments):
         """What a layer gives, whose weights are these, under PyTorch's names in PyTorch's layout."""
-        entries = {name: fixed(constant) for name, constant in entries.items() if constant is not None}
-        name = self.named(kind.__name__.lower(), *entries.values()) + suffix
-        arrays = {entry: one.array for entry, one in entries.items()}
+        given = {entry: fixed(constant) for entry, constant in entries.items() if constant is not None}
+        name = self.named(kind.__name__.lower(), *given.values()) + suffix
+        arrays = {entry: one.array for entry, one in given.items()}
         return self.building.layer(kind, name, arrays, arguments)(*inputs)
 
     def with_constant(self, operation: str, value: Value, constant: Constant, swapped: bool) -> Value:
@@ -87,8 +87,8 @@ class Site:
             raise Refused("its constant has more axes than its input")
         name = next(iter(constant.names)) if constant.is_named else f"{self.call.path}.{self.call.name}".lstrip(".")
         held = self.building.held
-        options = {"trainable": any(held[one].requires_grad for one in constant.names)}
-        options |= {"operation": operation, "shape": tuple(array.shape), "axes": value.axes, "swapped": swapped}
+        options = {"operation": operation, "shape": tuple(array.shape), "axes": value.axes, "swapped": swapped}
+        options["trainable"] = any(held[one].requires_grad for one in constant.names)
         return value.of(self.building.layer(WithConstant, name, {"": array}, options)(value.tensor))
 
 

@@ -35,12 +35,11 @@ def _is(one, *names):
 
 def _padded_convolution(call, trace):
     """Zeros before and after a signal are the padding of the convolution that takes it."""
-    source = call.args[0] if call.args else None
-    if not _is(call, "conv1d") or not _is(source, "pad"):
+    if not _is(call, "conv1d") or not _is(call.args[0], "pad"):
         return
-    x, ends, *rest = source.args
-    mode, value = (*rest, "constant", None)[:2] if len(rest) != 1 else (rest[0], None)
-    if mode == "constant" and not value and len(ends) == 2 and all(type(end) is int and end >= 0 for end in ends):
+    x, ends, mode, value = (*call.args[0].args, None, None)[:4]
+    are_zeros = mode in (None, "constant") and not value and len(ends) == 2
+    if are_zeros and all(type(end) is int and end >= 0 for end in ends):
         call.args, call.kwargs = (x, *call.args[1:]), {**call.kwargs, "zeros": tuple(ends)}
 
 
@@ -135,9 +134,7 @@ def _halves_of(call):
     second, first = call.args[0]
     if not _is(second, "neg") or not _is(second.args[0], "slice") or not _is(first, "slice"):
         return None
-    x, dim, start, *_ = second.args[0].args
-    same, of, begin, end, *_ = (*first.args, None)
+    x, *from_half = second.args[0].args
     half = x.shape[-1] // 2
-    return (
-        x if same is x and dim in (-1, 3) and of == dim and start == half and (begin or 0, end) == (0, half) else None
-    )
+    is_so = first.args[0] is x and from_half[0] in (-1, 3) and from_half[1] == half
+    return x if is_so and first.args[1] == from_half[0] and first.args[2:] in ((0, half), (None, half)) else None

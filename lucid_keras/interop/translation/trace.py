@@ -53,7 +53,6 @@ class Call:
     path: str = ""  # of the module that it is in
     shape: tuple = ()
     dtype: torch.dtype | None = None
-    users: list["Call"] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(eq=False)
@@ -86,26 +85,26 @@ def traced(module: torch.nn.Module, inputs: tuple) -> Trace:
         ) from error
     graph = program.module(check_guards=False)
     held = {**dict(graph.named_parameters()), **dict(graph.named_buffers())}
-    given = {"inputs": [], "calls": [], "outputs": None, "tables": {}}
+    trace = Trace([], [], None, held, graph)
     known: dict[torch.fx.Node, Any] = {}
     with torch.no_grad():
         for node in graph.graph.nodes:
-            known[node] = _read(node, known, graph, held, given)
-    return Trace(given["inputs"], given["calls"], given["outputs"], held, graph, given["tables"])
+            known[node] = _read(node, known, trace)
+    return trace
 
 
-def _read(node, known, graph, held, given):
+def _read(node, known, trace):
     """What a node gives: a call, a constant, or a Python value."""
     args, kwargs = torch.fx.node.map_arg((node.args, dict(node.kwargs)), lambda one: known[one])
     if node.op == "placeholder":
-        given["inputs"].append(_call(node, (), {}))
-        return given["inputs"][-1]
+        trace.inputs.append(_call(node, (), {}))
+        return trace.inputs[-1]
     if node.op == "get_attr":
-        tensor = operator.attrgetter(node.target)(graph)
-        is_held = node.target in held and "lifted_tensor" not in node.target
+        tensor = operator.attrgetter(node.target)(trace.graph)
+        is_held = node.target in trace.held and "lifted_tensor" not in node.target
         return Constant(tensor, frozenset([node.target] if is_held else []), is_held)
     if node.op == "output":
-        given["outputs"] = args[0]
+        trace.outputs = args[0]
         return None
     name = str(node.target)
     if node.op != "call_function" or any(one in name for one in IGNORED):
@@ -114,18 +113,16 @@ def _read(node, known, graph, held, given):
     live = [one for one in parts if isinstance(one, Call)]
     if live and not any(f"aten.{one}." in name for one in SHAPED):
         call = _call(node, args, kwargs)
-        for one in live:
-            one.users.append(call)
-        given["calls"].append(call)
+        trace.calls.append(call)
         return call
     if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
-        given["calls"].append(_call(node, args, kwargs))  # for the table to refuse: never computed once
-        return given["calls"][-1]
+        trace.calls.append(_call(node, args, kwargs))  # for the table to refuse: never computed once
+        return trace.calls[-1]
     made = _computed(node, args, kwargs, parts)
     integers = [one for one in parts if type(one) is int and one < LONGEST]
     if integers and isinstance(made, Constant) and not (made.array.is_floating_point() or made.names):
         length = max(made.array.shape[made.array.ndim > 1 :], default=1)  # the batch is none
-        given["tables"][node.name] = length, max(integers)
+        trace.tables[node.name] = length, max(integers)
     return made
 
 
@@ -208,7 +205,7 @@ def prepared(module: torch.nn.Module) -> Iterator[None]:
             changed.append((part, kind, dict(part._buffers)))
             for name in scalars:
                 del part._buffers[name]
-            frozen = {name: property(lambda _, one=one: torch.tensor(one)) for name, one in scalars.items()}
+            frozen = {name: _constant(one) for name, one in scalars.items()}
             part.__class__ = type(kind.__name__, (kind,), frozen)
     try:
         yield
@@ -218,3 +215,7 @@ def prepared(module: torch.nn.Module) -> Iterator[None]:
         for part, kind, buffers in changed:
             part.__class__ = kind
             part._buffers.update(buffers)
+
+
+def _constant(number):
+    return property(lambda _: torch.tensor(number))
