@@ -73,6 +73,7 @@ def test_operations_in_the_sweep(name):
 
 # What has no translation yet, and what does not stream, by what is said of it.
 REFUSED = {"UnivNet": "unfold"}
+FILTERS = {"upsample", "downsample"}  # BigVGAN's, which no state dict has and nothing trains
 NOT_LIVE = {
     "EnCodec 24 kHz": "reflect",
     "EnCodec 48 kHz": "reflect",
@@ -111,7 +112,7 @@ def test_decoders(imported, tmp_path):
         for variable in loaded.trainable_variables:
             variable.assign(keras.ops.zeros_like(variable))
         report = lk.interop.load_state_dict(loaded, module.state_dict(), strict=False)
-        assert not report.missing
+        assert {one.rpartition(".")[0].rpartition(".")[2] for one in report.missing} <= FILTERS
         np.testing.assert_allclose(loaded(x), model(x), rtol=0, atol=1e-5 * np.abs(model(x)).max())  # weight norm
     lengths = {one.name: given.shape[1] for one, given in zip(model.inputs, keras.tree.flatten(x), strict=True)}
     report = lk.export.to_tflite(model, tmp_path / "decoder.tflite", length=lengths, timing_seconds=0)

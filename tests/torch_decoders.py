@@ -7,6 +7,7 @@ et al., "Hybrid Transformers for Music Source Separation", arXiv:2211.08553.
 
 import dataclasses
 import math
+import re
 from collections.abc import Callable
 
 import bigvgan_generator
@@ -44,15 +45,25 @@ class Of(nn.Module):
         return self.run(self.model, *inputs)
 
 
+# The last convolution of a branch, plain or under weight norm.
+BRANCH = re.compile(
+    r".*(convs2\.\d|res_unit\d\.conv2|block\.3(\.conv)?)\.(weight|weight_g|parametrizations\.weight\.original0)"
+)
+
+
 def drawn(module):
-    """Weights that let a signal through as loud as it comes, and parameters away from where they begin."""
+    """Weights that let a signal through as loud as it comes, branches as quiet as trained ones, and other parameters
+    away from where they begin, which would hide an error in their order.
+    """
     randomize(module)
     with torch.no_grad():
         for name, parameter in module.named_parameters():
-            if name.endswith(("alpha", "beta", "gamma", "scale")):
-                parameter.uniform_(0.2, 0.6)
-            elif name.endswith(("convs2.0.weight", "conv2.weight", "block.3.conv.weight")):
-                parameter.mul_(0.5)  # branches as quiet as trained ones
+            if name.endswith(("alpha", "beta")):
+                parameter.add_(torch.empty_like(parameter).uniform_(-0.3, 0.3))
+            elif name.endswith(("gamma", "scale")):
+                parameter.uniform_(0.1, 0.5)
+            elif BRANCH.fullmatch(name):
+                parameter.mul_(0.3)
             elif parameter.ndim == 2 and name.endswith("weight"):
                 parameter.normal_(std=parameter.shape[1] ** -0.5)
     return module
@@ -84,7 +95,7 @@ class ResidualUnit(nn.Module):
         )
 
     def forward(self, x):
-        return x + 0.5 * self.block(x)
+        return x + self.block(x)
 
 
 def oobleck(small):

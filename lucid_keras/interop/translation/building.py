@@ -73,11 +73,17 @@ class Site:
         path = PART.sub("", names[0]) if names else self.call.path
         return path or kind
 
+    def trained(self, *constants: Constant) -> bool:
+        """Whether any of these is made of a parameter that PyTorch trains."""
+        return any(self.building.held[name].requires_grad for one in constants for name in one.names)
+
     def weighted(self, kind, entries: Mapping[str, Constant | None], *inputs, suffix="", **arguments):
         """What a layer gives, whose weights are these, under PyTorch's names in PyTorch's layout."""
         given = {entry: fixed(constant) for entry, constant in entries.items() if constant is not None}
         name = self.named(kind.__name__.lower(), *given.values()) + suffix
         arrays = {entry: one.array for entry, one in given.items()}
+        if not self.trained(*given.values()):  # as a filter that a module computes
+            arguments["trainable"] = False
         return self.building.layer(kind, name, arrays, arguments)(*inputs)
 
     def with_constant(self, operation: str, value: Value, constant: Constant, swapped: bool) -> Value:
@@ -86,9 +92,8 @@ class Site:
         if array.ndim > value.rank:
             raise Refused("its constant has more axes than its input")
         name = next(iter(constant.names)) if constant.is_named else f"{self.call.path}.{self.call.name}".lstrip(".")
-        held = self.building.held
         options = {"operation": operation, "shape": tuple(array.shape), "axes": value.axes, "swapped": swapped}
-        options["trainable"] = any(held[one].requires_grad for one in constant.names)
+        options["trainable"] = self.trained(constant)
         return value.of(self.building.layer(WithConstant, name, {"": array}, options)(value.tensor))
 
 
