@@ -50,7 +50,7 @@ def from_torch(
     Raises:
         ValueError: the module cannot be traced, or has operations that have no translation, all of them named with
             their module; or the model does not give what the module does, with the first operation that differs: a
-            relative error above 1e-5 and above twice what PyTorch itself loses in float32. A file would execute code.
+            relative error above 1e-5 and four times what PyTorch itself loses in float32. A file would execute code.
         TypeError: an argument of the wrong type, a module in another number format than float32.
         ImportError: PyTorch is not installed.
 

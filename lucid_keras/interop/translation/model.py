@@ -33,7 +33,7 @@ def translated(source, example_inputs, data_format, other_inputs, name):
         trace, longer = _traced(module, inputs, longer)
         translation = Translation(trace, data_format)
         model = translation.model(name or type(module).__name__.lower())
-        return model, [(one, translation.compared(model, module, one)) for one in (inputs, *longer)]
+        return model, [(one, translation.compared(model, module, one, inputs)) for one in (inputs, *longer)]
 
 
 def _module_of(source, example_inputs):
@@ -159,13 +159,15 @@ class Translation:
             inputs[0] if len(inputs) == 1 else inputs, tensors[0] if len(tensors) == 1 else tensors, name=name
         )
 
-    def compared(self, model, module, inputs):
-        """The relative error of the model for such inputs; raises where it is no rounding."""
-        given = self.to_keras(inputs)
+    def compared(self, model, module, inputs, example):
+        """The relative error of the model for such inputs; raises where it is no rounding.
+
+        Which operation differs is looked for with the inputs that the module was traced with.
+        """
         try:
-            return verified(module, inputs, self.from_keras(model(given, training=False)))
+            return verified(module, inputs, self.from_keras(model(self.to_keras(inputs), training=False)))
         except DiffersError as reason:
-            where = first_different(self, given, inputs)
+            where = first_different(self, self.to_keras(example), example)
             raise ValueError(
                 f"a Keras model must give what its PyTorch module gives. Received: {reason}, for inputs of shapes "
                 f"{', '.join(str(list(one.shape)) for one in inputs)}; the first operation that differs: {where}"

@@ -78,7 +78,9 @@ def traced(module: torch.nn.Module, inputs: tuple) -> Trace:
     """The trace of a module whose integer buffers are constants already, at the lengths of these inputs."""
     try:
         with torch.no_grad():
-            program = torch.export.export(module, inputs, strict=False).run_decompositions({})
+            program = torch.export.export(module, inputs, strict=False)
+            if any(_changes_its_input(node.target) for node in program.graph.nodes):
+                program = program.run_decompositions({})  # operations stay whole, and none is in place
     except Exception as error:  # whatever a module's own code raises
         raise Untraceable(
             f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
@@ -91,6 +93,10 @@ def traced(module: torch.nn.Module, inputs: tuple) -> Trace:
         for node in graph.graph.nodes:
             known[node] = _read(node, known, trace)
     return trace
+
+
+def _changes_its_input(target):
+    return isinstance(target, torch._ops.OpOverload) and target._schema.is_mutable
 
 
 def _read(node, known, trace):
