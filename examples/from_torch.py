@@ -8,13 +8,14 @@ import pathlib
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notes would hide the results
-sys.modules.setdefault("triton", None)  # of PyTorch for GPUs: it ends a process that loaded TensorFlow before
 
 import numpy as np
 import torch
 from torch import nn
 
 import lucid_keras as lk
+
+sys.modules.setdefault("triton", None)  # of PyTorch for GPUs: it ends a process that loaded TensorFlow before
 
 
 class Residual(nn.Module):

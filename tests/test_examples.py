@@ -6,6 +6,7 @@ import sys
 import bigvgan_generator
 import demucs_decoder
 import encodec_decoder
+import from_torch
 import hifigan_generator
 import keras
 import mimi_decoder
@@ -371,3 +372,8 @@ def test_errors_are_told_in_one_line():
         run(without_torch)
     with pytest.raises(SystemExit, match=r"no_such\.pt"):
         run(lambda: hifigan_generator.main(["--preset", "v2", "--checkpoint", "no_such.pt"]))
+
+
+def test_a_module_of_pytorch_live(tmp_path):
+    assert from_torch.main(tmp_path)["live_error"] < MODEL_PARITY
+    assert {path.name for path in tmp_path.iterdir()} == {"vocoder.tflite", "live_vocoder.tflite"}

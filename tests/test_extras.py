@@ -51,6 +51,8 @@ NEEDS = {
     "pictures": ("matplotlib.figure", "matplotlib.*export", lambda at: report().save_html(at / "b.html")),
     ".safetensors": ("safetensors", "safetensors.*interop", lambda at: lk.interop.describe(at / "a.safetensors")),
     ".pt": ("torch", "torch: pip install torch", lambda at: lk.interop.read_state_dict(at / "a.pt")),
+    "from_torch": ("torch", "PyTorch.*torch", lambda at: lk.interop.from_torch(at / "a.pt2")),
+    "import": ("torch", "PyTorch.*torch", lambda at: main(["import", str(at / "a.pt2"), str(at / "b.keras")])),
     "PJRT": ("jax", "jax.*pjrt", Pjrt),
     "inspect": ("rich", "rich.*export", lambda at: main(["inspect", str(at / "a.tflite")])),
     "verify": ("rich", "rich.*export", lambda at: main(["verify", str(at / "a.tflite"), str(at / "a.keras")])),

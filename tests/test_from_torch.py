@@ -2,6 +2,8 @@
 
 import pathlib
 import pickle
+import subprocess
+import sys
 import zipfile
 
 import keras
@@ -10,8 +12,8 @@ import pytest
 import tensorflow as tf
 import torch
 from torch import nn
-from torch_decoders import DECODERS
-from torch_operations import OPERATIONS, Applied
+from torch_decoders import DECODERS, Snake
+from torch_operations import OPERATIONS, Applied, attended
 
 import lucid_keras as lk
 from lucid_keras.cli import main
@@ -140,6 +142,36 @@ def test_decoders_that_are_refused(name):
     module, inputs = DECODERS[name].example()
     with pytest.raises(ValueError, match=REFUSED[name]):
         from_torch(module, inputs)
+
+
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = None
+import keras, numpy as np, lucid_keras
+model = keras.models.load_model(sys.argv[1])
+np.testing.assert_array_equal(model(np.load(sys.argv[2])), np.load(sys.argv[3]))
+assert not [name for name in sys.modules if "translation" in name and "lucid_keras" in name]
+"""
+
+
+def test_a_model_runs_where_torch_is_not(tmp_path):
+    """With Snakes, parameters of their own, repeated ends and a transformer over a window."""
+    torch.manual_seed(0)
+    size = 8
+    parts = {"snake": Snake(size, True), **{name: nn.Linear(size, size) for name in ("q", "k", "v", "o")}}
+
+    def apply(m, x):
+        x = m.snake(nn.functional.pad(x, (2, 1), mode="replicate")) * m.scale
+        return attended(m, x.mT, heads=2, window=5, base=100.0).mT
+
+    module = Applied(apply, scale=nn.Parameter(torch.randn(size, 1)), **parts)
+    model = from_torch(module, torch.randn(1, size, 9))
+    x = np.random.default_rng(0).standard_normal((2, size, 17)).astype("float32")
+    model.save(tmp_path / "m.keras")
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", model(x))
+    files = [str(tmp_path / name) for name in ("m.keras", "x.npy", "y.npy")]
+    subprocess.run([sys.executable, "-c", WITHOUT_TORCH, *files], check=True)
 
 
 def test_training():

@@ -304,28 +304,46 @@ def rotated(x, base):
     return x * angles.cos() + torch.cat([-two, one], -1) * angles.sin()
 
 
+def apart(x, heads):
+    """`[batch, heads, length, size]` of `[batch, length, heads * size]`."""
+    return x.view(*x.shape[:2], heads, -1).transpose(1, 2)
+
+
+def seen(length, window):
+    """Which positions see which: themselves and those before, within the window."""
+    back = torch.arange(length)[:, None] - torch.arange(length)
+    return (back >= 0) & (back < window)
+
+
+def attended(m, x, heads, window, base):
+    """Attention over a window with rotary positions, its projections the parts of a module."""
+    q, k, v = (apart(layer(x), heads) for layer in (m.q, m.k, m.v))
+    mask = seen(x.shape[1], window)
+    y = F.scaled_dot_product_attention(rotated(q, base), rotated(k, base), v, attn_mask=mask)
+    return m.o(y.transpose(1, 2).reshape(x.shape))
+
+
 def attention(rng):
     """Over all, causal, and causal over a window, with rotary positions."""
     heads, size, kind = between(rng, 1, 3), 4, one_of(rng, "all", "causal", "window", "rotary", "additive")
     window, base = between(rng, 2, 30), one_of(rng, 100.0, 10_000.0)
     channels = heads * size
     projections = {name: nn.Linear(channels, channels) for name in ("q", "k", "v", "o")}
+    given = [torch.randn(between(rng, 1, 2), between(rng, 6, 9), channels)]
+    if kind == "rotary":
+        return Applied(lambda m, x: attended(m, x, heads, window, base), **projections), given
 
     def apply(m, x):
-        batch, length, _ = x.shape
-        q, k, v = (layer(x).view(batch, length, heads, size).transpose(1, 2) for layer in (m.q, m.k, m.v))
         mask = None
-        if kind in ("window", "rotary", "additive"):
-            back = torch.arange(length)[:, None] - torch.arange(length)
-            mask = (back >= 0) & (back < window)
+        if kind in ("window", "additive"):
+            mask = seen(x.shape[1], window)
             if kind == "additive":
                 mask = torch.where(mask, 0.0, float("-inf"))
-        if kind == "rotary":
-            q, k = rotated(q, base), rotated(k, base)
+        q, k, v = (apart(layer(x), heads) for layer in (m.q, m.k, m.v))
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=kind == "causal")
-        return m.o(y.transpose(1, 2).reshape(batch, length, channels))
+        return m.o(y.transpose(1, 2).reshape(x.shape))
 
-    return Applied(apply, **projections), [torch.randn(between(rng, 1, 2), between(rng, 6, 9), channels)]
+    return Applied(apply, **projections), given
 
 
 def attention_by_hand(rng):

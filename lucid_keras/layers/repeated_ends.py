@@ -21,9 +21,5 @@ class RepeatedEnds(keras.layers.Layer):
         batch, length, channels = input_shape
         return batch, None if length is None else length + self.before + self.after, channels
 
-    def streaming_graph(self, x):
-        """What `lk.StreamingModel` takes it for."""
-        return ops.pad(x, [[0, 0], [self.before, self.after], [0, 0]], mode="edge")
-
     def get_config(self):
         return {**super().get_config(), "before": self.before, "after": self.after}

@@ -8,6 +8,7 @@ import numpy as np
 from lucid_keras.layers.constant import WithConstant
 from lucid_keras.layers.conv_transpose1d import ConvTranspose1d
 from lucid_keras.layers.istft import ISTFT
+from lucid_keras.layers.repeated_ends import RepeatedEnds
 from lucid_keras.layers.snake import Snake
 from lucid_keras.layers.windowed_attention import WindowedAttention
 from lucid_keras.streaming.attention import Attending
@@ -129,6 +130,7 @@ STAGES: dict[type, Callable[[Call, Place], Stage]] = {
     WindowedAttention: lambda call, _: Attending(call),
     Snake: lambda call, _: Pointwise(call),
     WithConstant: lambda call, _: Pointwise(call),
+    RepeatedEnds: lambda call, place: Edge(call.operation.before, call.operation.after, place),
     layers.Conv1D: _convolution,
     layers.DepthwiseConv1D: _convolution,
     layers.SeparableConv1D: _convolution,

@@ -45,7 +45,7 @@ TABLE = {
     "matmul": arithmetic.matmul,
     "bmm": arithmetic.matmul,
     **dict.fromkeys(("to", "_to_copy", "type_as"), arithmetic.cast),
-    **dict.fromkeys(("alias", "clone", "contiguous", "detach", "lift_fresh_copy"), arithmetic.same),
+    **dict.fromkeys(("alias", "clone", "contiguous", "detach", "detach_", "lift_fresh_copy"), arithmetic.same),
     **dict.fromkeys(("dropout", "feature_dropout"), arithmetic.dropout),
     "linear": weighted.linear,
     "embedding": weighted.embedding,

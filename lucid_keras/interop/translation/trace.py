@@ -96,7 +96,9 @@ def traced(module: torch.nn.Module, inputs: tuple) -> Trace:
 
 
 def _changes_its_input(target):
-    return isinstance(target, torch._ops.OpOverload) and target._schema.is_mutable
+    """Whether an operation writes into what it is given; `detach_`, of a tensor made in `forward`, writes nothing."""
+    is_mutable = isinstance(target, torch._ops.OpOverload) and target._schema.is_mutable
+    return is_mutable and target is not torch.ops.aten.detach_.default
 
 
 def _read(node, known, trace):
@@ -147,7 +149,7 @@ def _computed(node, args, kwargs, parts):
         is_leaf=lambda one: isinstance(one, (Constant, Call)),
     )
     names = frozenset().union(*(one.names for one in parts if isinstance(one, Constant)))
-    is_same = getattr(node.target, "_opname", "") in ("alias", "detach", "clone", "contiguous")
+    is_same = getattr(node.target, "_opname", "") in ("alias", "detach", "detach_", "clone", "contiguous")
     is_named = is_same and any(isinstance(one, Constant) and one.is_named for one in parts)
     return torch.utils._pytree.tree_map_only(
         torch.Tensor, lambda tensor: Constant(tensor, names, is_named), node.target(*args, **kwargs)
