@@ -13,7 +13,7 @@ import lucid_keras as lk
 from lucid_keras.cli import main
 
 COMMAND = pathlib.Path(sys.executable).with_name("lucid-keras")
-COMMANDS = ("demo", "export", "inspect", "verify", "runtimes", "bench", "version")
+COMMANDS = ("demo", "import", "export", "inspect", "verify", "runtimes", "bench", "version")
 
 
 def command(*words, **environment):

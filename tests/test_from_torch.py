@@ -13,7 +13,7 @@ import tensorflow as tf
 import torch
 from torch import nn
 from torch_decoders import DECODERS, Snake
-from torch_operations import OPERATIONS, Applied, attended
+from torch_operations import OPERATIONS, Applied, apart, attended, seen
 
 import lucid_keras as lk
 from lucid_keras.cli import main
@@ -219,6 +219,8 @@ def test_all_that_is_unknown_is_named_at_once():
         (3, torch.ones(1, 2, 9), "must be a torch.nn.Module"),
         (nn.LSTM(2, 3, proj_size=2, batch_first=True), torch.ones(1, 9, 2), "projects its state"),
         (Applied(lambda m, x: x.reshape(-1, 4)), torch.ones(2, 2, 8), "joins the batch"),
+        (Applied(lambda m, x: nn.functional.conv1d(x, x[:1, :, :3])), torch.ones(2, 2, 8), "at its arguments"),
+        (Applied(lambda m, x: x.clamp(m.low), low=nn.Parameter(torch.tensor(0.5))), torch.ones(2, 2, 8), "bound of it"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -251,6 +253,39 @@ def test_lengths_of_several_inputs():
     assert model.input_shape == [(None, 3, None), (None, 2, None)]
 
 
+def test_windows_that_the_example_does_not_fill():
+    """Of a mask in numbers, whose window is in none of its integers as it is; a parameter of one number is kept."""
+
+    def apply(m, x):
+        ones = torch.ones(x.shape[1], x.shape[1])
+        mask = torch.where(ones.tril() * ones.triu(-40) > 0, 0.0, float("-inf"))
+        q, k, v = (apart(layer(x), 2) for layer in (m.q, m.k, m.v))
+        y = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return m.o(y.transpose(1, 2).reshape(x.shape)) * m.gain
+
+    torch.manual_seed(0)
+    parts = {name: nn.Linear(4, 4) for name in ("q", "k", "v", "o")} | {"gain": nn.Parameter(torch.tensor(2.0))}
+    module, x = Applied(apply, **parts), torch.randn(2, 150, 4)
+    model = from_torch(module, x[:, :6])
+    with torch.no_grad():
+        assert relative_error(model(x.numpy()), module(x)) < 2e-5
+    assert "gain" in lk.interop.to_state_dict(model)
+
+
+def test_a_mask_from_a_buffer():
+    """Of which a short example does not show how far it lets see."""
+    parts = {name: nn.Linear(4, 4) for name in ("q", "k", "v", "o")}
+    module = Applied(
+        lambda m, x: nn.functional.scaled_dot_product_attention(
+            *(apart(layer(x), 2) for layer in (m.q, m.k, m.v)), attn_mask=m.mask[: x.shape[1], : x.shape[1]]
+        ),
+        **parts,
+    )
+    module.register_buffer("mask", seen(100, 40))
+    with pytest.raises(ValueError, match="cut from a buffer"):
+        from_torch(module, torch.randn(1, 6, 4))
+
+
 def test_the_module_is_left_as_it_was():
     module = nn.Sequential(nn.BatchNorm1d(2), nn.Dropout())
     kinds, state = (
@@ -261,7 +296,7 @@ def test_the_module_is_left_as_it_was():
     assert module.training
     assert [type(one) for one in module.modules()] == kinds
     assert all(torch.equal(one, state[key]) for key, one in module.state_dict().items())
-    assert module.state_dict().keys() == state.keys()
+    assert [*module.state_dict()] == [*state]
 
 
 # Programs -----------------------------------------------------------------------------------------------------------

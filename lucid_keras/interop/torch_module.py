@@ -39,7 +39,7 @@ def from_torch(
         example_inputs: a tensor, or a tuple of tensors, as the module takes them: `[batch, ...]` each, such as
             `[batch, channels, length]`. A program has its own. A short length, a second or less of audio, is enough.
         data_format: `"channels_first"`: inputs and outputs lie as PyTorch's (default); or `"channels_last"`: the length
-            comes second, as Keras and `StreamingModel` take signals.
+            comes second, as Keras and `StreamingModel` take signals; one that is not open is taken to be the last axis.
         other_inputs: examples at one or more other lengths, for a module whose inputs' lengths are not one length or
             multiples. Default None: they are found by trying.
         name: of the model. Default: the module's class.

@@ -39,8 +39,9 @@ class Snake(keras.layers.Layer):
 
     >>> import numpy as np
     >>> snake = Snake()
-    >>> snake(np.full((1, 2, 1), np.pi / 2, "float32")).numpy().round(3).tolist()
-    [[[2.571], [2.571]]]
+    >>> y = snake(np.full((1, 2, 1), np.pi / 2, "float32"))
+    >>> round(float(y[0, 0, 0]), 3)
+    2.571
 
     Source: L. Ziyin et al., "Neural Networks Fail to Learn Periodic Functions and How to Fix It", arXiv:2006.08195,
     eq. 3; S. Lee et al., "BigVGAN", arXiv:2206.04658, section 3.2.
@@ -64,6 +65,8 @@ class Snake(keras.layers.Layer):
         self.weight_shape = None if weight_shape is None else check_shape("weight_shape", weight_shape)
 
     def build(self, input_shape):
+        if not input_shape or input_shape[-1] is None:
+            raise TypeError(f"x must be a tensor [batch, ..., channels]. Received: x of shape {input_shape}")
         shape = (input_shape[-1],) if self.weight_shape is None else self.weight_shape
         if None in shape or math.prod(shape) != input_shape[-1]:
             raise ValueError(

@@ -50,10 +50,10 @@ def _scaled(site, other, alpha):
 
 
 def _number(given):
-    """The one number that an argument is, or None."""
+    """The one number that an argument is, or None: a parameter is none, whatever it begins with."""
     if not isinstance(given, Constant):
         return given if isinstance(given, (int, float)) else integer(given)
-    return None if given.names and given.array.ndim else given.number
+    return None if given.names else given.number
 
 
 def _of_two(name, make, site, one, other):
@@ -81,9 +81,16 @@ def power(site, x, exponent):
 
 
 def clamp(site, x, low=None, high=None, **bounds):
-    low, high = (_number(one) for one in (bounds.get("min", low), bounds.get("max", high)))
+    low, high = (_bound(one) for one in (bounds.get("min", low), bounds.get("max", high)))
     y = x.tensor if low is None else ops.maximum(x.tensor, low)
     return x.of(y if high is None else ops.minimum(y, high))
+
+
+def _bound(given):
+    number = None if given is None else _number(given)
+    if number is None and given is not None:
+        raise Refused("a bound of it is a parameter, or not one number")
+    return number
 
 
 def gelu(site, x, approximate="none"):

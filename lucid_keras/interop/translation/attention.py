@@ -20,6 +20,8 @@ def attention(
         raise Refused("it drops weights, or has a scale of its own")
     if mask is not None and not isinstance(mask, Constant):
         raise Refused("its mask depends on the input")
+    if mask is not None and mask.names and isinstance(length, Extent):
+        raise Refused("its mask is cut from a buffer, of which longer signals may see more; compute it from positions")
     window, is_causal = _seen(mask, is_causal)
     if rotary_base is not None and window is None:
         if isinstance(length, Extent) or not is_causal:

@@ -155,11 +155,8 @@ def _padded_by(x, parts, dim):
     sizes = [fixed(one).array.shape[dim] for one in parts if isinstance(one, Constant) and one.number == 0]
     if len(places) != 1 or len(sizes) != len(parts) - 1:
         raise Refused("it joins a signal with constants that are not zeros")
-    ends = [0] * (2 * x.rank)
-    ends[2 * (-1 - dim % x.rank) : 2 * (-1 - dim % x.rank) + 2 or None] = (
-        sum(sizes[: places[0]]),
-        sum(sizes[places[0] :]),
-    )
+    ends, place = [0] * (2 * x.rank), 2 * (x.rank - 1 - dim % x.rank)
+    ends[place : place + 2] = sum(sizes[: places[0]]), sum(sizes[places[0] :])
     return signals.padded(x, ends)
 
 

@@ -79,8 +79,9 @@ def _traced(module, inputs, longer):
         trace = traced(module, inputs)
     except Untraceable as reason:
         raise ValueError(
-            "a module must be traceable by torch.export: no branch may depend on the numbers in a tensor, and nothing "
-            f"but tensors may come in. Received: {type(module).__name__}: {reason}"
+            "a module must be traceable by torch.export: no branch may depend on the numbers in a tensor (use "
+            "torch.where, or take it out of forward), and nothing but tensors may come in. "
+            f"Received: {type(module).__name__}: {reason}"
         ) from reason
     if not longer:
         return trace, []
@@ -129,7 +130,10 @@ class Translation:
         )
         if any(self.values.get(one) is None for one in calls_in((call.args, dict(call.kwargs)))):
             return None  # of what was refused
-        return function(self.building.at(call), *args, **kwargs)
+        try:
+            return function(self.building.at(call), *args, **kwargs)
+        except (AttributeError, IndexError, KeyError, TypeError) as error:
+            raise Refused(f"it has no translation at its arguments ({error})") from error
 
     def _axes(self, shape):
         """The order of the axes outside: PyTorch's, or the length second."""

@@ -59,7 +59,7 @@ class Call:
 class Trace:
     """The inputs, the operations in their order, what comes out, and what the module holds by name.
 
-    `tables` are those of integers and truths that are made with an integer, by name: their length, and the integer.
+    `tables` are the constants that are made with an integer, by name: their length, and the integer.
     """
 
     inputs: list[Call]
@@ -127,8 +127,8 @@ def _read(node, known, trace):
         trace.calls.append(_call(node, args, kwargs))  # for the table to refuse: never computed once
         return trace.calls[-1]
     made = _computed(node, args, kwargs, parts)
-    integers = [one for one in parts if type(one) is int and one < LONGEST]
-    if integers and isinstance(made, Constant) and not (made.array.is_floating_point() or made.names):
+    integers = [abs(one) for one in parts if type(one) is int and abs(one) < LONGEST]
+    if integers and isinstance(made, Constant):
         length = max(made.array.shape[made.array.ndim > 1 :], default=1)  # the batch is none
         trace.tables[node.name] = length, max(integers)
     return made
@@ -222,6 +222,7 @@ def prepared(module: torch.nn.Module) -> Iterator[None]:
             part.training = was_training
         for part, kind, buffers in changed:
             part.__class__ = kind
+            part._buffers.clear()  # to have them in their order again
             part._buffers.update(buffers)
 
 
