@@ -163,6 +163,7 @@ def test_every_example_of_a_checkpoint_is_compared():
     scripts = {path.stem for path in (model_cases.ROOT / "examples").glob("*.py")}
     without = {"comparison", "kokoro_vocoder", "live_decoder", "train_audio_autoencoder"}
     without |= {"mimi_decoder", "vocos_decoder"}  # which `benchmarks.ports` measures
+    without |= {"from_torch"}  # whose own module it is, and which compares them itself
     assert {script for _, script, _, _ in models.EXAMPLES} == scripts - without
 
 
