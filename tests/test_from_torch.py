@@ -79,7 +79,7 @@ FILTERS = {"upsample", "downsample"}  # BigVGAN's, which no state dict has and n
 NOT_LIVE = {
     "EnCodec 24 kHz": "reflect",
     "EnCodec 48 kHz": "reflect",
-    "HTDemucs's decoder": "",
+    "HTDemucs's decoder": "differ in rate",  # its skips come at a rate of their own
 }
 
 
