@@ -5,11 +5,12 @@ import contextlib
 import os
 import pathlib
 import sys
+import tempfile
 
 from lucid_keras._extras import needed
 from lucid_keras.bench.commands import add_command as add_bench
 from lucid_keras.export.commands import add_commands, run_inspect
-from lucid_keras.export.files import checked_destination, workplace
+from lucid_keras.export.files import checked_destination, write_atomically
 from lucid_keras.export.progress import doing
 from lucid_keras.export.versions import versions
 from lucid_keras.terminal import own_lines
@@ -65,6 +66,20 @@ def _parser():
     demo.add_argument("--audio", type=pathlib.Path, metavar="FILE", help="a WAV or FLAC file (default: a guitar)")
     demo.add_argument("--out", type=pathlib.Path, default=pathlib.Path("saved_models/demo"), metavar="DIR")
     demo.set_defaults(handler=_demo)
+    _add_import(commands)
+    add_commands(commands)
+    add_bench(commands)
+    commands.choices["inspect"].set_defaults(handler=_inspect)
+    version = commands.add_parser(
+        "version", help="print the versions that results depend on", epilog="example: lucid-keras version"
+    )
+    version.set_defaults(handler=_version)
+    for command in commands.choices.values():
+        command.add_argument("--verbose", action="store_true", help="show the frameworks' own logs too")
+    return parser
+
+
+def _add_import(commands):
     imported = commands.add_parser(
         "import",
         help="a PyTorch program (.pt2) to a verified .keras file",
@@ -80,16 +95,6 @@ def _parser():
         help="inputs and outputs [batch, length, channels], as live decoders need",
     )
     imported.set_defaults(handler=_import)
-    add_commands(commands)
-    add_bench(commands)
-    commands.choices["inspect"].set_defaults(handler=_inspect)
-    version = commands.add_parser(
-        "version", help="print the versions that results depend on", epilog="example: lucid-keras version"
-    )
-    version.set_defaults(handler=_version)
-    for command in commands.choices.values():
-        command.add_argument("--verbose", action="store_true", help="show the frameworks' own logs too")
-    return parser
 
 
 def _demo(parsed):
@@ -110,9 +115,10 @@ def _import(parsed):
 
         data_format = "channels_last" if parsed.channels_last else "channels_first"
         model, compared = translated(parsed.program, None, data_format, None, None)
-    with workplace(parsed.path.absolute().parent) as place:
-        model.save(place / parsed.path.name)
-        os.replace(place / parsed.path.name, parsed.path)
+    with tempfile.TemporaryDirectory() as folder:
+        saved = pathlib.Path(folder, "model.keras")
+        model.save(saved)
+        write_atomically(parsed.path, saved.read_bytes())
     for kind, tensors in (("takes", model.inputs), ("gives", model.outputs)):
         for one in tensors:
             print(f"{kind} {one.name}: {one.dtype} {[size or 'any' for size in one.shape]}")

@@ -3,8 +3,6 @@
 import keras
 from keras import ops
 
-OPERATIONS = ("add", "subtract", "multiply", "divide", "maximum", "minimum", "power")
-
 
 @keras.saving.register_keras_serializable(package="lucid_keras")
 class WithConstant(keras.layers.Layer):

@@ -4,13 +4,11 @@ Each in a process of its own, into `imports.json`: how long the import took and 
 lengths, what its files lose and leave to the processor, and whether it streams.
 """
 
-import argparse
-import json
 import pathlib
-import subprocess
-import sys
 import tempfile
 import time
+
+from benchmarks.apart import measure
 
 RESULTS = pathlib.Path(__file__).parent / "imports.json"
 RECIPES = ("float32", "dynamic_int8", "int8")
@@ -94,23 +92,7 @@ def main():
     """Measure the decoders, writing the results after each; those of others stay."""
     from torch_decoders import DECODERS
 
-    from lucid_keras.bench.machine import machine
-
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.imports", description=__doc__.partition("\n")[0])
-    parser.add_argument("--decoders", nargs="+", default=list(DECODERS), choices=list(DECODERS))
-    parser.add_argument("--here", action="store_true", help="measure one decoder in this process and print it")
-    arguments = parser.parse_args()
-    if arguments.here:
-        print(json.dumps(measured(arguments.decoders[0])))
-        return
-    known = json.loads(RESULTS.read_text())["decoders"] if RESULTS.exists() else {}
-    for name in arguments.decoders:
-        print(name, file=sys.stderr, flush=True)
-        command = [sys.executable, "-m", "benchmarks.imports", "--here", "--decoders", name]
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=LIMIT)
-        known[name] = json.loads(done.stdout.splitlines()[-1])
-        ordered = {one: known[one] for one in DECODERS if one in known}
-        RESULTS.write_text(json.dumps({"machine": machine(1), "decoders": ordered}, indent=1) + "\n")
+    measure("imports", __doc__, DECODERS, measured, RESULTS, LIMIT)
 
 
 if __name__ == "__main__":

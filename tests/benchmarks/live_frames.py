@@ -7,12 +7,9 @@ Every file is proven by its export. Each decoder's files are timed in turn in a 
 app calls them: LiteRT's CompiledModel on buffers that stay.
 """
 
-import argparse
 import dataclasses
-import json
 import os
 import pathlib
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,7 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from lucid_keras.bench.machine import machine
+from benchmarks.apart import measure
 
 RESULTS = pathlib.Path(__file__).parent / "live_frames.json"
 RECIPES = ("float32", "dynamic_int8", "int8")
@@ -178,21 +175,7 @@ def tell(step):
 
 def main():
     """Measure the decoders, each in a process of its own, writing the results after each."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.live_frames", description=__doc__.partition("\n")[0])
-    parser.add_argument("--decoders", nargs="+", default=list(DECODERS), choices=list(DECODERS))
-    parser.add_argument("--here", action="store_true", help="measure one decoder in this process and print it")
-    arguments = parser.parse_args()
-    if arguments.here:
-        print(json.dumps(measured(DECODERS[arguments.decoders[0]])))
-        return
-    known = json.loads(RESULTS.read_text())["decoders"] if RESULTS.exists() else {}
-    for name in arguments.decoders:
-        tell(name)
-        command = [sys.executable, "-m", "benchmarks.live_frames", "--here", "--decoders", name]
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        known[name] = json.loads(done.stdout.splitlines()[-1])
-        ordered = {one: known[one] for one in DECODERS if one in known}
-        RESULTS.write_text(json.dumps({"machine": machine(1), "decoders": ordered}, indent=1) + "\n")
+    measure("live_frames", __doc__, DECODERS, lambda name: measured(DECODERS[name]), RESULTS)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,17 @@ from lucid_keras.interop.translation.lengths import axes_of_any_length, lengthen
 from lucid_keras.interop.translation.operations import TABLE, name_of
 from lucid_keras.interop.translation.patterns import calls_in, recognized
 from lucid_keras.interop.translation.program_file import loaded
-from lucid_keras.interop.translation.trace import Call, Constant, Extent, Untraceable, merged, prepared, reach, traced
+from lucid_keras.interop.translation.trace import (
+    Constant,
+    Extent,
+    Untraceable,
+    leaves,
+    mapped,
+    merged,
+    prepared,
+    reach,
+    traced,
+)
 from lucid_keras.interop.translation.values import Refused, Value
 from lucid_keras.interop.translation.verification import DiffersError, first_different, verified
 
@@ -125,11 +135,9 @@ class Translation:
         if function is None:
             is_random = torch.Tag.nondeterministic_seeded in getattr(call.target, "tags", ())
             raise Refused("it draws random numbers; make them an input" if is_random else "it has no translation")
-        args, kwargs = torch.utils._pytree.tree_map_only(
-            Call, self.values.get, (call.args, dict(call.kwargs)), is_leaf=lambda one: isinstance(one, (Call, Constant))
-        )
         if any(self.values.get(one) is None for one in calls_in((call.args, dict(call.kwargs)))):
             return None  # of what was refused
+        args, kwargs = mapped(lambda one: self.values.get(one, one), (call.args, dict(call.kwargs)))
         try:
             return function(self.building.at(call), *args, **kwargs)
         except (AttributeError, IndexError, KeyError, TypeError) as error:
@@ -150,11 +158,8 @@ class Translation:
         return Value(keras.Input(sizes, name=call.name, dtype=dtype), axes)
 
     def model(self, name):
-        leaves = torch.utils._pytree.tree_leaves(
-            self.trace.outputs, is_leaf=lambda one: isinstance(one, (Call, Constant))
-        )
-        outputs = [one for one in leaves if isinstance(one, Call)]
-        if not outputs or any(isinstance(one, Constant) for one in leaves):
+        outputs = calls_in(self.trace.outputs)
+        if not outputs or any(isinstance(one, Constant) for one in leaves(self.trace.outputs)):
             raise ValueError("what a module gives must depend on its inputs. Received: a module that gives a constant")
         self.out = [(self.values[call], self._axes(call.shape)) for call in outputs]
         tensors = [value.laid_out(axes) for value, axes in self.out]

@@ -4,7 +4,7 @@ import torch
 
 from lucid_keras.interop.translation.attention import rotary
 from lucid_keras.interop.translation.operations import name_of
-from lucid_keras.interop.translation.trace import Call, Constant, Trace
+from lucid_keras.interop.translation.trace import Call, Constant, Trace, leaves
 
 EPSILON = 1e-9
 
@@ -25,8 +25,7 @@ def recognized(trace: Trace) -> list[Call]:
 
 def calls_in(tree):
     """The calls among arguments or outputs."""
-    leaves = torch.utils._pytree.tree_leaves(tree, is_leaf=lambda one: isinstance(one, (Call, Constant)))
-    return [one for one in leaves if isinstance(one, Call)]
+    return [one for one in leaves(tree) if isinstance(one, Call)]
 
 
 def _is(one, *names):

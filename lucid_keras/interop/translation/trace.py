@@ -117,7 +117,7 @@ def _read(node, known, trace):
     name = str(node.target)
     if node.op != "call_function" or any(one in name for one in IGNORED):
         return None
-    parts = _leaves((args, kwargs))
+    parts = leaves((args, kwargs))
     live = [one for one in parts if isinstance(one, Call)]
     if live and not any(f"aten.{one}." in name for one in SHAPED):
         call = _call(node, args, kwargs)
@@ -142,11 +142,8 @@ def reach(one: Trace, other: Trace) -> float:
 
 def _computed(node, args, kwargs, parts):
     """What torch makes of constants, or of the shape of what is no constant."""
-    args, kwargs = torch.utils._pytree.tree_map_only(
-        (Constant, Call),
-        lambda one: one.array if isinstance(one, Constant) else torch.empty(one.shape, dtype=one.dtype),
-        (args, kwargs),
-        is_leaf=lambda one: isinstance(one, (Constant, Call)),
+    args, kwargs = mapped(
+        lambda one: one.array if isinstance(one, Constant) else torch.empty(one.shape, dtype=one.dtype), (args, kwargs)
     )
     names = frozenset().union(*(one.names for one in parts if isinstance(one, Constant)))
     is_same = getattr(node.target, "_opname", "") in ("alias", "detach", "detach_", "clone", "contiguous")
@@ -162,8 +159,18 @@ def _call(node, args, kwargs):
     return Call(node.name, node.target, args, kwargs, stack[-1][0], shape, getattr(value, "dtype", None))
 
 
-def _leaves(tree):
-    return torch.utils._pytree.tree_leaves(tree, is_leaf=lambda one: isinstance(one, (Constant, Call)))
+def leaves(tree):
+    """All that arguments or outputs hold, calls and constants as they are."""
+    return torch.utils._pytree.tree_leaves(tree, is_leaf=_is_known)
+
+
+def mapped(function, tree):
+    """The same with a function of each call and constant in its place."""
+    return torch.utils._pytree.tree_map_only((Call, Constant), function, tree, is_leaf=_is_known)
+
+
+def _is_known(one):
+    return isinstance(one, (Call, Constant))
 
 
 def merged(one: Trace, other: Trace) -> Trace:

@@ -15,26 +15,18 @@ from benchmarks.ports.port import Port, windows
 ALPHA = {r".*\.?alpha": (0.5, 2)}
 
 
-class Snake(keras.layers.Layer):
-    """`x + sin(alpha*x)**2 / alpha` on `[batch, length, channels]`; `alpha` has PyTorch's shape."""
-
-    def build(self, shape):
-        self.alpha = self.add_weight(name="alpha", shape=(1, shape[-1], 1), initializer="ones")
-
-    def call(self, x):
-        alpha = keras.ops.reshape(self.alpha, [-1])
-        return x + keras.ops.square(keras.ops.sin(alpha * x)) * (1 / (alpha + 1e-9))
-
-
 def dac_decoder(config, length=None):
     """The decoder as a `keras.Model` of latents `[batch, frames, hidden_size]` to samples `[batch, samples, 1]`."""
 
     def conv(x, filters, taps, name, dilation=1):
         return keras.layers.Conv1D(filters, taps, dilation_rate=dilation, padding="same", name=name)(x)
 
+    def snake(x, name):
+        return lk.Snake(weight_shape=(1, x.shape[-1], 1), name=name)(x)
+
     def residual_unit(x, channels, dilation, name):
-        y = conv(Snake(name=f"{name}.snake1")(x), channels, 7, f"{name}.conv1", dilation)
-        return x + conv(Snake(name=f"{name}.snake2")(y), channels, 1, f"{name}.conv2")
+        y = conv(snake(x, f"{name}.snake1"), channels, 7, f"{name}.conv1", dilation)
+        return x + conv(snake(y, f"{name}.snake2"), channels, 1, f"{name}.conv2")
 
     latents = keras.Input((length, config.hidden_size), name="latents")
     channels = config.decoder_hidden_size
@@ -49,11 +41,11 @@ def dac_decoder(config, length=None):
             padding=math.ceil(stride / 2),
             data_format="channels_last",
             name=f"{name}.conv_t1",
-        )(Snake(name=f"{name}.snake1")(x))
+        )(snake(x, f"{name}.snake1"))
         channels //= 2
         for unit, dilation in enumerate((1, 3, 9)):
             x = residual_unit(x, channels, dilation, f"{name}.res_unit{unit + 1}")
-    samples = keras.ops.tanh(conv(Snake(name="snake1")(x), 1, 7, "conv2"))
+    samples = keras.ops.tanh(conv(snake(x, "snake1"), 1, 7, "conv2"))
     return keras.Model(latents, samples, name="dac_decoder")
 
 
