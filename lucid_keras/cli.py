@@ -5,12 +5,11 @@ import contextlib
 import os
 import pathlib
 import sys
-import tempfile
 
 from lucid_keras._extras import needed
 from lucid_keras.bench.commands import add_command as add_bench
 from lucid_keras.export.commands import add_commands, run_inspect
-from lucid_keras.export.files import checked_destination, write_atomically
+from lucid_keras.export.files import checked_destination, workplace
 from lucid_keras.export.progress import doing
 from lucid_keras.export.versions import versions
 from lucid_keras.terminal import own_lines
@@ -115,10 +114,9 @@ def _import(parsed):
 
         data_format = "channels_last" if parsed.channels_last else "channels_first"
         model, compared = translated(parsed.program, None, data_format, None, None)
-    with tempfile.TemporaryDirectory() as folder:
-        saved = pathlib.Path(folder, "model.keras")
-        model.save(saved)
-        write_atomically(parsed.path, saved.read_bytes())
+    with workplace(parsed.path.absolute().parent) as place:
+        model.save(place / parsed.path.name)
+        os.replace(place / parsed.path.name, parsed.path)
     for kind, tensors in (("takes", model.inputs), ("gives", model.outputs)):
         for one in tensors:
             print(f"{kind} {one.name}: {one.dtype} {[size or 'any' for size in one.shape]}")
