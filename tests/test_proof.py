@@ -226,6 +226,29 @@ def test_a_file_worse_than_rounding_is_refused_though_keras_misses_the_floor_too
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("times", "proven"), [(1, True), (3, False)])
+def test_a_file_at_its_floor_against_float64_is_proven_though_it_differs_from_keras(
+    times, proven, tmp_path, monkeypatch
+):
+    """Its error is Keras's own, the other way: each is at 112 dB, and they differ by twice as much, 106."""
+    model, run = badly_conditioned(far=20.0), LiteRT.run
+    twin = in_float64(model)
+
+    def opposite(self, signature, sample):
+        ideal = twin(sample["x"]).numpy()
+        rounding = model(sample["x"]).numpy() - ideal
+        return {name: ideal - times * rounding for name in run(self, signature, sample)}
+
+    monkeypatch.setattr(LiteRT, "run", opposite)
+    if proven:
+        report = exported(to_tflite, model, tmp_path)
+        assert 104 < report.snr_db < 110
+        assert any("two roundings differ by more than the floor of 110 dB" in warning for warning in report.warnings)
+    else:
+        with pytest.raises(ValueError, match=r"against float64 Keras has 11\d\.\d dB, this has 10\d\.\d"):
+            exported(to_tflite, model, tmp_path)
+
+
 def test_without_a_float64_self_the_floor_stays_and_the_reason_is_told(tmp_path):
     model = badly_conditioned()
     model.layers[-1].get_config = lambda: (_ for _ in ()).throw(NotImplementedError("no configuration"))

@@ -30,8 +30,9 @@ class Decoder:
     hop: int = 256  # samples a frame
 
     def example(self, small=True):
-        module = drawn(self.make(small).eval())
-        return module, self.inputs(module, self.frames)
+        module = self.make(small).eval()
+        inputs = self.inputs(module, self.frames)
+        return drawn(module, inputs), inputs
 
 
 class Of(nn.Module):
@@ -45,28 +46,46 @@ class Of(nn.Module):
         return self.run(self.model, *inputs)
 
 
-# The last convolution of a branch, plain or under weight norm.
-BRANCH = re.compile(
-    r".*(convs2\.\d|res_unit\d\.conv2|block\.3(\.conv)?)\.(weight|weight_g|parametrizations\.weight\.original0)"
-)
+BRANCH = re.compile(r".*(convs2\.\d|res_unit\d\.conv2|block\.3(\.conv)?)")  # the last convolution of one
 
 
-def drawn(module):
-    """Weights that let a signal through as loud as it comes, branches as quiet as trained ones, and other parameters
-    away from where they begin, which would hide an error in their order.
+def drawn(module, inputs):
+    """Weights with which each convolution gives these inputs' signal the same level, in branches a quieter one as in
+    trained decoders, and other parameters away from where they begin, which would hide an error in their order.
     """
     randomize(module)
+    hooks = []
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             if name.endswith(("alpha", "beta")):
                 parameter.add_(torch.empty_like(parameter).uniform_(-0.3, 0.3))
             elif name.endswith(("gamma", "scale")):
                 parameter.uniform_(0.1, 0.5)
-            elif BRANCH.fullmatch(name):
-                parameter.mul_(0.3)
             elif parameter.ndim == 2 and name.endswith("weight"):
                 parameter.normal_(std=parameter.shape[1] ** -0.5)
+        for name, layer in module.named_modules():
+            if isinstance(layer, nn.Conv1d | nn.ConvTranspose1d):
+                hooks.append(layer.register_forward_hook(levelled(0.1 if BRANCH.fullmatch(name) else 0.3)))
+        module(*inputs)
+    for hook in hooks:
+        hook.remove()
     return module
+
+
+def levelled(level):
+    """A hook that scales a convolution's weights, or what weight norm takes for their length, and its bias."""
+
+    def hook(layer, _, output):
+        scales = {"weight_g", "bias", "parametrizations.weight.original0"}
+        if not any("weight_" in name or "parametrizations" in name for name, _ in layer.named_parameters()):
+            scales.add("weight")
+        factor = level / output.std()
+        for name, parameter in layer.named_parameters():
+            if name in scales:
+                parameter.mul_(factor)
+        return factor * output
+
+    return hook
 
 
 class Snake(nn.Module):

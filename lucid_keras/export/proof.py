@@ -224,7 +224,7 @@ def _quiet_channel(one, floor):
 
 
 def _forgiven(below, claims, results, floor, model, refuse):
-    """A warning for each output below the floor that float32 itself cannot lift above it; refuses for any other."""
+    """A warning for each output that is below the floor by float32's own rounding; refuses for any other."""
     worst = min(below, key=lambda one: one.snr_db)
     if not floor.yields or worst.snr_db == -math.inf:
         refuse(worst)
@@ -238,11 +238,15 @@ def _forgiven(below, claims, results, floor, model, refuse):
         in_keras, in_file, ideal = ([arrays[one.name] for arrays in some] for some in by_signature[one.signature])
         keras_db, file_db = snr_db(ideal, in_keras), snr_db(ideal, in_file)
         reachable = keras_db - floor.coarser_db
-        if reachable >= floor.decibels or file_db < reachable - ROUNDING_DB:
+        if file_db >= floor.decibels:
+            why = f"two roundings differ by more than the floor of {floor.decibels:g} dB, which the artefact reaches"
+        elif reachable >= floor.decibels or file_db < reachable - ROUNDING_DB:
             refuse(one, f"; against float64 Keras has {keras_db:.1f} dB, this has {file_db:.1f}")
+        else:
+            why = f"the floor of {floor.decibels:g} dB is beyond the model's own precision"
         warnings.append(
-            f"the floor of {floor.decibels:g} dB is beyond the model's own precision: against float64 the output "
-            f"{one.name!r} of {one.signature!r} has {keras_db:.1f} dB in Keras and {file_db:.1f} dB in the artefact"
+            f"{why}: against float64 the output {one.name!r} of {one.signature!r} has {keras_db:.1f} dB in Keras and "
+            f"{file_db:.1f} dB in the artefact"
         )
     return warnings
 

@@ -22,6 +22,17 @@ def measure(name, description, decoders, measured, results, timeout=None):
         print(decoder, file=sys.stderr, flush=True)
         command = [sys.executable, "-m", f"benchmarks.{name}", "--here", "--decoders", decoder]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=timeout)
-        known[decoder] = json.loads(done.stdout.splitlines()[-1])
+        here = machine(1)
+        known[decoder] = {"processor": here["processor"], **json.loads(done.stdout.splitlines()[-1])}
         ordered = {one: known[one] for one in decoders if one in known}
-        results.write_text(json.dumps({"machine": machine(1), "decoders": ordered}, indent=1) + "\n")
+        results.write_text(json.dumps({"machine": here, "decoders": ordered}, indent=1) + "\n")
+
+
+def on_processors(results):
+    """Which decoder was measured on which processor, in words."""
+    on = {}
+    for name, one in results["decoders"].items():
+        on.setdefault(one["processor"], []).append(name)
+    if len(on) == 1:
+        return next(iter(on))
+    return " and ".join(f"{processor} ({'; '.join(names)})" for processor, names in on.items())

@@ -1,29 +1,33 @@
 """What `from_torch` makes of other people's decoders, of their official sizes: `python -m benchmarks.imports`.
 
 Each in a process of its own, into `imports.json`: how long the import took and what it gave, how near it is at three
-lengths, what its files lose and leave to the processor, and whether it streams.
+lengths, what its files lose and leave to the processor, and whether it streams. `python -m benchmarks.imports_speed`
+times the files, which stay in `.cache/imports`.
 """
 
+import os
 import pathlib
-import tempfile
+import subprocess
 import time
 
 from benchmarks.apart import measure
+from benchmarks.model_cases import ROOT, without_weight_norm
+from benchmarks.model_subjects import LITERT_TORCH
 
 RESULTS = pathlib.Path(__file__).parent / "imports.json"
+FILES = ROOT / ".cache/imports"
+OTHER = "litert-torch"  # and its file, beside those of the recipes
 RECIPES = ("float32", "dynamic_int8", "int8")
 SECONDS = 0.5  # of audio in a call of a file
 DRAWN = 10  # inputs that int8 is calibrated on
-LIMIT = 1800  # seconds a decoder
+LIMIT, OTHER_LIMIT = 3600, 300  # seconds a decoder, and of them for litert-torch
 
 
 def measured(name):
     """A decoder's facts; where it is refused, why."""
-    import numpy as np
     import torch
     from torch_decoders import DECODERS
 
-    import lucid_keras as lk
     from lucid_keras.interop.translation.model import translated
 
     decoder = DECODERS[name]
@@ -33,65 +37,124 @@ def measured(name):
     try:
         model, compared = translated(module, inputs, "channels_last", None, None)
     except ValueError as reason:
-        return {"refused": str(reason).partition("Received: ")[2][:300]}
-    facts = {
-        "seconds": round(time.perf_counter() - began, 1),
+        return {"refused": str(reason).partition("Received: ")[2]}
+    seconds = time.perf_counter() - began
+    frames = max(round(SECONDS * decoder.rate / decoder.hop), 2)
+    inputs = decoder.inputs(module, frames)
+    folder = FILES / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return {
+        "seconds": round(seconds, 1),
         "layers": len(model.layers),
         "weights": model.count_params(),
-    }
-    facts |= {
         "errors": [error for _, error in compared],
         "operations": sorted({type(one).__name__ for one in model.operations}),
+        **live(model, decoder),
+        "audio_seconds": frames * decoder.hop / decoder.rate,
+        "files": files(model, channels_last(decoder, module, inputs), folder),
+        OTHER: of_litert_torch(module, inputs, folder),
     }
+
+
+def live(model, decoder):
+    """The latency in seconds of a model that streams, or why it does not."""
+    import lucid_keras as lk
+
     try:
-        live = lk.StreamingModel(model)
-        facts["latency"] = live.latency / live.samples_per_position * decoder.hop / decoder.rate
+        streaming = lk.StreamingModel(model)
     except ValueError as reason:
-        facts["not_live"] = str(reason).partition(" Received")[0]
-    frames = max(round(SECONDS * decoder.rate / decoder.hop), 2)
-    longer = module_inputs(decoder, module, frames)
-    names = [one.name for one in model.inputs]
-    lengths = {one: x.shape[1] for one, x in zip(names, longer, strict=True)}
-    rng = np.random.default_rng(0)
-    drawn = [
-        rng.standard_normal((DRAWN, *x.shape[1:])).astype("float32") if x.dtype.kind == "f"
-        else rng.integers(0, 16, (DRAWN, *x.shape[1:]), "int32")
-        for x in longer
-    ]  # fmt: skip
-    data = drawn[0] if len(drawn) == 1 else dict(zip(names, drawn, strict=True))
-    facts |= {"audio_seconds": frames * decoder.hop / decoder.rate, "files": {}}
-    with tempfile.TemporaryDirectory() as folder:
-        for recipe in RECIPES:
-            options = {"calibration_data": data} if recipe == "int8" else {}
-            facts["files"][recipe] = exported(lk, model, f"{folder}/x.tflite", lengths, recipe, options)
-    return facts
+        return {"not_live": str(reason)}
+    return {"latency": streaming.latency / streaming.samples_per_position * decoder.hop / decoder.rate}
 
 
-def module_inputs(decoder, module, frames):
-    """Inputs of so many frames as the model takes them, the length second."""
+def channels_last(decoder, module, inputs):
+    """The module's inputs as the model takes them, the length second."""
     turned = []
-    for short, x in zip(decoder.inputs(module, 2), decoder.inputs(module, frames), strict=True):
+    for short, x in zip(decoder.inputs(module, 1), inputs, strict=True):
         axis = next(axis for axis in range(1, x.ndim) if short.shape[axis] != x.shape[axis])
         turned.append(x.movedim(axis, 1).numpy())
     return turned
 
 
-def exported(lk, model, path, lengths, recipe, options):
-    """What a file is, whatever it loses: a floor below every file's."""
+def files(model, inputs, folder):
+    """The facts of the model's file in each recipe, at inputs as long as these, proven at its floor."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    names = [one.name for one in model.inputs]
+    drawn = {
+        name: rng.standard_normal((DRAWN, *x.shape[1:])).astype("float32") if x.dtype.kind == "f"
+        else rng.integers(0, 16, (DRAWN, *x.shape[1:]), "int32")
+        for name, x in zip(names, inputs, strict=True)
+    }  # fmt: skip
+    data = drawn if len(drawn) > 1 else drawn[names[0]]
+    np.savez(folder / "inputs.npz", **dict(zip(names, inputs, strict=True)))
+    np.savez(folder / "outputs.npz", model(inputs if len(inputs) > 1 else inputs[0]))
+    lengths = {name: x.shape[1] for name, x in drawn.items()}
+    return {
+        recipe: exported(model, folder / f"{recipe}.tflite", recipe, length=lengths,
+                         **({"calibration_data": data} if recipe == "int8" else {}))
+        for recipe in RECIPES
+    }  # fmt: skip
+
+
+def exported(model, path, recipe, **options):
+    """What a file is; where whole integers stay below their floor, the fewest layers in float32 that lift it there."""
+    import lucid_keras as lk
+
     try:
-        report = lk.export.to_tflite(model, path, length=lengths, quantization=recipe, floor_db=-100.0,
-                                     timing_seconds=1.0, **options)  # fmt: skip
+        report = lk.export.to_tflite(model, path, quantization=recipe, timing_seconds=0, **options)
+    except lk.export.BelowFloorError as below:
+        if recipe == "float32":
+            return {"refused": str(below)}
+        try:
+            report = below.retry(float_layers="auto")
+        except ValueError as reason:
+            return {"refused": str(reason)}
     except ValueError as reason:
-        return {"refused": str(reason).partition(" Received")[0][:200]}
-    outside = report.total - report.delegated
-    return {"snr_db": report.snr_db, "bytes": report.bytes, "outside": outside, "total": report.total,
-            "partitions": report.partitions, "milliseconds": report.milliseconds}  # fmt: skip
+        return {"refused": str(reason)}
+    return {
+        "snr_db": report.snr_db,
+        "floor_db": report.floor_db,
+        "float_layers": len(report.float_layers),
+        "bytes": report.bytes,
+        "outside": report.total - report.delegated,
+        "total": report.total,
+        "partitions": report.partitions,
+        "warnings": [str(one) for one in report.warnings],
+    }
+
+
+def of_litert_torch(module, inputs, folder):
+    """Seconds that litert-torch takes to its file, in the environment that has it, or why there is none."""
+    import numpy as np
+    import torch
+
+    names = [f"args_{index}" for index in range(len(inputs))]
+    np.savez(folder / "native_inputs.npz", **dict(zip(names, (one.numpy() for one in inputs), strict=True)))
+    with torch.no_grad():
+        np.savez(folder / "native_outputs.npz", module(*inputs).numpy())
+    program, made = folder / "program.pt2", folder / f"{OTHER}.tflite"
+    made.unlink(missing_ok=True)
+    script = pathlib.Path(__file__).with_name("convert_with_litert_torch.py")
+    command = [os.environ[LITERT_TORCH], str(script), str(program), str(made)]
+    began = time.perf_counter()
+    try:
+        torch.export.save(torch.export.export(without_weight_norm(module), inputs), program)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=OTHER_LIMIT)
+    except subprocess.TimeoutExpired:
+        return {"refused": f"not in {OTHER_LIMIT} s"}
+    if done.returncode:
+        return {"refused": done.stderr.strip().splitlines()[-1]}
+    return {"seconds": round(time.perf_counter() - began, 1), "bytes": made.stat().st_size}
 
 
 def main():
     """Measure the decoders, writing the results after each; those of others stay."""
     from torch_decoders import DECODERS
 
+    if LITERT_TORCH not in os.environ:
+        raise SystemExit(f"{LITERT_TORCH} must name a Python that has litert-torch")
     measure("imports", __doc__, DECODERS, measured, RESULTS, LIMIT)
 
 

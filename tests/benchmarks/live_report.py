@@ -3,6 +3,7 @@
 import json
 import pathlib
 
+from benchmarks.apart import on_processors
 from benchmarks.live_frames import CHUNKS, DECODERS, RECIPES, RESULTS
 from benchmarks.marked import write
 
@@ -14,13 +15,12 @@ SLACK = 0.3  # ms
 
 def tables(results):
     """Markdown: latencies and frames, frames against their share, and several frames in a step."""
-    machine = results["machine"]
     header = [
         *("decoder", "latency", "a frame is", "states", "live, float32: p50, p99", "dynamic_int8", "int8"),
         *("its context decoded again, float32", "that is"),
     ]
     lines = [
-        f"{machine['processor']}, {machine['threads']} thread; random weights; every file proven by its export, and "
+        f"{on_processors(results)}; one thread; random weights; every file proven by its export, and "
         "called as an app calls it: LiteRT's CompiledModel on buffers that stay. Where a frame is one position of wide "
         "layers, as Vocos's, it waits for their weights; several frames in a step wait once.",
         "",
