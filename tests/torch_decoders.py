@@ -63,6 +63,9 @@ def drawn(module, inputs):
                 parameter.uniform_(0.1, 0.5)
             elif parameter.ndim == 2 and name.endswith("weight"):
                 parameter.normal_(std=parameter.shape[1] ** -0.5)
+        for name, buffer in module.named_buffers():
+            if name.endswith("embed_sum"):  # Mimi's codebooks
+                buffer.normal_()
         for name, layer in module.named_modules():
             if isinstance(layer, nn.Conv1d | nn.ConvTranspose1d):
                 hooks.append(layer.register_forward_hook(levelled(0.1 if BRANCH.fullmatch(name) else 0.3)))

@@ -80,6 +80,8 @@ def _checked(module, inputs, argument, is_program):
             "module and its inputs must be in float32: call module.float(). "
             f"Received: {', '.join(sorted(map(str, dtypes)))}"
         )
+    if wrong := [name for name, one in module.named_parameters() if not one.isfinite().all()]:
+        raise ValueError(f"a module's weights must be finite. Received: NaN or infinity in {', '.join(wrong[:3])}")
     return tuple(torch.cat([one, one]) if len(one) == 1 and not is_program else one for one in inputs)
 
 
