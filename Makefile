@@ -7,7 +7,7 @@ LUCID_KERAS_COMPILERS ?= $(abspath $(VENV)/compilers/bin/python)
 LUCID_KERAS_VOICE ?= $(abspath $(VENV)/voice/bin/python)
 VOICE := .cache/voice
 
-.PHONY: help demo web test quick lint runtimes sweep corners release bench docs clean compile-ahead voice ports
+.PHONY: help demo web test quick lint runtimes sweep corners release bench docs clean compile-ahead voice ports imports
 
 help:
 	@echo "make demo   install, then reconstruct a recording in Keras and under LiteRT (saved_models/demo/)"
@@ -22,6 +22,7 @@ help:
 	@echo "make compile-ahead  install, then compile every named case for TPU and H100, and write docs/speed/accelerators.md (half an hour)"
 	@echo "make voice  install, then measure every recipe on a trained voice and a trained codec, and write docs/speed/voices.md (half an hour)"
 	@echo "make ports  install, then measure integers on seven decoders of other libraries, and write docs/speed/ports.md (an hour)"
+	@echo "make imports  install, then import sixteen decoders of PyTorch's, prove and time their files, and write docs/speed/imports.md (an hour and a half)"
 	@echo "make docs   install, then build the documentation site (site/index.html)"
 	@echo "make lint   install, then formatting, style, the layering contract and the types"
 	@echo "make clean  remove the environment and every cache"
@@ -92,6 +93,12 @@ voice: $(VENV)/.test $(VOICE)/kokoro.npz $(VOICE)/codec.npz
 ports: $(VENV)/.test
 	PYTHONPATH=tests:examples $(BIN)/python -m benchmarks.voice --ports
 	PYTHONPATH=tests:examples $(BIN)/python -m benchmarks.ports_report
+
+imports: export LUCID_KERAS_LITERT_TORCH := $(LUCID_KERAS_LITERT_TORCH)
+imports: $(VENV)/.test | $(LUCID_KERAS_LITERT_TORCH)
+	PYTHONPATH=tests:examples $(BIN)/python -m benchmarks.imports
+	PYTHONPATH=tests:examples $(BIN)/python -m benchmarks.imports_speed
+	PYTHONPATH=tests:examples $(BIN)/python -m benchmarks.imports_report
 
 $(VOICE)/kokoro.npz: tests/benchmarks/voice_record.py | $(LUCID_KERAS_VOICE)
 	mkdir -p $(VOICE)

@@ -14,6 +14,7 @@ import pytest
 from benchmarks import (
     auto_report,
     compile_ahead_report,
+    imports_report,
     live_report,
     model_report,
     ports_report,
@@ -189,6 +190,7 @@ def test_what_is_generated_is_current():
         ("decoders", model_report.tables(speed, parity)),
         ("voices", voice_report.page(read("voice.json"))),
         ("ports", ports_report.page(read("ports.json"))),
+        ("imports", imports_report.page(read("imports.json"), read("imports_speed.json"))),
         ("accelerators", compile_ahead_report.page(read("compile_ahead.json"))),
     ):
         assert "\n".join(lines) in (DOCS / f"speed/{page}.md").read_text()

@@ -174,6 +174,17 @@ def test_a_model_runs_where_torch_is_not(tmp_path):
     subprocess.run([sys.executable, "-c", WITHOUT_TORCH, *files], check=True)
 
 
+def test_integers_after_a_layer_scale_stay_in_the_delegate(tmp_path):
+    """The converter takes the product into the linear layer, whose bias XNNPACK wants with one axis."""
+    torch.manual_seed(0)
+    module = Applied(lambda m, x: m.linear(x) * m.gamma, linear=nn.Linear(8, 8), gamma=nn.Parameter(torch.rand(8)))
+    model = from_torch(module, torch.randn(1, 9, 8))
+    data = np.random.default_rng(0).standard_normal((64, 9, 8)).astype("float32")
+    options = {"length": 9, "quantization": "int8", "calibration_data": data, "timing_seconds": 0}
+    report = lk.export.to_tflite(model, tmp_path / "scaled.tflite", **options)
+    assert (report.total, report.partitions) == (report.delegated, 1)
+
+
 def test_training():
     """Its gradients are PyTorch's."""
     torch.manual_seed(0)

@@ -1,5 +1,7 @@
 """`WithConstant`: an operation of a signal and a weight, where PyTorch uses a parameter directly."""
 
+import itertools
+
 import keras
 from keras import ops
 
@@ -10,6 +12,9 @@ class WithConstant(keras.layers.Layer):
 
     The weight has a checkpoint's shape, to which axes of one element are prepended as PyTorch does; its axes are then
     put in the order `axes`, that of `x`. The layer's name is the weight's in the checkpoint.
+
+    Axes of one element that come first then are left out: a converter that takes a product into the layer before it makes
+    a bias of it, and XNNPACK's integers have biases of one axis.
     """
 
     def __init__(self, operation, shape, axes, swapped=False, **kwargs):
@@ -23,13 +28,17 @@ class WithConstant(keras.layers.Layer):
     def _full_shape(self):
         return (1,) * (len(self.axes) - len(self.shape)) + self.shape
 
+    @property
+    def _sizes(self):
+        return [self._full_shape[axis] for axis in self.axes]
+
     def call(self, x):
         value = ops.transpose(ops.reshape(ops.cast(self.value, self.compute_dtype), self._full_shape), self.axes)
+        value = ops.reshape(value, list(itertools.dropwhile(lambda size: size == 1, self._sizes)))
         return getattr(ops, self.operation)(*((value, x) if self.swapped else (x, value)))
 
     def compute_output_shape(self, input_shape):
-        sizes = [self._full_shape[axis] for axis in self.axes]
-        return tuple(size if held == 1 else held for size, held in zip(input_shape, sizes, strict=True))
+        return tuple(size if held == 1 else held for size, held in zip(input_shape, self._sizes, strict=True))
 
     def get_config(self):
         return {

@@ -7,6 +7,7 @@ times the files, which stay in `.cache/imports`.
 
 import os
 import pathlib
+import re
 import subprocess
 import time
 
@@ -20,6 +21,7 @@ OTHER = "litert-torch"  # and its file, beside those of the recipes
 RECIPES = ("float32", "dynamic_int8", "int8")
 SECONDS = 0.5  # of audio in a call of a file
 DRAWN = 10  # inputs that int8 is calibrated on
+RAISED = re.compile(r"[\w.]+(Error|Exception|Unsupported): ")  # the line of a traceback that says what happened
 LIMIT, OTHER_LIMIT = 3600, 300  # seconds a decoder, and of them for litert-torch
 
 
@@ -141,11 +143,15 @@ def of_litert_torch(module, inputs, folder):
     began = time.perf_counter()
     try:
         torch.export.save(torch.export.export(without_weight_norm(module), inputs), program)
+    except RuntimeError as reason:
+        return {"refused": f"torch.export: {str(reason).strip().partition(chr(10))[0]}"}
+    try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=OTHER_LIMIT)
     except subprocess.TimeoutExpired:
         return {"refused": f"not in {OTHER_LIMIT} s"}
     if done.returncode:
-        return {"refused": done.stderr.strip().splitlines()[-1]}
+        said = [line for line in done.stderr.splitlines() if RAISED.match(line)]
+        return {"refused": (said or done.stderr.strip().splitlines())[-1]}
     return {"seconds": round(time.perf_counter() - began, 1), "bytes": made.stat().st_size}
 
 

@@ -1,8 +1,13 @@
-"""What `from_torch` makes of other people's decoders, out of `imports.json`, as the lines of its page."""
+"""What `from_torch` makes of other people's decoders, as the lines of its page, out of what was measured."""
 
 import json
+import math
+import re
 
-from benchmarks.imports import RECIPES, RESULTS
+from benchmarks.apart import on_processors
+from benchmarks.imports import OTHER, OTHER_LIMIT, RECIPES, RESULTS
+from benchmarks.imports_speed import RESULTS as SPEED
+from benchmarks.imports_speed import TOLERANCE
 from benchmarks.marked import write
 from benchmarks.model_cases import ROOT
 
@@ -10,50 +15,78 @@ PAGE = ROOT / "docs/speed/imports.md"
 COMMAND = "python -m benchmarks.imports_report"
 
 
-def page(results):
-    """Markdown: a row for each decoder that is imported, and why the others are not, or do not stream."""
+def page(results, speed):
+    """Markdown: what an import gives, its files, their speed, and why some decoders are not imported or not live."""
     decoders = results["decoders"]
     imported = {name: one for name, one in decoders.items() if "refused" not in one}
+    faster = {
+        name: one[OTHER]["times_as_long"] for name, one in speed["decoders"].items() if "times_as_long" in one[OTHER]
+    }
+    mean = math.exp(sum(map(math.log, faster.values())) / len(faster))
     lines = [
-        f"{len(imported)} of {len(decoders)} import, each in one line of its user's.",
+        f"{on_processors(speed)}, one thread.",
         "",
-        "| decoder | seconds | layers | million weights | relative error at each length | live, seconds later |",
-        "|---|---:|---:|---:|---|---|",
+        f"- {len(imported)} of {len(decoders)} decoders are imported, each by one line of its user's, the slowest in "
+        f"{max(one['seconds'] for one in imported.values()):.0f} s.",
+        f"- {sum(_is_proven(one) for one in imported.values())} of them are written in every recipe, at the floor that "
+        "it has by default.",
+        f"- litert-torch's files take {mean:.2f} times as long as ours in float32, the geometric mean of the "
+        f"{len(faster)} that it converts right within {OTHER_LIMIT // 60} minutes.",
+        "",
+        "| decoder | import, s | operations | million weights | relative error at each length | live, seconds later |",
+        "|---|---:|---:|---:|---|---:|",
     ]
     for name, one in imported.items():
         errors = ", ".join(f"{error:.0e}" for error in one["errors"])
-        live = f"{one['latency']:.3f}" if "latency" in one else "no"
+        late = f"{one['latency']:.3f}" if "latency" in one else "no"
         lines.append(
-            f"| {name} | {one['seconds']:.0f} | {one['layers']} | {one['weights'] / 1e6:.1f} | {errors} | {live} |"
+            f"| {name} | {one['seconds']:.0f} | {one['layers']} | {one['weights'] / 1e6:.1f} | {errors} | {late} |"
         )
-    lines += ["", "| file | recipe | dB | MB | operators outside XNNPACK | partitions | ms a second of audio |",
-              "|---|---|---:|---:|---:|---:|---:|"]  # fmt: skip
+    lines += ["", "| file | recipe | dB | layers kept in float32 | MB | operators outside XNNPACK | partitions | "
+              "ms a second of audio |", "|---|---|---:|---:|---:|---:|---:|---:|"]  # fmt: skip
     for name, one in imported.items():
-        lines += [_file(name, recipe, one["files"][recipe], one["audio_seconds"]) for recipe in RECIPES]
-    reasons = {name: one["refused"] for name, one in decoders.items() if "refused" in one}
-    lines += ["", "Not imported:", "", *(f"- {name}: {reason}" for name, reason in reasons.items())] if reasons else []
-    still = {name: one["not_live"] for name, one in imported.items() if "not_live" in one}
-    lines += ["", "Not live:", "", *(f"- {name}: {reason}" for name, reason in still.items())] if still else []
+        lines += [_file(name, recipe, one, speed["decoders"][name]) for recipe in RECIPES]
+    lines += ["", f"| {OTHER} | its file, s | its time over ours, float32 |", "|---|---:|---:|"]
+    lines += [_other(name, one[OTHER], speed["decoders"][name].get(OTHER, {})) for name, one in imported.items()]
+    for title, why in (("Not imported", "refused"), ("Not live", "not_live")):
+        lines += ["", f"{title}:", "", *(f"- {name}: {_short(one[why])}" for name, one in decoders.items() if why in one)]
     return lines
 
 
-def _file(name, recipe, file, seconds):
+def _is_proven(one):
+    return not any("refused" in file for file in one["files"].values())
+
+
+def _file(name, recipe, one, speed):
+    file = one["files"][recipe]
     if "refused" in file:
-        return f"| {name} | `{recipe}` | {file['refused']} | | | | |"
-    outside, milliseconds = f"{file['outside']} of {file['total']}", file["milliseconds"] / seconds
-    cells = (
-        f"{file['snr_db']:.1f}",
-        f"{file['bytes'] / 1e6:.1f}",
-        outside,
-        str(file["partitions"]),
-        f"{milliseconds:.0f}",
-    )
-    return f"| {name} | `{recipe}` | {' | '.join(cells)} |"
+        return f"| {name} | `{recipe}` | {_short(file['refused'])} | | | | | |"
+    milliseconds = speed[recipe]["milliseconds"] / one["audio_seconds"]
+    cells = (f"{file['snr_db']:.1f}", file["float_layers"] or "", f"{file['bytes'] / 1e6:.1f}",
+             f"{file['outside']} of {file['total']}", file["partitions"], f"{milliseconds:.0f}")  # fmt: skip
+    return f"| {name} | `{recipe}` | {' | '.join(map(str, cells))} |"
+
+
+def _other(name, made, ran):
+    if "refused" in made:
+        return f"| {name} | | {_short(made['refused'])} |"
+    if ran["error"] > TOLERANCE:
+        return f"| {name} | {made['seconds']:.0f} | wrong: relative error {ran['error']:.0e} |"
+    return f"| {name} | {made['seconds']:.0f} | {ran['times_as_long']:.2f} |"
+
+
+def _short(reason):
+    """The reason's first sentence, or of many operations the first of each kind, that a cell of a table holds."""
+    kinds = {}
+    for one in re.sub(r"\s+", " ", reason).replace("|", "\\|").split("; "):
+        kinds.setdefault(one.partition(" ")[0], one)
+    text = "; ".join(kinds.values())
+    return text if len(text) <= 200 else text[:197] + "..."
 
 
 def main():
     """Write the page's lines."""
-    write(PAGE, COMMAND, page(json.loads(RESULTS.read_text())))
+    write(PAGE, COMMAND, page(*(json.loads(path.read_text()) for path in (RESULTS, SPEED))))
 
 
 if __name__ == "__main__":
