@@ -29,6 +29,7 @@ import lucid_keras as lk
 
 RATIO, TAPS = 2, 12
 SAMPLE_RATE = 24_000
+LOGARITHMIC = {"separate_beta": True, "logarithmic": True}  # what its Snakes keep
 
 # The filters follow from RATIO and TAPS; the authors' checkpoints hold them all the same.
 WITHOUT_FILTERS = {r"\.filter$": None}
@@ -72,23 +73,11 @@ def depthwise(taps, strides=1):
 
 
 @keras.saving.register_keras_serializable(package="bigvgan")
-class Snake(keras.layers.Layer):
-    """`x + sin(x * exp(alpha))**2 / exp(beta)`, on `[batch, length, channels]`."""
+class AntiAliasedSnake(lk.Snake):
+    """`x + sin(x * exp(alpha))**2 / exp(beta)` computed at twice the rate, on `[batch, length, channels]`."""
 
-    def build(self, shape):
-        self.alpha = self.add_weight(name="alpha", shape=shape[-1:], initializer="zeros")
-        self.beta = self.add_weight(name="beta", shape=shape[-1:], initializer="zeros")
-
-    def call(self, x):
-        return x + tf.square(tf.sin(x * tf.exp(self.alpha))) / (tf.exp(self.beta) + 1e-9)
-
-    def compute_output_shape(self, shape):
-        return shape
-
-
-@keras.saving.register_keras_serializable(package="bigvgan")
-class AntiAliasedSnake(Snake):
-    """The same computed at twice the rate."""
+    def __init__(self, **kwargs):
+        super().__init__(**{**LOGARITHMIC, **kwargs})
 
     def build(self, shape):
         super().build(shape)
@@ -115,7 +104,7 @@ class AntiAliasedSnake(Snake):
         channels, taps = x.shape[-1], in_phases(self._decimation[0, :, 0, 0])
         x = replicated(keras.ops.concatenate([x, x], axis=-1), len(taps) // 2, len(taps) // 2)
         x = keras.layers.Reshape((-1, channels))(depthwise(np.repeat(taps, channels, axis=1))(x))
-        snake = Snake()
+        snake = lk.Snake(**LOGARITHMIC)
         snake.alpha, snake.beta, snake.built = self.alpha, self.beta, True
         x = replicated(snake(x), TAPS // 2 - 1, TAPS // 2)
         return depthwise(self._decimation[0, :, :, 0], strides=RATIO)(x)
@@ -222,7 +211,7 @@ def main(argv=None):
         mel = reference.process_mel_spectrogram(torch.from_numpy(log_mel)).numpy()
         expected = reference(torch.from_numpy(log_mel).mT).numpy()[np.newaxis, :, np.newaxis]
     if arguments.live:
-        return print_live(generator, arguments.output, mel, SAMPLE_RATE, pointwise=[Snake])
+        return print_live(generator, arguments.output, mel, SAMPLE_RATE)
     tell(f"exporting to {arguments.output} and verifying")
     lk.export.to_tflite(generator, arguments.output, length=frames)
     return print_comparison(arguments.output, mel, generator(mel), expected, expected.shape[1] / SAMPLE_RATE)

@@ -32,17 +32,6 @@ TO_LAYERS = {r"^(?!generator\.)": None, r"^generator\.": "", r"(alpha\d\.\d)$": 
 
 
 @keras.saving.register_keras_serializable(package="kokoro")
-class Snake(keras.layers.Layer):
-    """`x + sin(alpha * x)**2 / alpha`, an `alpha` for each channel, on `[batch, length, channels]`."""
-
-    def build(self, shape):
-        self.alpha = self.add_weight(name="alpha", shape=shape[-1:], initializer="ones")
-
-    def call(self, x):
-        return x + ops.square(ops.sin(self.alpha * x)) / self.alpha
-
-
-@keras.saving.register_keras_serializable(package="kokoro")
 class AdaIN(keras.layers.Layer):
     """Each channel normalised over time, then scaled and shifted by the style: `[x, style]` to the shape of `x`."""
 
@@ -91,7 +80,7 @@ def kokoro_vocoder(
             y = x
             for half, rate in ((1, dilation), (2, 1)):
                 y = AdaIN(name=f"{name}.adain{half}.{index}")([y, style])
-                y = Snake(name=f"{name}.alpha{half}.{index}")(y)
+                y = lk.Snake(epsilon=0, name=f"{name}.alpha{half}.{index}")(y)
                 y = conv(y, filters, taps, f"{name}.convs{half}.{index}", dilation_rate=rate)
             x = x + y
         return x

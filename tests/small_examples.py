@@ -50,7 +50,7 @@ def bigvgan():
     for layer in generator.layers:
         if ".convs2." in layer.name:
             layer.kernel.assign(0.3 * layer.kernel)
-    return lk.StreamingModel(generator, pointwise=[bigvgan_generator.Snake])
+    return lk.StreamingModel(generator)
 
 
 LIVE = {

@@ -224,7 +224,11 @@ def test_all_that_is_unknown_is_named_at_once():
         (Applied(lambda m, x: torch.ones(3)), torch.ones(1, 2, 9), "must depend on its inputs"),
         (Applied(lambda m, x: x * torch.arange(x.shape[-1])), torch.ones(1, 2, 9), "computed from the length"),
         (nn.Conv1d(2, 2, 3).half(), torch.ones(1, 2, 9), "must be in float32"),
-        (Applied(lambda m, x: x * m.gain, gain=nn.Parameter(torch.tensor([torch.nan]))), torch.ones(1, 2, 9), "in gain"),
+        (
+            Applied(lambda m, x: x * m.gain, gain=nn.Parameter(torch.tensor([torch.nan]))),
+            torch.ones(1, 2, 9),
+            "in gain",
+        ),
         (Applied(lambda m, x: (x.tanh(), (x - 99) ** 0.5)), torch.ones(1, 2, 9), "relative error nan"),
         (nn.Conv1d(2, 2, 3), torch.ones(2), "another axis at least"),
         (nn.Conv1d(2, 2, 3), "x", "must be a tensor or a tuple"),

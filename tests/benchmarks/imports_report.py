@@ -49,7 +49,12 @@ def page(results, speed):
     lines += ["", f"| {OTHER} | its file, s | its time over ours, float32 |", "|---|---:|---:|"]
     lines += [_other(name, one[OTHER], speed["decoders"][name].get(OTHER, {})) for name, one in imported.items()]
     for title, why in (("Not imported", "refused"), ("Not live", "not_live")):
-        lines += ["", f"{title}:", "", *(f"- {name}: {_short(one[why])}" for name, one in decoders.items() if why in one)]
+        lines += [
+            "",
+            f"{title}:",
+            "",
+            *(f"- {name}: {_short(one[why])}" for name, one in decoders.items() if why in one),
+        ]
     return lines
 
 

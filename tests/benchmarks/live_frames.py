@@ -51,9 +51,9 @@ def hifigan(preset):
 
 def bigvgan():
     """BigVGAN's generator, of a quarter of its width."""
-    from bigvgan_generator import Snake, bigvgan_generator
+    from bigvgan_generator import bigvgan_generator
 
-    return bigvgan_generator(upsample_initial_channel=384), [Snake]
+    return bigvgan_generator(upsample_initial_channel=384), []
 
 
 def vocos():
