@@ -11,6 +11,7 @@ import tempfile
 import tensorflow as tf
 from tensorflow.lite.python.convert import ConverterError
 
+from lucid_keras.export.constant_layouts import with_constants_laid_out
 from lucid_keras.export.files import workplace
 from lucid_keras.export.flatbuffer_edits import with_first, with_honest_versions, with_outputs_apart
 from lucid_keras.export.mixed import Mixed
@@ -50,7 +51,7 @@ def unquantized_traced(model, traced, recipe, *, states=None, first=None):
 
     `first` names the signature for LiteRT's default delegate.
     """
-    content = _converted(model, traced, recipe, states)
+    content = with_constants_laid_out(_converted(model, traced, recipe, states))
     if first is not None:
         content = with_first(content, first)
     if any(not function.inputs for function in traced.values()):  # it gives constants

@@ -13,8 +13,8 @@ class WithConstant(keras.layers.Layer):
     The weight has a checkpoint's shape, to which axes of one element are prepended as PyTorch does; its axes are then
     put in the order `axes`, that of `x`. The layer's name is the weight's in the checkpoint.
 
-    Axes of one element that come first then are left out: a converter that takes a product into the layer before it makes
-    a bias of it, and XNNPACK's integers have biases of one axis.
+    Axes of one element that come first then are left out: a converter that takes a product into the layer before it
+    makes a bias of it, and XNNPACK's integers have biases of one axis.
     """
 
     def __init__(self, operation, shape, axes, swapped=False, **kwargs):
