@@ -1,13 +1,14 @@
 """What `from_torch` makes of other people's decoders, of their official sizes: `python -m benchmarks.imports`.
 
-Each in a process of its own, into `imports.json`: how long the import took and what it gave, how near it is at three
-lengths, what its files lose and leave to the processor, and whether it streams. `python -m benchmarks.imports_speed`
-times the files, which stay in `.cache/imports`.
+Each in a process of its own, into `imports.json`: what the import gave, how near it is at three lengths, what its files
+lose and leave to the processor, and whether it streams. `python -m benchmarks.imports_speed` times it and the files,
+which stay in `.cache/imports`.
 """
 
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import time
 
@@ -35,18 +36,16 @@ def measured(name):
     decoder = DECODERS[name]
     torch.manual_seed(0)
     module, inputs = decoder.example(small=False)
-    began = time.perf_counter()
     try:
         model, compared = translated(module, inputs, "channels_last", None, None)
     except ValueError as reason:
         return {"refused": str(reason).partition("Received: ")[2]}
-    seconds = time.perf_counter() - began
     frames = max(round(SECONDS * decoder.rate / decoder.hop), 2)
     inputs = decoder.inputs(module, frames)
     folder = FILES / name
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     return {
-        "seconds": round(seconds, 1),
         "layers": len(model.layers),
         "weights": model.count_params(),
         "errors": [error for _, error in compared],

@@ -19,15 +19,15 @@ def page(results, speed):
     """Markdown: what an import gives, its files, their speed, and why some decoders are not imported or not live."""
     decoders = results["decoders"]
     imported = {name: one for name, one in decoders.items() if "refused" not in one}
-    faster = {
-        name: one[OTHER]["times_as_long"] for name, one in speed["decoders"].items() if "times_as_long" in one[OTHER]
-    }
-    mean = math.exp(sum(map(math.log, faster.values())) / len(faster))
+    timed = speed["decoders"]
+    others = {name: one["files"].get(OTHER, {}) for name, one in timed.items()}
+    faster = [one["times_as_long"] for one in others.values() if "times_as_long" in one]
+    mean = math.exp(sum(map(math.log, faster)) / len(faster))
     lines = [
         f"{on_processors(speed)}, one thread.",
         "",
         f"- {len(imported)} of {len(decoders)} decoders are imported, each by one line of its user's, the slowest in "
-        f"{max(one['seconds'] for one in imported.values()):.0f} s.",
+        f"{max(one['seconds'] for one in timed.values()):.0f} s.",
         f"- {sum(_is_proven(one) for one in imported.values())} of them are written in every recipe, at the floor that "
         "it has by default.",
         f"- litert-torch's files take {mean:.2f} times as long as ours in float32, the geometric mean of the "
@@ -40,14 +40,14 @@ def page(results, speed):
         errors = ", ".join(f"{error:.0e}" for error in one["errors"])
         late = f"{one['latency']:.3f}" if "latency" in one else "no"
         lines.append(
-            f"| {name} | {one['seconds']:.0f} | {one['layers']} | {one['weights'] / 1e6:.1f} | {errors} | {late} |"
+            f"| {name} | {timed[name]['seconds']:.0f} | {one['layers']} | {one['weights'] / 1e6:.1f} | {errors} | {late} |"
         )
     lines += ["", "| file | recipe | dB | layers kept in float32 | MB | operators outside XNNPACK | partitions | "
               "ms a second of audio |", "|---|---|---:|---:|---:|---:|---:|---:|"]  # fmt: skip
     for name, one in imported.items():
-        lines += [_file(name, recipe, one, speed["decoders"][name]) for recipe in RECIPES]
+        lines += [_file(name, recipe, one, timed[name]["files"]) for recipe in RECIPES]
     lines += ["", f"| {OTHER} | its file, s | its time over ours, float32 |", "|---|---:|---:|"]
-    lines += [_other(name, one[OTHER], speed["decoders"][name].get(OTHER, {})) for name, one in imported.items()]
+    lines += [_other(name, one[OTHER], others[name]) for name, one in imported.items()]
     for title, why in (("Not imported", "refused"), ("Not live", "not_live")):
         lines += [
             "",

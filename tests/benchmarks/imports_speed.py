@@ -1,14 +1,16 @@
-"""How fast the files of `benchmarks.imports` are, beside litert-torch's: `python -m benchmarks.imports_speed`.
+"""How long imports take, and their files beside litert-torch's: `python -m benchmarks.imports_speed`.
 
 Each decoder's files run in turn in a process of its own, on one thread, once each has given the numbers of its
 original; a machine's speed drifts, so that what counts is the ratio of two runs that follow one another.
 """
 
+import json
 import pathlib
 import time
 
 from benchmarks.apart import measure
 from benchmarks.imports import FILES, OTHER, RECIPES
+from benchmarks.imports import RESULTS as IMPORTS
 
 RESULTS = pathlib.Path(__file__).parent / "imports_speed.json"
 ROUNDS = 15
@@ -17,7 +19,7 @@ LIMIT = 600  # seconds a decoder
 
 
 def measured(name):
-    """The median milliseconds of a call of each file, and of litert-torch's how many times ours in float32 it takes."""
+    """The seconds of an import, and of each file the median milliseconds; how many times ours litert-torch's takes."""
     import numpy as np
 
     folder = FILES / name
@@ -37,10 +39,25 @@ def measured(name):
                 seconds[file].append(time.perf_counter() - began)
     for file, values in seconds.items():
         facts[file]["milliseconds"] = round(1e3 * float(np.median(values)), 3)
-    if OTHER in seconds:
+    if {OTHER, "float32"} <= seconds.keys():
         ratios = np.divide(seconds[OTHER], seconds["float32"])
         facts[OTHER]["times_as_long"] = round(float(np.median(ratios)), 3)
-    return facts
+    return {"seconds": imported(name), "files": facts}
+
+
+def imported(name):
+    """The seconds that an import takes, the libraries being there."""
+    import torch
+    from torch_decoders import DECODERS
+
+    from lucid_keras.interop.torch_module import from_torch
+    from lucid_keras.interop.translation import model  # noqa: F401  loads what an import needs
+
+    torch.manual_seed(0)
+    module, inputs = DECODERS[name].example(small=False)
+    began = time.perf_counter()
+    from_torch(module, inputs, data_format="channels_last")
+    return round(time.perf_counter() - began, 1)
 
 
 def loaded(folder, file):
@@ -60,7 +77,9 @@ def loaded(folder, file):
 
 def main():
     """Time the decoders' files, writing the results after each; those of others stay."""
-    measure("imports_speed", __doc__, sorted(one.name for one in FILES.iterdir()), measured, RESULTS, LIMIT)
+    known = json.loads(IMPORTS.read_text())["decoders"]
+    imported = [name for name, one in known.items() if "refused" not in one]
+    measure("imports_speed", __doc__, imported, measured, RESULTS, LIMIT)
 
 
 if __name__ == "__main__":
