@@ -36,12 +36,7 @@ def page(results, speed):
         "| decoder | import, s | operations | million weights | relative error at each length | live, seconds later |",
         "|---|---:|---:|---:|---|---:|",
     ]
-    for name, one in imported.items():
-        errors = ", ".join(f"{error:.0e}" for error in one["errors"])
-        late = f"{one['latency']:.3f}" if "latency" in one else "no"
-        lines.append(
-            f"| {name} | {timed[name]['seconds']:.0f} | {one['layers']} | {one['weights'] / 1e6:.1f} | {errors} | {late} |"
-        )
+    lines += [_imported(name, one, timed[name]["seconds"]) for name, one in imported.items()]
     header = ("file", "recipe", "dB", "layers kept in float32", "MB", "operators outside XNNPACK", "partitions",
               "ms a second of audio")  # fmt: skip
     lines += ["", f"| {' | '.join(header)} |", "|---|---|" + "---:|" * (len(header) - 2)]
@@ -50,17 +45,20 @@ def page(results, speed):
     lines += ["", f"| {OTHER} | its file, s | its time over ours, float32 |", "|---|---:|---:|"]
     lines += [_other(name, one[OTHER], others[name]) for name, one in imported.items()]
     for title, why in (("Not imported", "refused"), ("Not live", "not_live")):
-        lines += [
-            "",
-            f"{title}:",
-            "",
-            *(f"- {name}: {_short(one[why])}" for name, one in decoders.items() if why in one),
-        ]
+        lines += ["", f"{title}:", ""]
+        lines += [f"- {name}: {_short(one[why])}" for name, one in decoders.items() if why in one]
     return lines
 
 
 def _is_proven(one):
     return not any("refused" in file for file in one["files"].values())
+
+
+def _imported(name, one, seconds):
+    errors = ", ".join(f"{error:.0e}" for error in one["errors"])
+    late = f"{one['latency']:.3f}" if "latency" in one else "no"
+    cells = (f"{seconds:.0f}", one["layers"], f"{one['weights'] / 1e6:.1f}", errors, late)
+    return f"| {name} | {' | '.join(map(str, cells))} |"
 
 
 def _file(name, recipe, one, speed):
