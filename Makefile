@@ -7,7 +7,7 @@ LUCID_KERAS_COMPILERS ?= $(abspath $(VENV)/compilers/bin/python)
 LUCID_KERAS_VOICE ?= $(abspath $(VENV)/voice/bin/python)
 VOICE := .cache/voice
 
-.PHONY: help demo web test quick lint runtimes sweep corners release bench docs clean compile-ahead voice ports imports bench-sweep
+.PHONY: help demo web test quick lint runtimes sweep corners release bench docs clean compile-ahead voice ports imports
 
 help:
 	@echo "make demo   install, then reconstruct a recording in Keras and under LiteRT (saved_models/demo/)"
@@ -19,7 +19,6 @@ help:
 	@echo "make corners  run the tests with the lowest versions stated, and with Python 3.12 and 3.13 (half an hour)"
 	@echo "make release  build wheel and sdist of what is committed (dist/), and try each in an empty environment"
 	@echo "make bench  install, then time the operation against its peers and write docs/speed and the README's lines (about two hours)"
-	@echo "make bench-sweep  install, then time 300 layers drawn at random beside their ceiling, and write docs/speed/shapes.md (half an hour)"
 	@echo "make compile-ahead  install, then compile every named case for TPU and H100, and write docs/speed/accelerators.md (half an hour)"
 	@echo "make voice  install, then measure every recipe on a trained voice and a trained codec, and write docs/speed/voices.md (half an hour)"
 	@echo "make ports  install, then measure integers on seven decoders of other libraries, and write docs/speed/ports.md (an hour)"
@@ -94,10 +93,6 @@ voice: $(VENV)/.test $(VOICE)/kokoro.npz $(VOICE)/codec.npz
 ports: $(VENV)/.test
 	PYTHONPATH=tests:examples $(BIN)/python -m benchmarks.voice --ports
 	PYTHONPATH=tests:examples $(BIN)/python -m benchmarks.ports_report
-
-bench-sweep: $(VENV)/.test $(VENV)/.bench
-	PYTHONPATH=tests $(BIN)/python -m benchmarks.shapes
-	PYTHONPATH=tests $(BIN)/python -m benchmarks.shapes_report
 
 imports: export LUCID_KERAS_LITERT_TORCH := $(LUCID_KERAS_LITERT_TORCH)
 imports: $(VENV)/.test | $(LUCID_KERAS_LITERT_TORCH)

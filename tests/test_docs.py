@@ -19,7 +19,6 @@ from benchmarks import (
     model_report,
     ports_report,
     report,
-    shapes_report,
     streaming_report,
     voice_report,
 )
@@ -186,7 +185,6 @@ def test_what_is_generated_is_current():
     assert [lines for lines in digests if "\n".join(lines) not in readme] == []
     for page, lines in (
         ("layers", report.tables(results, report.DRAWN, batches=1)),
-        ("shapes", shapes_report.page(read("shapes.json"))),
         ("streaming", streaming_report.tables(streaming)),
         ("streaming", live_report.tables(read("live_frames.json"))),
         ("decoders", model_report.tables(speed, parity)),
