@@ -22,7 +22,7 @@ help:
 	@echo "make compile-ahead  install, then compile every named case for TPU and H100, and write docs/speed/accelerators.md (half an hour)"
 	@echo "make voice  install, then measure every recipe on a trained voice and a trained codec, and write docs/speed/voices.md (half an hour)"
 	@echo "make ports  install, then measure integers on seven decoders of other libraries, and write docs/speed/ports.md (an hour)"
-	@echo "make imports  install, then import sixteen decoders of PyTorch's, prove and time their files, and write docs/speed/imports.md (an hour and a half)"
+	@echo "make imports  install, then import sixteen decoders of PyTorch's, prove and time their files, and write docs/speed/imports.md (two hours)"
 	@echo "make docs   install, then build the documentation site (site/index.html)"
 	@echo "make lint   install, then formatting, style, the layering contract and the types"
 	@echo "make clean  remove the environment and every cache"

@@ -150,7 +150,7 @@ def of_litert_torch(module, inputs, folder):
         return {"refused": f"not in {OTHER_LIMIT} s"}
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if RAISED.match(line)]
-        return {"refused": (said or done.stderr.strip().splitlines())[-1]}
+        return {"refused": re.sub(r"\S*/site-packages/", "", (said or done.stderr.strip().splitlines())[-1])}
     return {"seconds": round(time.perf_counter() - began, 1), "bytes": made.stat().st_size}
 
 
