@@ -1,5 +1,7 @@
 """Weights are laid out once, in the file, and never in a call."""
 
+import copy
+
 import keras
 import numpy as np
 import pytest
@@ -76,6 +78,18 @@ def test_weights_are_laid_out_once(case, dtype, rng):
     assert len(after) < whole * len(before), "the weights are there once"
     largest = max((one for one in contents(after).tensors if one.constant), key=lambda one: np.prod(one.shape))
     assert largest.dtype == dtype
+
+
+def test_an_operator_without_outputs_is_no_hindrance(rng):
+    """As ASSIGN_VARIABLE, with which live files keep their states."""
+    model = unpacked(left_undone(rng.standard_normal((6, 5, 16)).astype("float32"), {"stride": 8}, "float16"))
+    (graph,) = model.subgraphs
+    silent = copy.copy(graph.operators[-1])
+    silent.outputs = []
+    graph.operators.append(silent)
+    (after,) = unpacked(with_constants_laid_out(packed(model))).subgraphs
+    assert len(after.operators) < len(graph.operators)
+    assert after.operators[-1].outputs is None or not len(after.operators[-1].outputs)
 
 
 def test_a_file_without_them_stays_as_it_is(tmp_path):

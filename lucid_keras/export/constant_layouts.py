@@ -9,8 +9,8 @@ import copy
 import numpy as np
 
 from lucid_keras._extras import needed
-from lucid_keras.export.flatbuffer import builtin_name, dtype_name, schema
-from lucid_keras.export.flatbuffer_edits import packed, unpacked
+from lucid_keras.export.flatbuffer import builtin_name, dtype_name
+from lucid_keras.export.flatbuffer_edits import forget_unused, held, packed, unpacked
 
 # They move numbers and compute none, but for the product with zeros and ones that parts a weight's groups.
 LAYOUTS = {"CONCATENATION", "MUL", "PAD", "RESHAPE", "REVERSE_V2", "SLICE", "SPLIT", "SQUEEZE", "STRIDED_SLICE",
@@ -37,25 +37,24 @@ def _lay_out(model, graph):
     laid_out = _layouts(model, graph, halves)
     if not laid_out:
         return False
-    inside = {int(index) for operator in laid_out for index in operator.outputs}
-    rest = [operator for operator in graph.operators if not any(operator is one for one in laid_out)]
-    read = {int(index) for operator in rest for index in operator.inputs} | {int(index) for index in graph.outputs}
-    wanted = sorted(inside & read)
-    needs = {int(index) for operator in laid_out for index in operator.inputs}
-    widened = [operator for operator in rest if operator.outputs[0] in needs & halves]
+    rest = [operator for operator in graph.operators if operator not in laid_out]
+    needs = halves.intersection(int(index) for operator in laid_out for index in operator.inputs)
+    widened = [operator for operator in rest if needs.intersection(operator.outputs)]
+    wanted = sorted(_read(graph, rest).intersection(int(index) for one in laid_out for index in one.outputs))
     for index, numbers in zip(wanted, _computed(model, graph, [*widened, *laid_out], wanted), strict=True):
         if _depends(laid_out, index) & halves and np.array_equal(numbers.astype(np.float16), numbers):
             rest.insert(0, _as_halves(model, graph, widened[0], index, numbers))
         else:
             _hold(model, graph.tensors[index], numbers)
-    read = {int(index) for operator in rest for index in operator.inputs} | {int(index) for index in graph.outputs}
-    graph.operators = [one for one in rest if not any(one is two for two in widened) or one.outputs[0] in read]
-    used = {int(index) for one in graph.operators for index in (*one.inputs, *one.outputs)}
-    used.update(int(index) for index in (*graph.inputs, *graph.outputs))
-    for index, tensor in enumerate(graph.tensors):
-        if index not in used:
-            tensor.buffer = 0  # the empty one
+    read = _read(graph, rest)
+    graph.operators = [one for one in rest if one not in widened or read.intersection(one.outputs)]
+    forget_unused(graph)
     return True
+
+
+def _read(graph, operators):
+    """The tensors that these operators or the ends of the graph read."""
+    return {int(index) for one in operators for index in one.inputs}.union(int(index) for index in graph.outputs)
 
 
 def _is_constant(model, tensor):
@@ -108,9 +107,7 @@ def _computed(model, graph, operators, wanted):
 
 def _hold(model, tensor, numbers):
     """Make a tensor a constant of these numbers."""
-    model.buffers.append(schema().BufferT())
-    model.buffers[-1].data = np.frombuffer(numbers.tobytes(), np.uint8)
-    tensor.buffer, tensor.shape, tensor.shapeSignature = len(model.buffers) - 1, list(numbers.shape), None
+    tensor.buffer, tensor.shape, tensor.shapeSignature = held(model, numbers), list(numbers.shape), None
 
 
 def _as_halves(model, graph, widened, index, numbers):

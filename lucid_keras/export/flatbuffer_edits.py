@@ -75,12 +75,17 @@ def without_unused_constants(content):
     """
     model = unpacked(content)
     for graph in model.subgraphs:
-        used = {*graph.inputs, *graph.outputs}
-        used.update(index for operator in graph.operators for index in (*operator.inputs, *operator.outputs))
-        for index, tensor in enumerate(graph.tensors):
-            if index not in used:
-                tensor.buffer = 0  # the empty one
+        forget_unused(graph)
     return packed(model)
+
+
+def forget_unused(graph):
+    """Take their numbers from the tensors that no operator and no end of a graph has."""
+    used = {*graph.inputs, *graph.outputs}
+    used.update(index for operator in graph.operators for index in (*operator.inputs, *operator.outputs))
+    for index, tensor in enumerate(graph.tensors):
+        if index not in used:
+            tensor.buffer = 0  # the empty one
 
 
 def with_ranges(content, chosen):
@@ -188,12 +193,17 @@ def _replace(model, graph, operator, place, numbers, scales, kind=None):
     found = copy.copy(graph.tensors[operator.inputs[place]])
     found.quantization = copy.copy(found.quantization)
     found.quantization.scale = np.asarray(scales, np.float32)
-    model.buffers.append(schema().BufferT())
-    model.buffers[-1].data = np.frombuffer(numbers.tobytes(), np.uint8)
-    found.buffer, found.type = len(model.buffers) - 1, found.type if kind is None else kind
+    found.buffer, found.type = held(model, numbers), found.type if kind is None else kind
     graph.tensors.append(found)
     operator.inputs = [*operator.inputs]
     operator.inputs[place] = len(graph.tensors) - 1
+
+
+def held(model, numbers):
+    """The index of a new buffer of a file that holds these numbers."""
+    model.buffers.append(schema().BufferT())
+    model.buffers[-1].data = np.frombuffer(numbers.tobytes(), np.uint8)
+    return len(model.buffers) - 1
 
 
 def with_honest_versions(content):

@@ -19,13 +19,18 @@ def verified(module, inputs, given) -> float:
     expected = _run(module, inputs)
     if [one.shape for one in given] != [one.shape for one in expected]:
         raise DiffersError(f"shapes {[one.shape for one in given]} where PyTorch has {[one.shape for one in expected]}")
-    error = float(np.max([*map(difference, given, expected)]))  # NaN where one is, which max() may pass over
+    error = _largest(given, expected)
     if not error <= TOLERANCE:
         exact = _run(copy.deepcopy(module).double(), [_doubled(one) for one in inputs])
-        bound = max(TOLERANCE, ROUNDING * float(np.max([*map(difference, expected, exact)])))
+        bound = max(TOLERANCE, ROUNDING * _largest(expected, exact))
         if not error <= bound:
             raise DiffersError(f"relative error {error:.1e}, of which {bound:.1e} may be rounding")
     return error
+
+
+def _largest(given, expected):
+    """The largest difference of several; NaN where one is, which `max` may pass over."""
+    return float(np.max([*map(difference, given, expected)]))
 
 
 def _doubled(tensor):
