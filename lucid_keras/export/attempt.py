@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import functools
 import hashlib
 import pathlib
 from collections.abc import Callable, Sequence
@@ -11,9 +12,10 @@ from lucid_keras.export.accumulator import check_accumulators
 from lucid_keras.export.accuracy import LayerAccuracy
 from lucid_keras.export.claims import Claim
 from lucid_keras.export.elsewhere import proven_elsewhere
+from lucid_keras.export.fewer_products import with_fewer_products
 from lucid_keras.export.files import write_atomically
 from lucid_keras.export.mixed import Mixed
-from lucid_keras.export.origins import operations
+from lucid_keras.export.origins import Origins, operations
 from lucid_keras.export.proof import BLAMED_DB, BelowFloorError, Floor, proven
 from lucid_keras.export.report import CurvePoint, ExportReport
 from lucid_keras.export.selection import fewest, ratio_db, worst_layer
@@ -35,6 +37,7 @@ class Attempt:
         further: names of runtimes that it has to be right on too.
         layers: gives `LayerAccuracy` of the layers for those that stay in float32.
         compare_layers: whether they go into the report.
+        exact_products: whether convolutions in float32 keep the multiplications that define them.
         facts: what `proof.proven` takes besides.
     """
 
@@ -45,6 +48,7 @@ class Attempt:
     further: Sequence[str]
     layers: Callable[[Sequence[str]], Sequence[LayerAccuracy]]
     compare_layers: bool
+    exact_products: bool
     facts: dict[str, Any]
 
     def export(self, float_layers: FloatLayers, floor: Floor) -> ExportReport:
@@ -68,28 +72,44 @@ class Attempt:
 
     def prove_and_write(self, kept: tuple[str, ...], floor: Floor, curve: tuple[CurvePoint, ...]) -> ExportReport:
         """Write the file with these layers in float32 once it is proven."""
-        content = self.mixed.written(kept)
-        overflows = check_accumulators(content) if self.mixed.recipe.activations == "int16" else []
+        content, warnings = self.mixed.written(kept), []
+        if not (self.exact_products or self.mixed.recipe.integers):
+            fewer, saved = with_fewer_products(content)
+            if saved:
+                try:
+                    return self._prove_and_write(fewer, floor, fewer_products=self._of_layers(saved))
+                except BelowFloorError as refusal:
+                    warnings = [f"exact_products: with fewer multiplications it was refused. {refusal}"]
+        elif self.mixed.recipe.activations == "int16":
+            warnings = check_accumulators(content)
+        blame = functools.partial(self._blame, kept, curve)
+        return self._prove_and_write(content, floor, warnings, blame=blame, float_layers=kept, curve=curve)
+
+    def _prove_and_write(self, content, floor, warnings=(), *, float_layers=(), **facts):
         report = proven(
             self.model,
             self.claims,
             LiteRT(content),
             floor,
-            blame=lambda snr: self._blame(kept, snr, curve),
-            layers=lambda: self.layers(kept),
+            layers=lambda: self.layers(float_layers),
             compare_layers=self.compare_layers,
             path=self.destination,
             bytes=len(content),
             sha256=hashlib.sha256(content).hexdigest(),
-            float_layers=kept,
-            curve=curve,
-            **self.facts | {"warnings": (*self.facts["warnings"], *overflows)},
+            float_layers=float_layers,
+            **facts,
+            **self.facts | {"warnings": (*self.facts["warnings"], *warnings)},
         )
         elsewhere = proven_elsewhere(self.model, self.claims, content, self.further, floor, self.facts["seconds"])
         write_atomically(self.destination, content)
         return dataclasses.replace(report, elsewhere=elsewhere)
 
-    def _blame(self, kept, snr, curve):
+    def _of_layers(self, saved):
+        """What was saved by layers, not by tensors."""
+        origins = Origins(self.model)
+        return tuple(dataclasses.replace(one, name=origins.named(one.name) or one.name) for one in saved)
+
+    def _blame(self, kept, curve, snr):
         """What a refusal says of the layer that loses the most, and what would help."""
         if curve:
             return f"; float_layers='auto' came no nearer with {len(kept)} layers in float32"

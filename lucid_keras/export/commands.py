@@ -46,6 +46,7 @@ def _add_export(subparsers):
     parser.add_argument("--calibration", type=pathlib.Path, help=".npz, .npy, or a folder of recordings and .npy files")
     parser.add_argument("--verification", type=pathlib.Path, help="what to compare on; as --calibration")
     parser.add_argument("--integer-io", action="store_true", help="integer inputs and outputs (int8, int16x8)")
+    parser.add_argument("--exact-products", action="store_true", help="float32 convolutions with all multiplications")
     parser.add_argument("--floor", type=float, help="least signal-to-noise ratio in dB; default: the recipe's")
     parser.add_argument("--stream", action="store_true", help="a live artefact, which decodes chunk by chunk")
     parser.add_argument("--chunk", type=_chunks, help="positions of a chunk, or several: 1 (default) or 1,8; --stream")
@@ -154,6 +155,7 @@ def _exporter(arguments):
         "float_layers": arguments.float_layers,
         "calibration_data": arguments.calibration,
         "integer_io": arguments.integer_io or None,
+        "exact_products": arguments.exact_products or None,
         "length": arguments.length,
         "chunk": arguments.chunk,
         "batch": arguments.batch,

@@ -10,7 +10,7 @@ import numpy as np
 
 from lucid_keras._extras import needed
 from lucid_keras.export.flatbuffer import builtin_name, dtype_name
-from lucid_keras.export.flatbuffer_edits import forget_unused, held, packed, unpacked
+from lucid_keras.export.flatbuffer_edits import forget_unread, forget_unused, held, packed, unpacked
 
 # They move numbers and compute none, but for the product with zeros and ones that parts a weight's groups.
 LAYOUTS = {"CONCATENATION", "MUL", "PAD", "RESHAPE", "REVERSE_V2", "SLICE", "SPLIT", "SQUEEZE", "STRIDED_SLICE",
@@ -23,11 +23,7 @@ def with_constants_laid_out(content):
     changed = [_lay_out(model, graph) for graph in model.subgraphs]
     if not any(changed):
         return content
-    read = {tensor.buffer for graph in model.subgraphs for tensor in graph.tensors}
-    read.update(one.buffer for one in model.metadata or ())
-    for index, buffer in enumerate(model.buffers):
-        if index not in read:
-            buffer.data = None
+    forget_unread(model)
     return packed(model)
 
 

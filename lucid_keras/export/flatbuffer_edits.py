@@ -88,6 +88,27 @@ def forget_unused(graph):
             tensor.buffer = 0  # the empty one
 
 
+def forget_unread_operators(graph):
+    """Take the operators from a graph whose results nothing reads; those without results stay."""
+    wanted = {int(index) for index in graph.outputs}
+    kept = []
+    for operator in reversed(graph.operators):
+        if not len(operator.outputs) or wanted.intersection(operator.outputs):
+            wanted.update(int(index) for index in operator.inputs)
+            kept.append(operator)
+    graph.operators = kept[::-1]
+    forget_unused(graph)
+
+
+def forget_unread(model):
+    """Take their numbers from the buffers that no tensor and no metadata has."""
+    read = {tensor.buffer for graph in model.subgraphs for tensor in graph.tensors}
+    read.update(one.buffer for one in model.metadata or ())
+    for index, buffer in enumerate(model.buffers):
+        if index not in read:
+            buffer.data = None
+
+
 def with_ranges(content, chosen):
     """The bytes of a file in float32 with ranges of its activations, as the TFLite converter's quantizer reads them.
 

@@ -8,10 +8,12 @@ from lucid_keras.export.pictures import error_per_layer, over_kept_layers, spect
 from lucid_keras.export.tables import (
     CURVE_HEADER,
     OUTPUT_HEADER,
+    PRODUCTS_HEADER,
     RUNTIME_HEADER,
     curve_rows,
     decibels,
     output_rows,
+    product_rows,
     runtime_rows,
     signature_rows,
 )
@@ -49,6 +51,7 @@ def page(report):
     folded = {
         "Layers": (("layer", "SNR of its output", "SNR given exact inputs"), layers),
         "Operators": (("operator", "count"), report.counts().items()),
+        "Fewer products": (PRODUCTS_HEADER, product_rows(report.fewer_products)),
         "Signatures": (("signature", "", "tensor"), signature_rows(report.signatures)),
         "Made with": ((), report.versions.items()),
     }

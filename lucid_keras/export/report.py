@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from lucid_keras.export.accuracy import LayerAccuracy, OutputAccuracy, heard
+from lucid_keras.export.fewer_products import FewerProducts, saved_products
 from lucid_keras.export.files import checked_destination, write_atomically
 from lucid_keras.export.tables import curve_table, output_table, rich_table, runtime_table
 
@@ -90,6 +91,7 @@ class ExportReport:
         elsewhere: tuple of `RuntimeProof`, one for each further runtime that it was proven on.
         float_layers: the layers that stayed in float32 beside those that the recipe always leaves so.
         curve: tuple of `CurvePoint`, what was tried to find them; empty where they were given.
+        fewer_products: tuple of `FewerProducts`, the convolutions with fewer multiplications than define them.
         example: (reference, result) arrays of the first output of one verified sample, for pictures.
         time_axis: the axis of both that is no channel; None where it is not known, and taken for the longest.
 
@@ -128,6 +130,7 @@ class ExportReport:
     elsewhere: tuple[RuntimeProof, ...] = ()
     float_layers: tuple[str, ...] = ()
     curve: tuple[CurvePoint, ...] = ()
+    fewer_products: tuple[FewerProducts, ...] = ()
 
     @property
     def total(self) -> int:
@@ -155,11 +158,13 @@ class ExportReport:
         """The report's single values as pairs of a label and a text."""
         stream = [("stream", self.stream)] if self.stream else []
         in_float = [("in float32", ", ".join(self.float_layers))] if self.float_layers else []
+        saved = [("fewer products", saved_products(self.fewer_products))] if self.fewer_products else []
         return [
             ("file", str(self.path)),
             ("kind", f"{self.kind}, {self.quantization}"),
             *stream,
             *in_float,
+            *saved,
             ("size", f"{self.bytes:,} bytes"),
             ("operators", self.coverage()),
             ("latency", f"{self.milliseconds:.3g} ms, {self.runtime}, {self.conditions}"),

@@ -73,6 +73,7 @@ def smallest_tflite(
         raise BelowFloorError(_nothing_holds(device, floor, points, [*refusals, *late]))
     attempt = Attempt(
         model, destination, mixed, task.claims, further, layers=lambda kept: (), compare_layers=False,
+        exact_products=True,
         facts={
             "seconds": timing_seconds, "warnings": (*task.warnings_of(mixed), *late), "verified_on": task.verified_on
         },

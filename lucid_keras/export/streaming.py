@@ -110,6 +110,7 @@ def streaming_to_tflite(
     floor_db: float | None = None,
     float_layers: FloatLayers = (),
     compare_layers: bool = False,
+    exact_products: bool = False,
     timing_seconds: float = 0.3,
     prove_on: Sequence[RuntimeName] = (),
 ) -> ExportReport:
@@ -118,7 +119,8 @@ def streaming_to_tflite(
     Args:
         model, chunk, batch: as for `streaming_to_saved_model`; the file has the same signatures. LiteRT's default
             delegate takes the first alone, which is `step`: give the chunk that has to be fast first, or alone.
-        path, floor_db, float_layers, compare_layers, prove_on: as for `to_tflite`, of the whole decode in Keras.
+        path, floor_db, float_layers, compare_layers, exact_products, prove_on: as for `to_tflite`, of the whole decode
+            in Keras.
         quantization: `"float32"` (default), `"float16"`, `"dynamic_int8"`, `"weight_only_int8"` or, calibrated,
             `"int8"`, as for `to_tflite`. In all of them chunks, samples and states are float32: a state that leaves in
             int8 would have to enter with the same scale.
@@ -158,6 +160,7 @@ def streaming_to_tflite(
     check_choice("states", states, get_args(States))
     check_float_layers(float_layers, recipe)
     check_flag("compare_layers", compare_layers)
+    check_flag("exact_products", exact_products)
     number("timing_seconds", timing_seconds, least=0)
     check_recipe(recipe, calibration_data)
     further = chosen(prove_on, "tflite")
@@ -183,6 +186,7 @@ def streaming_to_tflite(
         further,
         layers=lambda kept: live_layer_accuracies(model, observed(kept), chunks, claims[0]),
         compare_layers=compare_layers,
+        exact_products=exact_products,
         facts={
             "seconds": timing_seconds,
             "warnings": (*given.warnings, *_uncovered(model, mixed, chunks, batch, claims[0])),

@@ -55,6 +55,14 @@ def curve_table(points):
     return rich_table(CURVE_HEADER, curve_rows(points), title="tried")
 
 
+PRODUCTS_HEADER = ("layer", "multiplications", "of which are left", "share")
+
+
+def product_rows(fewer):
+    """The rows under `PRODUCTS_HEADER` of `FewerProducts`, for each length or chunk one."""
+    return [(one.name, f"{one.before:,}", f"{one.after:,}", f"{one.after / one.before:.0%}") for one in fewer]
+
+
 def signature_rows(described):
     """A row for each tensor of signatures that are described by name."""
     return [(name, kind, text) for name, both in described.items() for kind, texts in both.items() for text in texts]

@@ -38,6 +38,7 @@ def to_tflite(
     floor_db: float | None = None,
     float_layers: FloatLayers = (),
     compare_layers: bool = False,
+    exact_products: bool = False,
     timing_seconds: float = 0.3,
     prove_on: Sequence[RuntimeName] = (),
 ) -> ExportReport:
@@ -65,6 +66,9 @@ def to_tflite(
             paths like `"block/dense"`, or models in the model. `"auto"` keeps the fewest that the floor needs, found by
             what the output loses to each, and the report shows the curve. Default: none but what the recipe leaves.
         compare_layers: whether the report compares layer by layer (converts once more). Default False.
+        exact_products: whether convolutions in float32 keep the multiplications that define them. Default False: where
+            it pays, four outputs share what defines two or three, exact but for rounding, and the file is larger by the
+            sums of its weights; the report says how many are saved. (Fast FIR: Winograd 1980; Parker and Parhi 1997.)
         timing_seconds: how long the latency is measured, in seconds. Default 0.3.
         prove_on: names of further runtimes that the file has to be right on, such as `("arm64", "gpu")`; `lucid-keras
             runtimes` lists them. Default: none.
@@ -95,6 +99,7 @@ def to_tflite(
     check_float_layers(float_layers, recipe)
     check_flag("integer_io", integer_io)
     check_flag("compare_layers", compare_layers)
+    check_flag("exact_products", exact_products)
     number("timing_seconds", timing_seconds, least=0)
     check_recipe(recipe, calibration_data)
     _check_integer_io(recipe, integer_io)
@@ -104,6 +109,7 @@ def to_tflite(
     observed = functools.partial(_layer_accuracies, task, recipe, integer_io)
     attempt = Attempt(
         model, destination, mixed, task.claims, further, layers=observed, compare_layers=compare_layers,
+        exact_products=exact_products,
         facts={"seconds": timing_seconds, "warnings": task.warnings_of(mixed), "verified_on": task.verified_on},
     )  # fmt: skip
     return attempt.export(float_layers, floor)

@@ -1,0 +1,299 @@
+"""Convolutions of a `.tflite` file in float32 with fewer multiplications: fast FIR. Needs no TensorFlow.
+
+Two outputs of a filter of two taps, a and b, take three products and not four:
+
+    y[2r]   = a x[2r]   + b x[2r+1] = (a+b) x[2r+1] + a (x[2r]   - x[2r+1])
+    y[2r+1] = a x[2r+1] + b x[2r+2] = (a+b) x[2r+1] + b (x[2r+2] - x[2r+1])
+
+where a and b may be filters themselves, of the even and of the odd taps, and the terms of x signals; so four outputs of
+four taps take nine products and not sixteen. What is saved are matrix products; what it costs are additions, copies,
+and sums of taps in the file. Exact but for rounding. (Winograd, "Arithmetic Complexity of Computations", 1980; Parker
+and Parhi, "Low-Area/Power Parallel FIR Digital Filter Implementations", 1997.)
+"""
+
+import dataclasses
+import functools
+import itertools
+import math
+
+import numpy as np
+
+from lucid_keras.export.flatbuffer import builtin_name, dtype_name, schema
+from lucid_keras.export.flatbuffer_draft import Draft
+from lucid_keras.export.flatbuffer_edits import forget_unread, forget_unread_operators, held, packed, unpacked
+
+PHASES = (2, 4)  # of the outputs that share products
+# What else a call costs, in multiplications, measured (NOTES, section 22).
+MOVED = 16.0  # a number that an addition or a copy gives
+WEIGHT = 16.0  # a number of a kernel, which each call reads
+GAIN = 1.05  # less is not worth a larger file
+
+
+@dataclasses.dataclass(frozen=True)
+class FewerProducts:
+    """A convolution, by the tensor that it gives or its layer, and its multiplications before and after."""
+
+    name: str
+    before: int
+    after: int
+
+
+def saved_products(fewer):
+    """What was saved, for a sentence."""
+    before, after = (sum(getattr(one, when) for one in fewer) for when in ("before", "after"))
+    names = len({one.name for one in fewer})
+    return f"{1 - after / before:.0%} of {before:,} multiplications saved in {names} layer{'s' if names > 1 else ''}"
+
+
+def with_fewer_products(content):
+    """The bytes of the file with the convolutions for which it pays in this form, and a `FewerProducts` for each."""
+    model = unpacked(content)
+    kernels: dict[tuple, int] = {}
+    saved = [one for graph in model.subgraphs for one in _rewrite(model, graph, kernels)]
+    if not saved:
+        return content, ()
+    forget_unread(model)
+    return packed(model), tuple(saved)
+
+
+def _rewrite(model, graph, kernels):
+    """Put other forms in the places of a graph's convolutions where they cost less; what that saves."""
+    operators, saved = [], []
+    producers = {int(index): operator for operator in graph.operators for index in operator.outputs}
+    for operator in graph.operators:
+        found = _convolution(model, graph, operator, producers)
+        form = None if found is None else _cheapest(graph, found, kernels)
+        if form is None:
+            operators.append(operator)
+        else:
+            operators += form.draft.written(model, graph)
+            saved.append(FewerProducts(found.name.decode(), found.products, form.products))
+    graph.operators = operators
+    if saved:
+        forget_unread_operators(graph)
+    return saved
+
+
+@dataclasses.dataclass(frozen=True)
+class _Convolution:
+    """A stride-1 convolution along one axis: the tensors that it reads and gives, and what it computes.
+
+    `kernel` is the number of its buffer, `batch`, `length` and `channels` are the input's, `left` and `right` the zeros
+    about it, and `order` are the kernel's taps from the one that meets the first position on.
+    """
+
+    name: bytes
+    signal: int
+    kernel: int
+    bias: int
+    output: int
+    batch: int
+    length: int
+    channels: int
+    left: int
+    right: int
+    order: list[int]
+    dilation: int
+    out_channels: int
+    activation: int
+
+    @property
+    def taps(self):
+        """How many."""
+        return len(self.order)
+
+    @property
+    def count(self):
+        """Positions of the output."""
+        return self.length + self.left + self.right - (self.taps - 1) * self.dilation
+
+    @property
+    def products(self):
+        """Multiplications of a call."""
+        return self.batch * self.count * self.weights
+
+    @property
+    def weights(self):
+        """Numbers of the kernel."""
+        return self.taps * self.channels * self.out_channels
+
+
+def _convolution(model, graph, operator, producers):
+    """The `_Convolution` that an operator is; None where it is none, or of another kind."""
+    name = builtin_name(model, operator)
+    if name not in ("CONV_2D", "FULLY_CONNECTED") or len(operator.inputs) != 3:
+        return None
+    tensors = [graph.tensors[index] for index in (*operator.inputs, *operator.outputs)]
+    known = all(one.shapeSignature is None or min(one.shapeSignature) > 0 for one in tensors)
+    floats = all(dtype_name(one) == "float32" for one in tensors)
+    if not (known and floats and model.buffers[tensors[1].buffer].data is not None):
+        return None
+    found = _of_taps(graph, operator) if name == "CONV_2D" else _of_shifts(model, graph, operator, producers)
+    if found is None:
+        return None
+    signal, order, dilation, same = found
+    x, kernel, y = graph.tensors[signal], tensors[1], tensors[3]
+    batch, _, length, channels = map(int, x.shape)
+    zeros = (len(order) - 1) * dilation if same else 0
+    return _Convolution(
+        y.name, signal, kernel.buffer, operator.inputs[2], operator.outputs[0], batch, length, channels, zeros // 2,
+        zeros - zeros // 2, order, dilation, int(kernel.shape[0]), operator.builtinOptions.fusedActivationFunction,
+    )  # fmt: skip
+
+
+def _of_taps(graph, operator):
+    """What a CONV_2D reads, the order of its taps, its dilation, and whether zeros keep the length; None unless it is
+    one along one axis, of stride 1 and without groups."""
+    x, kernel, options = graph.tensors[operator.inputs[0]], graph.tensors[operator.inputs[1]], operator.builtinOptions
+    one_axis = int(x.shape[1]) == int(kernel.shape[1]) == options.strideW == 1 < kernel.shape[2]
+    if not one_axis or x.shape[3] != kernel.shape[3]:
+        return None
+    taps = list(range(kernel.shape[2]))
+    return operator.inputs[0], taps, options.dilationWFactor, options.padding == schema().Padding.SAME
+
+
+def _of_shifts(model, graph, operator, producers):
+    """`_of_taps` of a FULLY_CONNECTED of a signal beside itself shifted, as the polyphase lowering has wide ones."""
+    joined = producers.get(operator.inputs[0])
+    slices = [producers.get(index) for index in joined.inputs] if joined and _is(model, joined, "CONCATENATION") else []
+    if len(slices) < 2 or not all(one is not None and _is(model, one, "SLICE") for one in slices):
+        return None
+    if len({one.inputs[0] for one in slices}) > 1 or len(graph.tensors[slices[0].inputs[0]].shape) != 4:
+        return None
+    begins = np.array([_constant(model, graph, one.inputs[1]) for one in slices])
+    order = begins[:, 2].argsort()
+    x, y = (graph.tensors[index] for index in (slices[0].inputs[0], operator.outputs[0]))
+    dilation = int(begins[order[1], 2])
+    apart = np.outer(np.arange(len(slices)), [0, 0, dilation, 0])
+    whole = [x.shape[0], 1, x.shape[2] - apart[-1, 2]] == list(y.shape[:3]) and x.shape[1] == 1
+    if not whole or not np.array_equal(begins[order], apart):
+        return None
+    return slices[0].inputs[0], order.tolist(), dilation, False
+
+
+def _is(model, operator, name):
+    return builtin_name(model, operator) == name
+
+
+def _constant(model, graph, index):
+    return np.frombuffer(model.buffers[graph.tensors[index].buffer].data.tobytes(), np.int32)
+
+
+def _cheapest(graph, convolution, kernels):
+    """The form of a convolution that costs the least; None where that is the convolution as it is."""
+    forms = [_Form(graph, convolution, kernels, phases) for phases in PHASES if phases < 2 * convolution.taps]
+    best = min(forms, key=lambda one: one.cost)
+    return best if GAIN * best.cost < convolution.products + WEIGHT * convolution.weights else None
+
+
+class _Form:
+    """A convolution by phases of its output, drafted: `draft`, and the multiplications of a call, `products`.
+
+    A phase has every so many'th row of `dilation` positions, `[N, rows, dilation, C]`. `kernels` has the buffers of
+    sums of taps that are written.
+    """
+
+    def __init__(self, graph, convolution, kernels, phases):
+        self._convolution, self._kernels, self._phases = convolution, kernels, phases
+        self.draft = Draft(graph, convolution.name + b"/fewer_products")
+        self.products = self.weights = 0
+        self._taps = -(-convolution.taps // phases)  # of the longest kernel of one phase
+        self._rows = -(-convolution.count // (phases * convolution.dilation))
+        signals = [functools.cache(functools.partial(self._phase, index)) for index in range(2 * phases - 1)]
+        kernel = [(tap,) for tap in convolution.order]
+        self._interleave(self._outputs(signals, kernel, convolution.bias, convolution.activation))
+
+    @property
+    def cost(self):
+        """Of a call, in multiplications."""
+        return self.products + MOVED * self.draft.moved + WEIGHT * self.weights
+
+    @functools.cached_property
+    def _padded(self):
+        """The input between zeros, a row more than a phase reads: `[N, rows, phases * dilation, C]`."""
+        one, rows = self._convolution, self._rows + self._taps
+        length = rows * self._phases * one.dilation
+        axes = [(0, 0), (0, 0), (one.left, length - one.left - one.length), (0, 0)]
+        padded = self.draft.padded(one.signal, axes, (one.batch, 1, length, one.channels))
+        return self.draft.reshaped(padded, (one.batch, rows, self._phases * one.dilation, one.channels))
+
+    def _phase(self, index):
+        """The phase of the input that begins at its row `index`."""
+        one = self._convolution
+        begin = (0, index // self._phases, index % self._phases * one.dilation, 0)
+        return self.draft.sliced(
+            self._padded, begin, (one.batch, self._rows + self._taps - 1, one.dilation, one.channels)
+        )
+
+    def _outputs(self, signals, kernel, bias, activation=0):
+        """The phases of the output: of functions that give those of the input, and of a kernel, the taps in each sum."""
+        if len(signals) == 1:
+            return [self._convolved(signals[0](), tuple(kernel), bias)]
+        even, odd, following = signals[:-2:2], signals[1::2], signals[2::2]
+        a, b = kernel[::2], kernel[1::2]
+        if not b:
+            return _alternating(self._outputs(even, a, bias), self._outputs(odd, a, bias))
+        both = [tap + other for tap, other in itertools.zip_longest(a, b, fillvalue=())]
+        shared = self._outputs(odd, both, bias)
+        first = self._outputs(self._differences(even, odd), a, None)
+        second = self._outputs(self._differences(following, odd), b, None)
+        return _alternating(self._sums(shared, first, activation), self._sums(shared, second, activation))
+
+    def _differences(self, signals, others):
+        return [
+            functools.cache(lambda x=x, y=y: self._elementwise("SUB", x(), y()))
+            for x, y in zip(signals, others, strict=True)
+        ]
+
+    def _sums(self, outputs, others, activation):
+        return [self._elementwise("ADD", x, y, activation) for x, y in zip(outputs, others, strict=True)]
+
+    def _elementwise(self, name, x, y, activation=0):
+        return self.draft.given(name, (x, y), self.draft.shape(x), fusedActivationFunction=activation)
+
+    def _convolved(self, signal, kernel, bias):
+        """A phase under a kernel."""
+        one, taps = self._convolution, len(kernel)
+        batch, _, width, channels = self.draft.shape(signal)
+        if taps < self._taps:
+            signal = self.draft.sliced(signal, (0, 0, 0, 0), (batch, self._rows + taps - 1, width, channels))
+        shape, weights = (batch, self._rows, width, one.out_channels), (one.out_channels, taps, 1, channels)
+        self.products += math.prod(shape) * taps * channels
+        self.weights += math.prod(weights)
+        held_in = functools.partial(_sums_of_taps, one, kernel, self._kernels)
+        bias = self.draft.constant(shape[3:], functools.partial(_zeros, shape[3])) if bias is None else bias
+        valid = {"padding": schema().Padding.VALID, "strideW": 1, "strideH": 1}
+        return self.draft.given("CONV_2D", (signal, self.draft.constant(weights, held_in), bias), shape, **valid)
+
+    def _interleave(self, outputs):
+        """Each phase of the output at its place, without the positions that only fill the last row."""
+        one, draft = self._convolution, self.draft
+        filled = self._rows * self._phases * one.dilation
+        blocks = draft.given(
+            "CONCATENATION", outputs, (one.batch, self._rows, self._phases * one.dilation, one.out_channels), axis=2
+        )
+        shape = (one.batch, 1, one.count, one.out_channels)
+        if filled == one.count:
+            draft.reshaped(blocks, shape, one.output)
+        else:
+            positions = draft.reshaped(blocks, (one.batch, 1, filled, one.out_channels))
+            draft.sliced(positions, (0, 0, 0, 0), shape, one.output)
+
+
+def _alternating(evens, odds):
+    return [one for pair in zip(evens, odds, strict=True) for one in pair]
+
+
+def _sums_of_taps(convolution, kernel, kernels, model):
+    """The buffer of a kernel of these sums of a convolution's taps."""
+    key = convolution.kernel, kernel
+    if key not in kernels:
+        taps = np.frombuffer(model.buffers[convolution.kernel].data.tobytes(), np.float32)
+        taps = taps.reshape(convolution.out_channels, convolution.taps, convolution.channels)
+        sums = [taps[:, tap].sum(axis=1, dtype=np.float64) for tap in map(list, kernel)]
+        kernels[key] = held(model, np.stack(sums, axis=1).astype(np.float32))
+    return kernels[key]
+
+
+def _zeros(count, model):
+    return held(model, np.zeros(count, np.float32))
