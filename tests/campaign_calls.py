@@ -218,7 +218,8 @@ def export_calls(model, streaming, folder):
     data = np.random.default_rng(3).standard_normal((2, 4, 5)).astype("float32")
     proof = {"verification_data": data, "floor_db": 30.0, "timing_seconds": 0.0}
     int8 = {"quantization": "int8", "calibration_data": data, "compare_layers": False}
-    live, kept = {"model": streaming, "chunk": 2, "batch": 1}, {"float_layers": ["conv_transpose1d"]}
+    live = {"model": streaming, "chunk": 2, "batch": 1}
+    kept = {"float_layers": ["conv_transpose1d"], "exact_products": True}
     legal = {
         **dict.fromkeys(("verification_data", "calibration_data"), optional(tensors((None, 4, 5)))),
         "model": never,

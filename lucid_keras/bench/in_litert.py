@@ -13,6 +13,7 @@ from lucid_keras.bench import litert_torch_conversion
 from lucid_keras.bench.prepared import Prepared, channels_last
 from lucid_keras.bench.subjects import LITERT_TORCH
 from lucid_keras.export.convert import convert
+from lucid_keras.export.fewer_products import with_fewer_products
 from lucid_keras.export.recipes import recipe_named
 from lucid_keras.export.signatures import signatures
 from lucid_keras.layers.conv_transpose1d import ConvTranspose1d
@@ -64,7 +65,8 @@ def _file(layer, x, recipe):
     model = keras.Sequential([keras.Input(x.shape[1:], name="x"), layer])
     (signature,) = signatures(model, None, batch=len(x))
     calibration = {signature.name: [{"x": x}]} if recipe.calibrated else None
-    return convert(model, [signature], recipe, calibration, integer_io=recipe.calibrated).written()
+    content = convert(model, [signature], recipe, calibration, integer_io=recipe.calibrated).written()
+    return content if recipe.integers else with_fewer_products(content)[0]
 
 
 def _prepared(content, x, threads, judged):

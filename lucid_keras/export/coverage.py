@@ -6,6 +6,8 @@ import time
 
 from lucid_keras.export.origins import Origins
 
+LISTED = 10  # places that a sentence names
+
 
 def coverage_warnings(model, runtime, claim):
     """The operators outside a delegate, each with its layer, and what open lengths and further signatures cost."""
@@ -18,7 +20,10 @@ def coverage_warnings(model, runtime, claim):
         counts = collections.Counter(
             f"{name} in {phrase(computed)}" if computed else name for name, computed in coverage.outside
         )
-        listed = ", ".join(f"{where} ({count} times)" if count > 1 else where for where, count in counts.items())
+        places = [f"{where} ({count} times)" if count > 1 else where for where, count in counts.items()]
+        if len(places) > LISTED:
+            places[LISTED - 1 :] = [f"and at {len(places) - LISTED + 1} more places"]
+        listed = ", ".join(places)
         pieces = f"{coverage.partitions} partition{'' if coverage.partitions == 1 else 's'}"
         warnings.append(
             f"{len(coverage.outside)} of {len(coverage.ops)} operators run outside {coverage.accelerator}, which runs "

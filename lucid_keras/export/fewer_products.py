@@ -24,9 +24,11 @@ from lucid_keras.export.flatbuffer_edits import forget_unread, forget_unread_ope
 
 PHASES = (2, 4)  # of the outputs that share products
 # What else a call costs, in multiplications, measured (NOTES, section 22).
-MOVED = 16.0  # a number that an addition or a copy gives
-WEIGHT = 16.0  # a number of a kernel, which each call reads
+MOVED = 10.0  # a number that an addition or a copy gives
+WEIGHT = 8.0  # a number of a kernel, which each call reads
+OPERATOR = 2e5  # an operator, whatever it does
 GAIN = 1.05  # less is not worth a larger file
+LARGEST = 2**31 - 1  # bytes of a flatbuffer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,29 +51,25 @@ def with_fewer_products(content):
     """The bytes of the file with the convolutions for which it pays in this form, and a `FewerProducts` for each."""
     model = unpacked(content)
     kernels: dict[tuple, int] = {}
-    saved = [one for graph in model.subgraphs for one in _rewrite(model, graph, kernels)]
+    saved, room = [], LARGEST - len(content)
+    for graph in model.subgraphs:
+        producers = {int(index): operator for operator in graph.operators for index in operator.outputs}
+        operators = []
+        for operator in graph.operators:
+            found = _convolution(model, graph, operator, producers)
+            form = None if found is None else _cheapest(graph, found, kernels)
+            if form is None or 4 * form.weights > room:
+                operators.append(operator)
+                continue
+            room -= 4 * form.weights
+            operators += form.draft.written(model, graph)
+            saved.append(FewerProducts(found.name.decode(), found.products, form.products))
+        graph.operators = operators
+        forget_unread_operators(graph)
     if not saved:
         return content, ()
     forget_unread(model)
     return packed(model), tuple(saved)
-
-
-def _rewrite(model, graph, kernels):
-    """Put other forms in the places of a graph's convolutions where they cost less; what that saves."""
-    operators, saved = [], []
-    producers = {int(index): operator for operator in graph.operators for index in operator.outputs}
-    for operator in graph.operators:
-        found = _convolution(model, graph, operator, producers)
-        form = None if found is None else _cheapest(graph, found, kernels)
-        if form is None:
-            operators.append(operator)
-        else:
-            operators += form.draft.written(model, graph)
-            saved.append(FewerProducts(found.name.decode(), found.products, form.products))
-    graph.operators = operators
-    if saved:
-        forget_unread_operators(graph)
-    return saved
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,7 +181,12 @@ def _cheapest(graph, convolution, kernels):
     """The form of a convolution that costs the least; None where that is the convolution as it is."""
     forms = [_Form(graph, convolution, kernels, phases) for phases in PHASES if phases < 2 * convolution.taps]
     best = min(forms, key=lambda one: one.cost)
-    return best if GAIN * best.cost < convolution.products + WEIGHT * convolution.weights else None
+    return best if GAIN * best.cost < _cost(convolution.products, 0, convolution.weights, 1) else None
+
+
+def _cost(products, moved, weights, operators):
+    """Of a call, in multiplications."""
+    return products + MOVED * moved + WEIGHT * weights + OPERATOR * operators
 
 
 class _Form:
@@ -205,8 +208,8 @@ class _Form:
 
     @property
     def cost(self):
-        """Of a call, in multiplications."""
-        return self.products + MOVED * self.draft.moved + WEIGHT * self.weights
+        """Of a call."""
+        return _cost(self.products, self.draft.moved, self.weights, len(self.draft.operators))
 
     @functools.cached_property
     def _padded(self):
@@ -226,7 +229,7 @@ class _Form:
         )
 
     def _outputs(self, signals, kernel, bias, activation=0):
-        """The phases of the output: of functions that give those of the input, and of a kernel, the taps in each sum."""
+        """The phases of the output: of functions that give the input's, and a kernel, the taps in each of its sums."""
         if len(signals) == 1:
             return [self._convolved(signals[0](), tuple(kernel), bias)]
         even, odd, following = signals[:-2:2], signals[1::2], signals[2::2]

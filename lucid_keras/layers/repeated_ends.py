@@ -13,9 +13,8 @@ class RepeatedEnds(keras.layers.Layer):
         self.before, self.after = before, after
 
     def call(self, x):
-        ends = (x[:, :1], self.before), (x[:, -1:], self.after)
-        first, last = ([ops.repeat(end, count, axis=1)] if count else [] for end, count in ends)
-        return ops.concatenate([*first, x, *last], axis=1)
+        # Side by side, not repeated: XNNPACK takes no TILE.
+        return ops.concatenate([*[x[:, :1]] * self.before, x, *[x[:, -1:]] * self.after], axis=1)
 
     def compute_output_shape(self, input_shape):
         batch, length, channels = input_shape

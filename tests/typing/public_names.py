@@ -85,6 +85,7 @@ report = lk.export.to_tflite(
     floor_db=20,
     float_layers=["up", "block/dense"],
     compare_layers=True,
+    exact_products=True,
     timing_seconds=0.1,
     prove_on=("arm64", "gpu"),
 )
@@ -95,12 +96,13 @@ assert_type(lk.export.to_saved_model(model, folder / "saved", length="dynamic", 
 assert_type(lk.export.to_stablehlo(model, folder / "hlo", length=8, batch=2, vjp=True), lk.export.ExportReport)
 lk.export.streaming_to_saved_model(live, folder / "live", chunk=(1, 4), batch=2)
 lk.export.streaming_to_tflite(decoder, "live.tflite", chunk=2, quantization="dynamic_int8", states="variables")
-lk.export.streaming_to_tflite(decoder, "live.tflite", prove_on=["browser"])
+lk.export.streaming_to_tflite(decoder, "live.tflite", prove_on=["browser"], exact_products=True)
 lk.export.streaming_to_tflite(decoder, "live.tflite", quantization="dynamic_int8", float_layers="auto")
 report = lk.export.smallest_tflite(
     model, folder / "small.tflite", device="npu", floor_db=25, calibration_data=[x], length=8, time_limit=600
 )
 assert_type(report, lk.export.ExportReport)
+print([(one.name, one.before - one.after) for one in report.fewer_products])
 print([(one.recipe, one.kept, one.bytes / 2, one.snr_db > 25) for one in report.curve], report.float_layers)
 try:
     lk.export.to_tflite(model, "small.tflite", length=8, quantization="weight_only_int4")
