@@ -7,7 +7,7 @@ LUCID_KERAS_COMPILERS ?= $(abspath $(VENV)/compilers/bin/python)
 LUCID_KERAS_VOICE ?= $(abspath $(VENV)/voice/bin/python)
 VOICE := .cache/voice
 
-.PHONY: help demo web test quick lint runtimes sweep corners release bench docs clean compile-ahead voice ports imports
+.PHONY: help demo web test quick lint runtimes sweep corners release bench docs clean compile-ahead voice ports imports bench-sweep memory
 
 help:
 	@echo "make demo   install, then reconstruct a recording in Keras and under LiteRT (saved_models/demo/)"
@@ -22,6 +22,8 @@ help:
 	@echo "make compile-ahead  install, then compile every named case for TPU and H100, and write docs/speed/accelerators.md (half an hour)"
 	@echo "make voice  install, then measure every recipe on a trained voice and a trained codec, and write docs/speed/voices.md (half an hour)"
 	@echo "make ports  install, then measure integers on seven decoders of other libraries, and write docs/speed/ports.md (an hour)"
+	@echo "make bench-sweep  install, then time 300 layers drawn at random beside their ceiling, and write docs/speed/shapes.md (half an hour)"
+	@echo "make memory   install, then measure what files take of memory and how long they take to begin, and write docs/speed/memory.md"
 	@echo "make imports  install, then import sixteen decoders of PyTorch's, prove and time their files, and write docs/speed/imports.md (two hours)"
 	@echo "make docs   install, then build the documentation site (site/index.html)"
 	@echo "make lint   install, then formatting, style, the layering contract and the types"
@@ -81,6 +83,17 @@ bench: $(VENV)/.test $(VENV)/.bench | $(LUCID_KERAS_LITERT_TORCH)
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.models run
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.models parity
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.models report
+	PYTHONPATH=tests:examples $(BIN)/python -m benchmarks.memory
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.memory_report
+
+bench-sweep: $(VENV)/.test $(VENV)/.bench
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.shapes
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.shapes_report
+
+memory: export LUCID_KERAS_LITERT_TORCH := $(LUCID_KERAS_LITERT_TORCH)
+memory: $(VENV)/.test $(VENV)/.bench | $(LUCID_KERAS_LITERT_TORCH)
+	PYTHONPATH=tests:examples $(BIN)/python -m benchmarks.memory
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.memory_report
 
 compile-ahead: $(VENV)/.bench | $(LUCID_KERAS_COMPILERS)
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.compile_ahead --python $(LUCID_KERAS_COMPILERS)

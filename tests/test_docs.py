@@ -16,9 +16,11 @@ from benchmarks import (
     compile_ahead_report,
     imports_report,
     live_report,
+    memory_report,
     model_report,
     ports_report,
     report,
+    shapes_report,
     streaming_report,
     voice_report,
 )
@@ -190,6 +192,8 @@ def test_what_is_generated_is_current():
         ("decoders", model_report.tables(speed, parity)),
         ("voices", voice_report.page(read("voice.json"))),
         ("ports", ports_report.page(read("ports.json"))),
+        ("memory", memory_report.page(read("memory.json"), read("models.json"))),
+        ("shapes", shapes_report.page(read("shapes.json"))),
         ("imports", imports_report.page(read("imports.json"), read("imports_speed.json"))),
         ("accelerators", compile_ahead_report.page(read("compile_ahead.json"))),
     ):

@@ -329,6 +329,26 @@ def test_operators_outside_the_delegate_are_told_with_their_layers(tmp_path):
     assert not exported(to_tflite, upsampling(), tmp_path).warnings
 
 
+def test_places_outside_the_delegate_are_told_of_but_not_hundreds(tmp_path):
+    x = y = keras.Input((4, 16), name="x")
+    for number in range(12):
+        mirrored = lambda x: tf.pad(x, [[0, 0], [0, 0], [1, 1]], "REFLECT")  # noqa: E731
+        y = keras.layers.Lambda(mirrored, name=f"mirror_{number}")(y)
+    (told,) = exported(to_tflite, keras.Model(x, y), tmp_path).warnings
+    assert "12 of 12 operators run outside" in told
+    assert told.count("MIRROR_PAD") == 9
+    assert told.endswith("'mirror_8', and at 3 more places")
+
+
+def test_copies_of_weights_are_told_of(tmp_path):
+    """A recurrence that is written out reads its weights at each position, and XNNPACK keeps them for each."""
+    recurrence = keras.layers.LSTM(512, return_sequences=True, unroll=True, name="recurrence")
+    for length, copies in ((8, 0), (20, 19)):
+        model = keras.Sequential([keras.Input((length, 32)), recurrence])
+        warnings = exported(to_tflite, model, tmp_path).warnings
+        assert [f"those of the layer 'recurrence' {copies};" in one for one in warnings] == [True] * bool(copies)
+
+
 def test_an_open_length_and_signatures_beside_the_first_are_told(tmp_path):
     (told,) = exported(to_tflite, upsampling(None), tmp_path, length="dynamic").warnings[-1:]
     assert re.search(r"the length of mel is open: a call at another length .* takes [\d.e-]+ ms more", told)

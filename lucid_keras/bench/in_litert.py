@@ -23,16 +23,26 @@ CONVERSION_LIMIT = 240.0  # seconds, less than a worker has to answer
 
 
 def ours(workload, arrays, threads, *, lowering="auto", recipe="float32"):
-    """A file of the layer, channels last as a phone has it; int8 is calibrated on its own input."""
+    """A file of the layer."""
+    content = ours_file(workload, arrays, lowering=lowering, recipe=recipe)
+    return _prepared(content, channels_last(arrays.x), threads, lambda y: [channels_last(y)])
+
+
+def ours_file(workload, arrays, *, lowering="auto", recipe="float32"):
+    """The bytes of a file of the layer, channels last as a phone has it; int8 is calibrated on its own input."""
     layer = ConvTranspose1d(**workload.layer_arguments, lowering=lowering, data_format="channels_last")
     layer.weight.assign(arrays.weight)
     layer.bias.assign(arrays.bias)
-    x = channels_last(arrays.x)
-    return _prepared(_file(layer, x, recipe), x, threads, lambda y: [channels_last(y)])
+    return _file(layer, channels_last(arrays.x), recipe)
 
 
 def litert_torch(workload, arrays, threads):
-    """PyTorch's layer converted by litert-torch, which needs packages of its own and so an interpreter of its own."""
+    """PyTorch's layer converted by litert-torch."""
+    return _prepared(litert_torch_file(workload, arrays), arrays.x, threads, lambda y: [y])
+
+
+def litert_torch_file(workload, arrays):
+    """The bytes of litert-torch's file, which needs packages of its own and so an interpreter of its own."""
     with tempfile.TemporaryDirectory() as folder:
         given, made = pathlib.Path(folder) / "layer.npz", pathlib.Path(folder) / "layer.tflite"
         np.savez(given, x=arrays.x, weight=arrays.weight, bias=arrays.bias)
@@ -48,8 +58,7 @@ def litert_torch(workload, arrays, threads):
         if not made.exists():
             lines = [line for line in done.stderr.splitlines() if line.strip()]
             raise ValueError(f"litert-torch refuses it: {lines[-1] if lines else f'exit status {done.returncode}'}")
-        content = made.read_bytes()
-    return _prepared(content, arrays.x, threads, lambda y: [y])
+        return made.read_bytes()
 
 
 def product(workload, arrays, threads, *, recipe="float32"):

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from lucid_keras.export.accumulator import check_accumulators
 from lucid_keras.export.accuracy import LayerAccuracy
 from lucid_keras.export.claims import Claim
+from lucid_keras.export.coverage import copied_weights
 from lucid_keras.export.elsewhere import proven_elsewhere
 from lucid_keras.export.fewer_products import with_fewer_products
 from lucid_keras.export.files import write_atomically
@@ -72,16 +73,17 @@ class Attempt:
 
     def prove_and_write(self, kept: tuple[str, ...], floor: Floor, curve: tuple[CurvePoint, ...]) -> ExportReport:
         """Write the file with these layers in float32 once it is proven."""
-        content, warnings = self.mixed.written(kept), []
+        content = self.mixed.written(kept)
+        warnings = copied_weights(self.model, content)
         if not (self.exact_products or self.mixed.recipe.integers):
             fewer, saved = with_fewer_products(content)
             if saved:
                 try:
-                    return self._prove_and_write(fewer, floor, fewer_products=self._of_layers(saved))
+                    return self._prove_and_write(fewer, floor, warnings, fewer_products=self._of_layers(saved))
                 except BelowFloorError as refusal:
-                    warnings = [f"exact_products: with fewer multiplications it was refused. {refusal}"]
+                    warnings += [f"exact_products: with fewer multiplications it was refused. {refusal}"]
         elif self.mixed.recipe.activations == "int16":
-            warnings = check_accumulators(content)
+            warnings += check_accumulators(content)
         blame = functools.partial(self._blame, kept, curve)
         return self._prove_and_write(content, floor, warnings, blame=blame, float_layers=kept, curve=curve)
 

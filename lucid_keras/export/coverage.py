@@ -1,12 +1,16 @@
 """What a person must know of where a `.tflite` file's operators run, and of what its open lengths cost."""
 
 import collections
+import math
 import statistics
 import time
 
+from lucid_keras.export import flatbuffer
+from lucid_keras.export.mixed import WEIGHTED
 from lucid_keras.export.origins import Origins
 
 LISTED = 10  # places that a sentence names
+COPIED = 64e6  # bytes of copies that are told of
 
 
 def coverage_warnings(model, runtime, claim):
@@ -38,6 +42,26 @@ def coverage_warnings(model, runtime, claim):
     if others := [name for name in others if name.split("_")[0] in ("length", "step")]:
         warnings.append(f"LiteRT's default delegate takes the signature {first!r} alone, not {', '.join(others)}")
     return warnings
+
+
+def copied_weights(model, content):
+    """A warning where operators share weights and XNNPACK keeps a copy for each, as of a recurrence written out."""
+    graph = flatbuffer.graphs(content)[0]
+    constants = {one.name for one in flatbuffer.contents(content).tensors if one.constant}
+    shared: dict[str, list] = {}
+    for operator, layer in zip(graph, Origins(model).of(graph), strict=True):
+        if operator.name in WEIGHTED and (weights := operator.inputs[1]) in constants:
+            size = 4 if operator.dtypes[1] == "float32" else 1
+            shared.setdefault(weights, []).append((layer, size * math.prod(operator.shapes[1])))
+    copies = [readers[1:] for readers in shared.values() if len(readers) > 1]
+    total = sum(size for readers in copies for _, size in readers)
+    if total < COPIED:
+        return []
+    (layer, _), *_ = largest = max(copies, key=lambda readers: sum(size for _, size in readers))
+    return [
+        f"weights: XNNPACK keeps {total / 1e6:.0f} MB of copies, of those of the layer {layer!r} {len(largest)}; an "
+        "app that gives it a weight cache (xnnpack_weight_cache_path of LiteRT's CpuOptions) keeps none, and is faster"
+    ]
 
 
 def _laying_out(runtime, claim, times=5):

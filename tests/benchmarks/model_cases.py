@@ -140,8 +140,34 @@ def _hifigan(preset):
     )
 
 
+def _bigvgan():
+    import bigvgan_generator
+
+    def log_mel(_, samples):
+        from transformers import SpeechT5FeatureExtractor
+
+        extract = SpeechT5FeatureExtractor(sampling_rate=bigvgan_generator.SAMPLE_RATE, hop_length=10)
+        found = extract(audio_target=samples, sampling_rate=bigvgan_generator.SAMPLE_RATE)
+        return np.asarray(found["input_values"][0], np.float32)
+
+    def original():
+        return bigvgan_generator.reference_model(upsample_initial_channel=512)
+
+    return Decoder(
+        rate=bigvgan_generator.SAMPLE_RATE,
+        hop=240,
+        channels_first=True,
+        original=original,
+        decoding=lambda original: original,
+        features=log_mel,
+        keras_model=lambda length: bigvgan_generator.bigvgan_generator(upsample_initial_channel=512),
+        rename=bigvgan_generator.WITHOUT_FILTERS,
+    )
+
+
 DECODERS = {
     "EnCodec 24 kHz": _encodec,
     "HiFi-GAN, SpeechT5's": functools.partial(_hifigan, "speecht5"),
     "HiFi-GAN V1": functools.partial(_hifigan, "v1"),
+    "BigVGAN, 512 channels": _bigvgan,
 }

@@ -50,19 +50,19 @@ def _keras_model(decoder, folder, length=None):
     return model
 
 
-def _make_litert(decoder, folder, quantization):
+def _make_litert(decoder, folder, quantization, name=None, *, unrolled=False, **options):
     import lucid_keras as lk
 
     with np.load(folder / "features.npz") as features:
         calibration, held_out = features["calibration"], features["held_out"]
     calibrated = quantization == "int8"
-    model = _keras_model(decoder, folder, decoder.frames if calibrated else None)
-    options = {"calibration_data": calibration} if calibrated else {}
-    path = folder / f"{quantization}.tflite"
+    model = _keras_model(decoder, folder, decoder.frames if calibrated or unrolled else None)
+    options |= {"calibration_data": calibration} if calibrated else {}
+    path = folder / f"{name or quantization}.tflite"
     lk.export.to_tflite(
         model,
         path,
-        length=decoder.frames,
+        length=decoder.frames if None in model.inputs[0].shape[1:] else None,
         quantization=quantization,
         verification_data=held_out,
         floor_db=LEAST_SNR if quantization != "float32" else None,
@@ -114,6 +114,29 @@ def _run_litert(name):
     return run
 
 
+def _run_cached(name):
+    """The file by CompiledModel, with the cache of laid out weights that an app may ask of XNNPACK."""
+
+    def run(decoder, folder):
+        from ai_edge_litert.compiled_model import CompiledModel
+        from ai_edge_litert.cpu_options import CpuOptions
+        from ai_edge_litert.options import Options
+
+        options = Options(cpu_options=CpuOptions(THREADS, xnnpack_weight_cache_path=str(folder / f"{name}.weights")))
+        loaded = CompiledModel.from_file(str(folder / f"{name}.tflite"), options=options)
+        (source,), (target,) = loaded.create_input_buffers(0), loaded.create_output_buffers(0)
+        samples = decoder.frames * decoder.hop
+
+        def compute(x):
+            source.write(x)
+            loaded.run_by_index(0, [source], [target])
+            return target.read(samples, np.float32)
+
+        return compute
+
+    return run
+
+
 def _run_keras(**options):
     def run(decoder, folder):
         import tensorflow as tf
@@ -151,15 +174,19 @@ def _run_onnx(decoder, folder):
     return lambda x: session.run(None, {"x": decoder.to_native(x)})[0]
 
 
-def _make(quantization):
-    return lambda decoder, folder: _make_litert(decoder, folder, quantization)
+def _make(quantization, name=None, **options):
+    return lambda decoder, folder: _make_litert(decoder, folder, quantization, name, **options)
 
 
+EXACT = "ours LiteRT float32, all products"
+CACHED = "ours LiteRT float32, weight cache"
 ORIGINAL = "torch eager"  # what it makes, the reference, all others need
 
 # Name: (what makes its file and that file's name, or None; what runs it).
 SUBJECTS = {
     "ours LiteRT float32": (_make("float32"), "float32.tflite", _run_litert("float32")),
+    EXACT: (_make("float32", "exact", exact_products=True), "exact.tflite", _run_litert("exact")),
+    CACHED: (_make("float32", "cached", unrolled=True), "cached.tflite", _run_cached("cached")),
     "ours LiteRT int8": (_make("int8"), "int8.tflite", _run_litert("int8")),
     "ours LiteRT dynamic int8": (_make("dynamic_int8"), "dynamic_int8.tflite", _run_litert("dynamic_int8")),
     "ours XLA": (None, None, _run_keras(jit_compile=True)),
