@@ -150,6 +150,8 @@ def apply_geometry(
     target = current_target() if target is None else target
     if lowering == "auto":  # before a trace is looked up, so that the numbers do not depend on earlier calls
         lowering = choose_lowering(geometry, target, None if None in (batch, length) else batch * length)
+    if jit_compile == "auto":  # what traces a graph decides for all of it, and a SavedModel must not ask for XLA
+        jit_compile = tf.executing_eagerly() and not target.trained_on_cpu
     jitted = jit_compile and target.name == "tensorflow"  # an exported graph carries no must-compile attribute
     if jitted:
         target = dataclasses.replace(target, name="xla")

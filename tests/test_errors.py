@@ -51,7 +51,7 @@ WEIGHT = np.zeros((4, 3, 3), "float32")
         ({"weight_initializer": int}, ValueError, "weight_initializer must be None or .*Received: weight_initializer="),
         ({"dilation": 2**31}, ValueError, r"kernel_extent must be at most 2147483647 \(int32\)"),
         ({"bias": 1}, TypeError, "bias must be True or False. Received: bias=1"),
-        ({"jit_compile": None}, TypeError, "jit_compile must be True or False. Received: jit_compile=None"),
+        ({"jit_compile": None}, TypeError, "jit_compile must be True, False or 'auto'. Received: jit_compile=None"),
         ({"data_format": "NCW"}, ValueError, "data_format must be one of 'channels_first', 'channels_last'.*'NCW'"),
         (
             {"lowering": "fast"},

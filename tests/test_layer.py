@@ -13,6 +13,7 @@ import tensorflow as tf
 from cases import CASES
 
 import lucid_keras as lk
+from lucid_keras import ops
 
 JITTED = ["hifigan_up", "grouped_dilated", "bigvgan_up", "common_factor", "empty_batch"]
 
@@ -63,17 +64,34 @@ def test_the_jitted_layer_computes_the_operation(name, rng):
         np.testing.assert_array_equal(gradient.numpy(), expected)
 
 
+def must_compile(layer, shape):
+    graph = tf.function(layer, autograph=False).get_concrete_function(tf.TensorSpec(shape)).graph
+    return any("_XlaMustCompile" in function.attr for function in graph.as_graph_def().library.function)
+
+
 def test_the_jitted_call_is_compiled(rng):
     case = CASES["hifigan_up"]
     data = arrays.integers(case, rng)
     jitted, plain = (layer_with(case, data, jit_compile=flag) for flag in (True, False))
+    assert must_compile(jitted, data.x.shape)
+    assert not must_compile(plain, data.x.shape)
 
-    def must_compile(layer):
-        graph = tf.function(layer, autograph=False).get_concrete_function(tf.TensorSpec(data.x.shape)).graph
-        return any("_XlaMustCompile" in function.attr for function in graph.as_graph_def().library.function)
 
-    assert must_compile(jitted)
-    assert not must_compile(plain)
+@pytest.mark.parametrize("device", ["GPU", "TPU", "CPU"])
+def test_auto_compiles_eager_calls_on_an_accelerator(device, monkeypatch, rng):
+    """An accelerator that is only told of: what is compiled for it runs here all the same."""
+    devices = [tf.config.LogicalDevice(f"/device:{name}:0", name) for name in dict.fromkeys(["CPU", device])]
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda *_: devices)
+    case = CASES["hifigan_up"]
+    data = arrays.integers(case, rng)
+    layer = layer_with(case, data)
+    assert layer.jit_compile == "auto"
+    assert not must_compile(layer, data.x.shape), "the graph's own affair"
+    asked, function = [], ops._function
+    monkeypatch.setattr(ops, "_function", lambda jitted, *how: asked.append(jitted) or function(jitted, *how))
+    want = reference.conv_transpose1d(data.x, data.weight, data.bias, **case.parameters)
+    np.testing.assert_array_equal(layer(data.x).numpy(), want)
+    assert asked == [device != "CPU"]
 
 
 def test_weights_are_there_right_after_construction():

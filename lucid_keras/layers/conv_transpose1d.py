@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import warnings
+from typing import Literal
 
 import keras
 import tensorflow as tf
@@ -39,7 +40,8 @@ class ConvTranspose1d(keras.layers.Layer):
         dtype: what `keras.layers.Layer` takes: a dtype, its name, or a `keras.DTypePolicy`.
         data_format: `"channels_first"` (default), `[batch, channels, length]`, or `"channels_last"`.
         lowering: `"auto"` (default), `"conv2d_transpose"`, `"overlap_add"` or `"polyphase"`; all give the same result.
-        jit_compile: whether the layer's own call is compiled by XLA. Default False: see the note below.
+        jit_compile: whether the layer's own call is compiled by XLA: True, False, or `"auto"` (default): an eager call
+            is, where TensorFlow sees a GPU or a TPU. See the note below.
         weight_initializer, bias_initializer: Keras initializers, or None (default) for PyTorch's Kaiming uniform
             with `a = sqrt(5)`: uniform in `+-1/sqrt(out_channels // groups * kernel_size)` for both.
         weight_regularizer, bias_regularizer, weight_constraint, bias_constraint: as in Keras layers. Default None.
@@ -83,9 +85,10 @@ class ConvTranspose1d(keras.layers.Layer):
     ConvTranspose1d(64, 32, kernel_size=3, stride=1, padding=1)
 
     Note on `jit_compile`: XLA compiles anew for every input length, which takes as long as ten to fifty calls, and in
-    a graph gains little on the CPU (`tests/benchmarks/NOTES.md` has the measurement). So it is yours to ask for, where
-    lengths are fixed. Inside a model compiled with `jit_compile=True` the layer is compiled either way. Where XLA
-    cannot compile, the call raises; it never runs uncompiled instead.
+    a graph gains little on the CPU (`tests/benchmarks/NOTES.md` has the measurement). So `"auto"` compiles nothing
+    where TensorFlow has CPUs alone; there it is yours to ask for, where lengths are fixed. Inside a model compiled with
+    `jit_compile=True`, which on an accelerator is Keras's own choice, the layer is compiled either way; in a graph that
+    is not compiled `"auto"` leaves it so. Where XLA cannot compile, the call raises; it never runs uncompiled instead.
 
     Source: V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning", arXiv:1603.07285.
     """
@@ -106,7 +109,7 @@ class ConvTranspose1d(keras.layers.Layer):
         *,
         data_format: ops.DataFormat = "channels_first",
         lowering: Lowering = "auto",
-        jit_compile: bool = False,
+        jit_compile: bool | Literal["auto"] = "auto",
         weight_initializer: str | keras.Initializer | None = None,
         bias_initializer: str | keras.Initializer | None = None,
         weight_regularizer: str | keras.Regularizer | None = None,
@@ -121,7 +124,8 @@ class ConvTranspose1d(keras.layers.Layer):
         check_choice("data_format", data_format, ops.DATA_FORMATS)
         check_choice("lowering", lowering, LOWERINGS)
         check_flag("bias", bias)
-        check_flag("jit_compile", jit_compile)
+        if jit_compile != "auto" and not isinstance(jit_compile, bool):
+            raise TypeError(f"jit_compile must be True, False or 'auto'. Received: jit_compile={jit_compile!r}")
         device = existing_device(device)
         super().__init__(dtype=dtype, name=name, **kwargs)
         if not tf.as_dtype(self.compute_dtype).is_floating:
