@@ -12,6 +12,7 @@ import tensorflow as tf
 from tensorflow.lite.python.convert import ConverterError
 
 from lucid_keras.export.constant_layouts import with_constants_laid_out
+from lucid_keras.export.constant_shapes import with_constant_shapes
 from lucid_keras.export.files import workplace
 from lucid_keras.export.flatbuffer_edits import with_first, with_honest_versions, with_outputs_apart
 from lucid_keras.export.mixed import Mixed
@@ -21,6 +22,7 @@ from lucid_keras.export.quantizers import CONVERTER
 from lucid_keras.export.ranges import statistics
 from lucid_keras.export.save import save
 from lucid_keras.export.signatures import frozen
+from lucid_keras.export.starting_lengths import with_starting_lengths
 
 
 def convert(model, signatures, recipe, calibration=None, *, integer_io=False):
@@ -51,12 +53,12 @@ def unquantized_traced(model, traced, recipe, *, states=None, first=None):
 
     `first` names the signature for LiteRT's default delegate.
     """
-    content = with_constants_laid_out(_converted(model, traced, recipe, states))
+    content = with_constant_shapes(with_constants_laid_out(_converted(model, traced, recipe, states)))
     if first is not None:
         content = with_first(content, first)
     if any(not function.inputs for function in traced.values()):  # it gives constants
         content = with_outputs_apart(content)
-    return with_honest_versions(content)
+    return with_starting_lengths(with_honest_versions(content))
 
 
 def in_recipe(model, content, recipe, calibration=None, *, integer_io=False):

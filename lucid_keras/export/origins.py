@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from lucid_keras._names import scope
+from lucid_keras.layers.dilations import one_convolution
 from lucid_keras.layers.sums import plain_sum
 from lucid_keras.streaming.graph import is_graph
 
@@ -39,7 +40,8 @@ def scoped(model):
     with TRACING, contextlib.ExitStack() as stack:
         for path, operation in operations(model).items():
             if "call" not in vars(operation):
-                vars(operation)["call"] = _within(scope(path), plain_sum(operation) or operation.call)
+                call = plain_sum(operation) or one_convolution(operation) or operation.call
+                vars(operation)["call"] = _within(scope(path), call)
                 stack.callback(vars(operation).pop, "call")
         yield
 
