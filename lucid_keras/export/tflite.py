@@ -67,8 +67,8 @@ def to_tflite(
             what the output loses to each, and the report shows the curve. Default: none but what the recipe leaves.
         compare_layers: whether the report compares layer by layer (converts once more). Default False.
         exact_products: whether convolutions in float32 keep the multiplications that define them. Default False: where
-            it pays, four outputs share what defines two or three, exact but for rounding, and the file is larger by the
-            sums of its weights; the report says how many are saved. (Fast FIR: Winograd 1980; Parker and Parhi 1997.)
+            it pays on a processor, outputs share products, exact but for rounding, and the file is larger by sums of
+            its weights; the report says how many are saved. (Fast FIR: Winograd 1980; Parker and Parhi 1997.)
         timing_seconds: how long the latency is measured, in seconds. Default 0.3.
         prove_on: names of further runtimes that the file has to be right on, such as `("arm64", "gpu")`; `lucid-keras
             runtimes` lists them. Default: none.

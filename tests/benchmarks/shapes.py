@@ -17,6 +17,14 @@ import time
 RESULTS = pathlib.Path(__file__).parent / "shapes.json"
 RECIPES = ("float32", "dynamic_int8", "int8")
 COUNT, THREADS = 300, 2
+# Wide layers of decoders, in float32, which multiply less than the product: in, out, taps, stride, padding; length.
+WIDE = {
+    "DAC's first upsampler": ((1536, 768, 16, 8, 4), 400),
+    "768 to 384 channels": ((768, 384, 16, 8, 4), 512),
+    "HiFi-GAN's first": ((512, 256, 16, 8, 4), 100),
+    "EnCodec's first": ((512, 256, 16, 8), 75),
+    "Oobleck's first": ((2048, 1024, 16, 8, 4), 64),
+}
 LEAST, MOST = 1e6, 1.5e9  # multiplications of a call
 LARGEST = 192 << 20  # bytes of a weight, an input or an output
 SECONDS, ROUNDS = 0.4, 9  # of a shape, at least so many
@@ -41,6 +49,13 @@ def drawn(seed):
                        length=size(16, 32768), batch=8 if rng.random() < 0.2 else 1)  # fmt: skip
         if LEAST <= multiplications(one) <= MOST and max(bytes_of(one).values()) <= LARGEST:
             return one, RECIPES[rng.integers(len(RECIPES))]
+
+
+def wide():
+    """What is measured of each of `WIDE`."""
+    from lucid_keras.bench.workload import Workload
+
+    return {name: measured(Workload(*sizes, length=length), "float32") for name, (sizes, length) in WIDE.items()}
 
 
 def multiplications(workload):
@@ -92,13 +107,15 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks.shapes", description=__doc__.partition("\n")[0])
     parser.add_argument("--count", type=int, default=COUNT, help=f"default: {COUNT}")
     count = parser.parse_args().count
-    found = []
+    known, found = wide(), []
     for seed in range(count):
         workload, recipe = drawn(seed)
         found.append(measured(workload, recipe))
         if not (seed + 1) % 10 or seed + 1 == count:
             print(f"{seed + 1} of {count}", file=sys.stderr, flush=True)
-            RESULTS.write_text(json.dumps({"machine": machine(THREADS), "shapes": found}, indent=1) + "\n")
+            RESULTS.write_text(
+                json.dumps({"machine": machine(THREADS), "wide": known, "shapes": found}, indent=1) + "\n"
+            )
 
 
 if __name__ == "__main__":
