@@ -343,10 +343,10 @@ def test_places_outside_the_delegate_are_told_of_but_not_hundreds(tmp_path):
 def test_copies_of_weights_are_told_of(tmp_path):
     """A recurrence that is written out reads its weights at each position, and XNNPACK keeps them for each."""
     recurrence = keras.layers.LSTM(512, return_sequences=True, unroll=True, name="recurrence")
-    for length, copies in ((8, 0), (20, 19)):
+    for length, copies in ((8, 0), (20, 18)):  # the first position has no state to multiply
         model = keras.Sequential([keras.Input((length, 32)), recurrence])
-        warnings = exported(to_tflite, model, tmp_path).warnings
-        assert [f"those of the layer 'recurrence' {copies};" in one for one in warnings] == [True] * bool(copies)
+        told = [one for one in exported(to_tflite, model, tmp_path).warnings if one.startswith("weights: ")]
+        assert [f"those of the layer 'recurrence' {copies};" in one for one in told] == [True] * bool(copies)
 
 
 def test_an_open_length_and_signatures_beside_the_first_are_told(tmp_path):

@@ -131,12 +131,13 @@ def accuracy(
 
 
 def _over_time(references, time_axis):
-    """The axes that are no channels': the batch's and time's; all of them where there is no more than these two."""
+    """The axes that are no channels': the batch's, time's and others of several extents; all where there are but two."""
     rank = references[0].ndim
     if rank < 3:
         return ()
+    varying = {axis for axis in range(1, rank) if len({one.shape[axis] for one in references}) > 1}
     longest = max(references, key=lambda one: one.size)
-    return (0, 1 + int(np.argmax(longest.shape[1:])) if time_axis is None else time_axis)
+    return (0, *varying.union([1 + int(np.argmax(longest.shape[1:])) if time_axis is None else time_axis]))
 
 
 def _energies(reference, result, axes):

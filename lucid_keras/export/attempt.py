@@ -61,7 +61,7 @@ class Attempt:
                 kept = curve[-1].kept
             else:
                 kept = chosen_layers(self.mixed, self.model, float_layers)
-            return self.prove_and_write(kept, floor, curve)
+            return self.write_proven(kept, floor, curve)
         except BelowFloorError as refusal:
             refusal.attempt = self
             raise
@@ -71,7 +71,7 @@ class Attempt:
         check_float_layers(float_layers, self.mixed.recipe)
         return self.export(float_layers, Floor.of(floor_db, self.mixed.recipe))
 
-    def prove_and_write(self, kept: tuple[str, ...], floor: Floor, curve: tuple[CurvePoint, ...]) -> ExportReport:
+    def write_proven(self, kept: tuple[str, ...], floor: Floor, curve: tuple[CurvePoint, ...]) -> ExportReport:
         """Write the file with these layers in float32 once it is proven."""
         content = self.mixed.written(kept)
         warnings = copied_weights(self.model, content)
@@ -79,15 +79,15 @@ class Attempt:
             fewer, saved = with_fewer_products(content)
             if saved:
                 try:
-                    return self._prove_and_write(fewer, floor, warnings, fewer_products=self._of_layers(saved))
+                    return self.prove_and_write(fewer, floor, warnings, fewer_products=self._of_layers(saved))
                 except BelowFloorError as refusal:
                     warnings += [f"exact_products: with fewer multiplications it was refused. {refusal}"]
         elif self.mixed.recipe.activations == "int16":
             warnings += check_accumulators(content)
         blame = functools.partial(self._blame, kept, curve)
-        return self._prove_and_write(content, floor, warnings, blame=blame, float_layers=kept, curve=curve)
+        return self.prove_and_write(content, floor, warnings, blame=blame, float_layers=kept, curve=curve)
 
-    def _prove_and_write(self, content, floor, warnings=(), *, float_layers=(), **facts):
+    def prove_and_write(self, content, floor, warnings=(), *, float_layers=(), **facts):
         report = proven(
             self.model,
             self.claims,

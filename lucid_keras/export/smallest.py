@@ -79,7 +79,7 @@ def smallest_tflite(
         },
     )  # fmt: skip
     recipe = points[-1].recipe
-    return attempt.prove_and_write(points[-1].kept, Floor(floor, False, recipe), tuple(points))
+    return attempt.write_proven(points[-1].kept, Floor(floor, False, recipe), tuple(points))
 
 
 def _ladder(device, calibration_data):

@@ -143,15 +143,19 @@ def _hifigan(preset):
 def _bigvgan():
     import bigvgan_generator
 
-    def log_mel(_, samples):
+    def mel(original, samples):
+        import torch
         from transformers import SpeechT5FeatureExtractor
 
         extract = SpeechT5FeatureExtractor(sampling_rate=bigvgan_generator.SAMPLE_RATE, hop_length=10)
-        found = extract(audio_target=samples, sampling_rate=bigvgan_generator.SAMPLE_RATE)
-        return np.asarray(found["input_values"][0], np.float32)
+        found = extract(audio_target=samples, sampling_rate=bigvgan_generator.SAMPLE_RATE)["input_values"]
+        return type(original).process_mel_spectrogram(original, torch.from_numpy(found))[0].numpy()
 
     def original():
-        return bigvgan_generator.reference_model(upsample_initial_channel=512)
+        """The generator alone, on what the model makes of a mel spectrogram first."""
+        model = bigvgan_generator.reference_model(upsample_initial_channel=512)
+        model.process_mel_spectrogram = lambda mel: mel
+        return model
 
     return Decoder(
         rate=bigvgan_generator.SAMPLE_RATE,
@@ -159,7 +163,7 @@ def _bigvgan():
         channels_first=True,
         original=original,
         decoding=lambda original: original,
-        features=log_mel,
+        features=mel,
         keras_model=lambda length: bigvgan_generator.bigvgan_generator(upsample_initial_channel=512),
         rename=bigvgan_generator.WITHOUT_FILTERS,
     )

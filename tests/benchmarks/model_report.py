@@ -4,7 +4,7 @@ import statistics
 
 from benchmarks.marked import write
 from benchmarks.model_cases import ROOT
-from benchmarks.model_subjects import CACHED, EXACT
+from benchmarks.model_subjects import EXACT
 from lucid_keras.bench.measured import quartiles, ratio, times
 
 README, PAGE = ROOT / "README.md", ROOT / "docs/speed/decoders.md"
@@ -16,7 +16,6 @@ FASTER = "{faster} at least {factor:g} times as fast as {slower}"
 # The models, our subject, whom it is to outrun, how many times, and the least SNR in dB if that is asked for.
 TARGETS = [
     (("EnCodec 24 kHz",), "ours LiteRT float32", "torch eager", 2.5, None),
-    (("EnCodec 24 kHz",), CACHED, "torch eager", 2.5, None),
     (VOCODERS, "ours LiteRT float32", "litert-torch", 1.25, None),
     (VOCODERS, "ours LiteRT float32", "ONNX Runtime", 1.25, None),
     (VOCODERS, "ours LiteRT float32", EXACT, 1.15, None),

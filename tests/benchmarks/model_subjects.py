@@ -10,6 +10,7 @@ import subprocess
 
 import numpy as np
 
+from benchmarks import footprint
 from benchmarks.model_cases import DECODERS, recording_at, seconds_of, without_weight_norm
 from lucid_keras.bench.prepared import Prepared
 
@@ -200,12 +201,15 @@ QUANTIZED = ("ours LiteRT int8", "ours LiteRT dynamic int8")
 
 
 def made(name, model, folder):
-    """Make the subject's file, if it has one; its size."""
+    """Make the subject's file, if it has one; its size, and what LiteRT keeps of it."""
     maker, file, _ = SUBJECTS[name]
     folder = pathlib.Path(folder)
     if maker is not None:
         maker(DECODERS[model](), folder)
-    return {} if file is None else {"bytes": (folder / file).stat().st_size}
+    if file is None:
+        return {}
+    kept = {"footprint": footprint.of(folder / file)} if file.endswith(".tflite") else {}
+    return {"bytes": (folder / file).stat().st_size, **kept}
 
 
 def prepared(name, model, folder):

@@ -19,7 +19,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from benchmarks import footprint, model_subjects
+from benchmarks import model_subjects
 from benchmarks.model_cases import DECODERS, RECORDING, ROOT
 from benchmarks.model_subjects import LEAST_SNR, ORIGINAL, QUANTIZED, SUBJECTS, THREADS
 from lucid_keras.bench.judge import largest_error
@@ -73,9 +73,6 @@ def made(workers, what, tell):
         tell(f"{what['model']}: making {subject}")
         found[subject] = one.ask(make=what, limit=MAKING)
         one.close()
-        file = SUBJECTS[subject][1] or ""
-        if file.endswith(".tflite") and "skipped" not in found[subject]:
-            found[subject]["footprint"] = footprint.of(pathlib.Path(what["folder"]) / file)
     if "skipped" in found[ORIGINAL]:
         raise SystemExit(f"{what['model']}: {found[ORIGINAL]['skipped']}")
     return found
