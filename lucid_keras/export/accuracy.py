@@ -131,7 +131,7 @@ def accuracy(
 
 
 def _over_time(references, time_axis):
-    """The axes that are no channels': the batch's, time's and others of several extents; all where there are but two."""
+    """The axes that are no channels': the batch's, time's, others of several extents; all where there are but two."""
     rank = references[0].ndim
     if rank < 3:
         return ()
