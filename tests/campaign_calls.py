@@ -241,7 +241,7 @@ def export_calls(model, streaming, folder):
             "prove_on": ("compiled",),
         },
         "to_saved_model": {"model": model, "length": 5},
-        "to_stablehlo": {"model": model, "length": 5, "batch": 1, "vjp": False},
+        "to_stablehlo": {"model": model, "length": 5, "batch": 1, "vjp": False, "platform": "tpu"},
         "streaming_to_saved_model": live,
         "streaming_to_tflite": {**live, **int8, **kept, "states": "explicit", "prove_on": ["compiled"]},
     }

@@ -68,7 +68,7 @@ COMMANDS = {
     " --calibration samples.npy --floor 30",
     "export a SavedModel": "export up.keras saved --length 5 --verification samples.npy --floor 30",
     "export exactly": "export up.keras x.tflite --length 5 --exact-products --floor 30",
-    "export StableHLO": "export up.keras x.stablehlo --length 5 --floor 30",
+    "export StableHLO": "export up.keras x.stablehlo --length 5 --floor 30 --platform tpu",
     "export a stream": "export up.keras x.tflite --stream --chunk 2 --batch 1 --states explicit --floor 30"
     " --quantization int8 --calibration samples.npy --float-layers auto --report r.html",
     "import": "import nothing.pt2 x.keras --channels-last",

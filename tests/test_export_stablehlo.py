@@ -9,6 +9,7 @@ import keras
 import pytest
 
 import lucid_keras as lk
+from lucid_keras import ops
 from lucid_keras.export import to_stablehlo
 from lucid_keras.runtimes import open_artefact
 
@@ -54,6 +55,20 @@ def test_no_folder_of_this_machine_is_in_the_programs(report):
     installed = str(pathlib.Path(keras.__file__).parent.parent).encode()
     for program in report.path.glob("*.stablehlo"):
         assert installed not in program.read_bytes()
+
+
+def test_a_program_for_a_platform(tmp_path, monkeypatch):
+    """It is traced for that, and runs here all the same."""
+    traced_for, choose = set(), ops.choose_lowering
+    monkeypatch.setattr(ops, "choose_lowering", lambda *how: traced_for.add(how[1].platform) or choose(*how))
+    model = keras.Sequential([keras.Input((4, 9)), lk.ConvTranspose1d(4, 6, 4, stride=2, padding=1)])
+    for platform in (None, "cuda", "tpu"):
+        traced_for.clear()
+        made = to_stablehlo(model, tmp_path / f"{platform}", platform=platform, vjp=True, timing_seconds=0)
+        assert made.snr_db > 110
+        assert (platform or "") in traced_for
+    with pytest.raises(ValueError, match="platform must be one of 'cpu', 'cuda', 'tpu'. Received: platform='gpu'"):
+        to_stablehlo(model, tmp_path / "gpu", platform="gpu")
 
 
 def test_open_lengths_are_refused(tmp_path):

@@ -14,9 +14,10 @@ import tensorflow as tf
 from cases import CASES, Case
 
 from lucid_keras import conv_transpose1d
-from lucid_keras._lowering.choice import LOWERINGS
+from lucid_keras._geometry import ConvTranspose1dGeometry
+from lucid_keras._lowering.choice import LOWERINGS, choose_lowering
 from lucid_keras._lowering.lowerings import LOWER
-from lucid_keras._lowering.target import current_target, lowering_for
+from lucid_keras._lowering.target import Target, current_target, lowering_for
 
 HERE = pathlib.Path(__file__).parent
 
@@ -119,6 +120,30 @@ def test_the_target_is_what_the_graph_is_for():
     assert target_of(True, nested=True) == "xla"
     with lowering_for("litert"):
         assert target_of(True) == current_target().name == "litert"
+
+
+TPU = {
+    "hifigan_up": "conv2d_transpose",
+    "bigvgan_up": "overlap_add",
+    "wavegan_up": "polyphase",
+    "stride_1": "polyphase",
+}
+
+
+@pytest.mark.parametrize("name", TPU)
+def test_a_tpu_has_lowerings_of_its_own(name, monkeypatch, rng):
+    """Which XLA estimates the best for it; what is computed is the same, and so is what a processor takes."""
+    case = CASES[name]
+    geometry = ConvTranspose1dGeometry.of_weight(case.weight_shape, **case.parameters)
+    assert choose_lowering(geometry, Target("xla", platform="tpu"), 1000) == TPU[name]
+    for platform in ("cpu", "cuda", ""):
+        assert choose_lowering(geometry, Target("xla", platform=platform), 1000) == "polyphase"
+    devices = [tf.config.LogicalDevice(f"/device:{name}:0", name) for name in ("CPU", "TPU")]
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda *_: devices)
+    assert current_target().platform == "tpu"
+    data = arrays.integers(case, rng)
+    compute = tf.function(value_and_gradients(case, data, "auto"), jit_compile=True, autograph=False)
+    assert_exact(case, data, compute(*tensors_of(data)))
 
 
 @pytest.mark.parametrize("lowering", LOWER)

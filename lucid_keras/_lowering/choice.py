@@ -16,12 +16,23 @@ WIDE = 768  # input channels from which XNNPACK's and oneDNN's convolution fall 
 def choose_lowering(geometry, target, positions):
     """The name of the lowering; `positions` is batch times length where known, else None.
 
-    Polyphase (row 1), except where the weight outweighs the signal: then laying out the weight anew, which polyphase
-    must at each call, costs more than overlap-add's larger product (row 2). An exported file does it once and for all.
+    On a TPU what XLA estimates the fewest cycles of (row 25). Else polyphase (row 1), except where the weight outweighs
+    the signal: then laying out the weight anew, which polyphase must at each call, costs more than overlap-add's larger
+    product (row 2). An exported file does it once and for all.
     """
+    if target.platform == "tpu" and geometry.depthwise:
+        return "overlap_add"
+    if target.platform == "tpu" and _few_taps_apart(geometry):
+        return "conv2d_transpose"
     if target.name in ("tensorflow", "xla") and positions and positions < geometry.in_channels // geometry.groups:
         return "overlap_add"
     return "polyphase"
+
+
+def _few_taps_apart(geometry):
+    """Whether no more than two positions meet in an output, or a dilation lies between the taps, of a dense layer."""
+    few = geometry.kernel_size <= 2 * geometry.stride and geometry.out_channels > 1
+    return geometry.stride > 1 and geometry.groups == 1 and (few or geometry.dilation > 1)
 
 
 def choose_form(geometry, target):

@@ -12,26 +12,31 @@ import tensorflow as tf
 _exported_to = contextvars.ContextVar("lucid_keras_target", default=None)
 
 
+DEVICES = {"tpu": "TPU", "cuda": "GPU"}  # what TensorFlow calls them
+
+
 @dataclasses.dataclass(frozen=True)
 class Target:
     """What a graph is traced for."""
 
     name: str  # "tensorflow" or "xla"; in exported graphs "saved_model", "xla" or "litert"
     trained_on_cpu: bool = False  # whether its gradients will run here and on the CPU, as far as anyone can know
+    platform: str = ""  # "cpu", "cuda" or "tpu"; of what is exported without a word about it, unknown
 
 
 def current_target():
     """An exporter's target within an export; otherwise "xla" in a graph it will compile, or "tensorflow"."""
     if exported_to := _exported_to.get():
-        return Target(exported_to)
-    on_cpu = all(device.device_type == "CPU" for device in tf.config.list_logical_devices())
-    return Target("xla" if _compiled_by_xla() else "tensorflow", on_cpu)
+        return exported_to
+    devices = {device.device_type for device in tf.config.list_logical_devices()}
+    platform = next((platform for platform, device in DEVICES.items() if device in devices), "cpu")
+    return Target("xla" if _compiled_by_xla() else "tensorflow", devices == {"CPU"}, platform)
 
 
 @contextlib.contextmanager
-def lowering_for(name):
-    """Within the block, graphs are traced for the target of that name: "saved_model", "xla" or "litert"."""
-    token = _exported_to.set(name)
+def lowering_for(name, platform=""):
+    """Within the block, graphs are traced for "saved_model", "xla" or "litert", on a platform if that is known."""
+    token = _exported_to.set(Target(name, platform=platform))
     try:
         yield
     finally:

@@ -52,6 +52,7 @@ def _add_export(subparsers):
     parser.add_argument("--chunk", type=_chunks, help="positions of a chunk, or several: 1 (default) or 1,8; --stream")
     parser.add_argument("--batch", type=int, help="streams that advance together; --stream. Default: 1")
     parser.add_argument("--states", choices=("explicit", "variables"), help="in and out, or kept inside; --stream")
+    parser.add_argument("--platform", choices=("cpu", "cuda", "tpu"), help="what StableHLO is for. Default: any")
     parser.add_argument("--on", type=runtime_names, metavar="NAMES", help=f"where it has to be right too: {ON_EXAMPLE}")
     parser.add_argument("--report", type=pathlib.Path, help="also save the report: NAME.html or NAME.json")
     parser.set_defaults(handler=run_export)
@@ -162,6 +163,7 @@ def _exporter(arguments):
         "states": arguments.states,
         "verification_data": arguments.verification,
         "floor_db": arguments.floor,
+        "platform": arguments.platform,
         "prove_on": arguments.on,
     }
     given = {name: value for name, value in options.items() if value is not None}  # the rest has defaults

@@ -148,13 +148,13 @@ def _by_name(model, result):
 
 
 @doing("tracing")
-def frozen(model, signature, target, *, fold=False):
+def frozen(model, signature, target, *, platform="", fold=False):
     """The model as a concrete function of the signature's inputs, traced for `target`, its weights constants.
 
     With `fold`, all that depends on weights alone is computed now, so that a kernel's layout is that of the file.
     """
     function = tf.function(lambda **inputs: call_by_name(model, inputs), autograph=False)
-    with lowering_for(target):
+    with lowering_for(target, platform):
         concrete = function.get_concrete_function(**signature.inputs)
     return without_variables(concrete, fold=fold)
 

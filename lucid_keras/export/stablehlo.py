@@ -4,11 +4,12 @@ import hashlib
 import json
 import os
 import sys
+from typing import Literal, get_args
 
 import keras
 import tensorflow as tf
 
-from lucid_keras._arguments import check_flag, checked_count, number
+from lucid_keras._arguments import check_choice, check_flag, checked_count, number
 from lucid_keras.export.claims import vjp_claim, whole_claims
 from lucid_keras.export.files import checked_destination, folder_atomically
 from lucid_keras.export.progress import doing
@@ -22,6 +23,7 @@ from lucid_keras.runtimes import StableHlo
 from lucid_keras.runtimes.protocol import Signature, Spec
 from lucid_keras.runtimes.stablehlo import MANIFEST
 
+Platform = Literal["cpu", "cuda", "tpu"]
 STAGE = "stablehlo_serialized"
 
 
@@ -32,6 +34,7 @@ def to_stablehlo(
     length: Length | None = None,
     batch: int = 1,
     vjp: bool = False,
+    platform: Platform | None = None,
     verification_data: Data | None = None,
     floor_db: float | None = None,
     timing_seconds: float = 0.3,
@@ -48,6 +51,9 @@ def to_stablehlo(
         batch: samples of a call. Default 1.
         vjp: whether `vjp.stablehlo` is written too: inputs and the outputs' cotangents to the inputs' cotangents
             (inputs and outputs need different names).
+        platform: what the program is for: `"cpu"`, `"cuda"`, `"tpu"`, or None (default), unknown. It runs on any; for a
+            TPU the layers take the lowerings of which XLA estimates the fewest cycles, else those that were measured
+            on processors.
 
     Returns:
         An `ExportReport`.
@@ -70,6 +76,8 @@ def to_stablehlo(
     """
     inputs = model_inputs(model)
     check_flag("vjp", vjp)
+    if platform is not None:
+        check_choice("platform", platform, get_args(Platform))
     number("timing_seconds", timing_seconds, least=0)
     batch = checked_count("batch", batch, "sample", least=1)
     made, recipe = signatures(model, length, batch, default="forward"), RECIPES["float32"]
@@ -80,7 +88,7 @@ def to_stablehlo(
     claims, verified_on = whole_claims(model, made, read_given(inputs, verification_data))
     if vjp:
         claims.append(vjp_claim(model, claims[0].samples, claims[0].references))
-    traced = frozen(model, made[0], "xla")
+    traced = frozen(model, made[0], "xla", platform=platform or "")
     described = _described(traced, vjp)
     programs = _programs(traced, described)
     with folder_atomically(destination) as folder:

@@ -21,6 +21,7 @@ COMMAND = "python -m benchmarks.compile_ahead_report"
 # What tells which program is best: cycles, and of the H100 no more than bytes.
 BEST_BY = {"v5e": "cycles", "v6e": "cycles", "h100": "bytes"}
 TITLES = {"v5e": "TPU v5e", "v6e": "TPU v6e", "h100": "H100"}
+PLATFORMS = {"v5e": "tpu", "v6e": "tpu", "h100": "cuda"}
 MODES = {"forward": "forward", "train": "training step"}
 COLUMNS = {
     "v5e": ("cycles", "operations", "bytes", "temporary", "fusions", "copies", "seconds"),
@@ -59,10 +60,10 @@ def _unasked(results):
     return [f"Not every program was tried for {', '.join(missing)}."] * bool(missing)
 
 
-def auto(case, mode, batch):
-    """The lowering that `"auto"` takes today of a named case under XLA."""
+def auto(target, case, mode, batch):
+    """The lowering that `"auto"` takes today of a named case under XLA for a target."""
     workload = dataclasses.replace(NAMED[case], batch=batch, mode=mode)
-    return choose_lowering(workload, Target("xla"), workload.batch * workload.length)
+    return choose_lowering(workload, Target("xla", platform=PLATFORMS[target]), workload.batch * workload.length)
 
 
 def contests(results):
@@ -97,7 +98,9 @@ def _summary(target, found, batches):
     what, lines = BEST_BY[target], []
     for mode, dtype in _columns(target, found):
         cases = {key[-1]: programs for key, programs in found.items() if key[:3] == (target, dtype, mode)}
-        ratios = {case: excess(target, programs, auto(case, mode, batches[mode])) for case, programs in cases.items()}
+        ratios = {
+            case: excess(target, programs, auto(target, case, mode, batches[mode])) for case, programs in cases.items()
+        }
         known = {case: ratio for case, ratio in ratios.items() if ratio is not None}
         text = f'- {MODES[mode]}, {dtype}: `"auto"` takes what has the fewest {what} in '
         text += f"{sum(ratio == 1 for ratio in known.values())} of {len(cases)}"
@@ -115,7 +118,7 @@ def _preferences(target, found, batches):
     names = [f"{MODES[mode]}, {dtype}" for mode, dtype in columns]
     lines = [f'| {BEST_BY[target]} | `"auto"` takes | {" | ".join(names)} |', f"|---|---|{'---|' * len(columns)}"]
     for case in dict.fromkeys(key[-1] for key in found if key[0] == target):
-        taken = {mode: auto(case, mode, batch) for mode, batch in batches.items()}
+        taken = {mode: auto(target, case, mode, batch) for mode, batch in batches.items()}
         cells = [
             _preference(target, found.get((target, dtype, mode, case), {}), taken[mode]) for mode, dtype in columns
         ]

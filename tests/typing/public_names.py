@@ -93,7 +93,9 @@ lk.export.to_tflite(model, folder / "dynamic.tflite", length="dynamic", calibrat
 lk.export.to_tflite(model, folder / "by_name.tflite", length={"x": 8})
 lk.export.to_tflite(model, folder / "two.tflite", length=[8, 16], calibration_data=[x, x])
 assert_type(lk.export.to_saved_model(model, folder / "saved", length="dynamic", floor_db=100.0), lk.export.ExportReport)
-assert_type(lk.export.to_stablehlo(model, folder / "hlo", length=8, batch=2, vjp=True), lk.export.ExportReport)
+assert_type(
+    lk.export.to_stablehlo(model, folder / "hlo", length=8, batch=2, vjp=True, platform="tpu"), lk.export.ExportReport
+)
 lk.export.streaming_to_saved_model(live, folder / "live", chunk=(1, 4), batch=2)
 lk.export.streaming_to_tflite(decoder, "live.tflite", chunk=2, quantization="dynamic_int8", states="variables")
 lk.export.streaming_to_tflite(decoder, "live.tflite", prove_on=["browser"], exact_products=True)
