@@ -67,7 +67,7 @@ def test_a_program_for_a_platform(tmp_path, monkeypatch):
         made = to_stablehlo(model, tmp_path / f"{platform}", platform=platform, vjp=True, timing_seconds=0)
         assert made.snr_db > 110
         assert (platform or "") in traced_for
-    with pytest.raises(ValueError, match="platform must be one of 'cpu', 'cuda', 'tpu'. Received: platform='gpu'"):
+    with pytest.raises(ValueError, match=r"platform must be one of 'cpu', 'cuda', 'tpu'\. Received: platform='gpu'"):
         to_stablehlo(model, tmp_path / "gpu", platform="gpu")
 
 

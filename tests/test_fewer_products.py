@@ -101,6 +101,18 @@ def test_a_product_of_shifts(dilation, monkeypatch, rng):
     np.testing.assert_array_equal(output(after, x), output(before, x))
 
 
+@pytest.mark.parametrize("shifts", [(0, 0), (0, 3, 4), (1, 2)], ids=str)
+def test_other_products_of_slices_are_no_convolutions(shifts, monkeypatch, rng):
+    """Slices of one signal that are no taps: the same twice, unevenly apart, not from the beginning."""
+    always(monkeypatch, 2)
+    x = keras.Input((1, 12, 8), batch_size=1)
+    side_by_side = keras.ops.concatenate([x[:, :, first : 8 + first] for first in shifts], axis=3)
+    model = keras.Model(x, keras.layers.Dense(5)(side_by_side))
+    content = unquantized(model, signatures(model, None, batch=1), RECIPES["float32"])
+    assert "FULLY_CONNECTED" in contents(content).counts()
+    assert with_fewer_products(content) == (content, ())
+
+
 def signals(rng, length, channels):
     """Random numbers, and what differences of neighbours hold badly or enlarge."""
     noise = rng.standard_normal((1, length, channels))

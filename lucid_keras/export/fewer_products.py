@@ -18,9 +18,10 @@ import math
 
 import numpy as np
 
-from lucid_keras.export.flatbuffer import builtin_name, dtype_name, schema
+from lucid_keras.export.flatbuffer import schema
 from lucid_keras.export.flatbuffer_draft import Draft
 from lucid_keras.export.flatbuffer_edits import forget_unread, forget_unread_operators, held, packed, unpacked
+from lucid_keras.export.stride_1_convolutions import stride_1_convolution
 
 PHASES = (2, 4)  # of the outputs that share products
 # What else a call costs, in multiplications, measured (NOTES, section 22).
@@ -56,7 +57,7 @@ def with_fewer_products(content):
         producers = {int(index): operator for operator in graph.operators for index in operator.outputs}
         operators = []
         for operator in graph.operators:
-            found = _convolution(model, graph, operator, producers)
+            found = stride_1_convolution(model, graph, operator, producers)
             form = None if found is None else _cheapest(graph, found, kernels)
             if form is None or 4 * form.weights > room:
                 operators.append(operator)
@@ -70,111 +71,6 @@ def with_fewer_products(content):
         return content, ()
     forget_unread(model)
     return packed(model), tuple(saved)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Convolution:
-    """A stride-1 convolution along one axis: the tensors that it reads and gives, and what it computes.
-
-    `kernel` is the number of its buffer, `batch`, `length` and `channels` are the input's, `left` and `right` the zeros
-    about it, and `order` are the kernel's taps from the one that meets the first position on.
-    """
-
-    name: bytes
-    signal: int
-    kernel: int
-    bias: int
-    output: int
-    batch: int
-    length: int
-    channels: int
-    left: int
-    right: int
-    order: list[int]
-    dilation: int
-    out_channels: int
-    activation: int
-
-    @property
-    def taps(self):
-        """How many."""
-        return len(self.order)
-
-    @property
-    def count(self):
-        """Positions of the output."""
-        return self.length + self.left + self.right - (self.taps - 1) * self.dilation
-
-    @property
-    def products(self):
-        """Multiplications of a call."""
-        return self.batch * self.count * self.weights
-
-    @property
-    def weights(self):
-        """Numbers of the kernel."""
-        return self.taps * self.channels * self.out_channels
-
-
-def _convolution(model, graph, operator, producers):
-    """The `_Convolution` that an operator is; None where it is none, or of another kind."""
-    name = builtin_name(model, operator)
-    if name not in ("CONV_2D", "FULLY_CONNECTED") or len(operator.inputs) != 3:
-        return None
-    tensors = [graph.tensors[index] for index in (*operator.inputs, *operator.outputs)]
-    known = all(one.shapeSignature is None or min(one.shapeSignature) > 0 for one in tensors)
-    floats = all(dtype_name(one) == "float32" for one in tensors)
-    if not (known and floats and model.buffers[tensors[1].buffer].data is not None):
-        return None
-    found = _of_taps(graph, operator) if name == "CONV_2D" else _of_shifts(model, graph, operator, producers)
-    if found is None:
-        return None
-    signal, order, dilation, same = found
-    x, kernel, y = graph.tensors[signal], tensors[1], tensors[3]
-    batch, _, length, channels = map(int, x.shape)
-    zeros = (len(order) - 1) * dilation if same else 0
-    return _Convolution(
-        y.name, signal, kernel.buffer, operator.inputs[2], operator.outputs[0], batch, length, channels, zeros // 2,
-        zeros - zeros // 2, order, dilation, int(kernel.shape[0]), operator.builtinOptions.fusedActivationFunction,
-    )  # fmt: skip
-
-
-def _of_taps(graph, operator):
-    """What a CONV_2D reads, the order of its taps, its dilation, and whether zeros keep the length; None unless it is
-    one along one axis, of stride 1 and without groups."""
-    x, kernel, options = graph.tensors[operator.inputs[0]], graph.tensors[operator.inputs[1]], operator.builtinOptions
-    one_axis = int(x.shape[1]) == int(kernel.shape[1]) == options.strideW == 1 < kernel.shape[2]
-    if not one_axis or x.shape[3] != kernel.shape[3]:
-        return None
-    taps = list(range(kernel.shape[2]))
-    return operator.inputs[0], taps, options.dilationWFactor, options.padding == schema().Padding.SAME
-
-
-def _of_shifts(model, graph, operator, producers):
-    """`_of_taps` of a FULLY_CONNECTED of a signal beside itself shifted, as the polyphase lowering has wide ones."""
-    joined = producers.get(operator.inputs[0])
-    slices = [producers.get(index) for index in joined.inputs] if joined and _is(model, joined, "CONCATENATION") else []
-    if len(slices) < 2 or not all(one is not None and _is(model, one, "SLICE") for one in slices):
-        return None
-    if len({one.inputs[0] for one in slices}) > 1 or len(graph.tensors[slices[0].inputs[0]].shape) != 4:
-        return None
-    begins = np.array([_constant(model, graph, one.inputs[1]) for one in slices])
-    order = begins[:, 2].argsort()
-    x, y = (graph.tensors[index] for index in (slices[0].inputs[0], operator.outputs[0]))
-    dilation = int(begins[order[1], 2])
-    apart = np.outer(np.arange(len(slices)), [0, 0, dilation, 0])
-    whole = [x.shape[0], 1, x.shape[2] - apart[-1, 2]] == list(y.shape[:3]) and x.shape[1] == 1
-    if not whole or not np.array_equal(begins[order], apart):
-        return None
-    return slices[0].inputs[0], order.tolist(), dilation, False
-
-
-def _is(model, operator, name):
-    return builtin_name(model, operator) == name
-
-
-def _constant(model, graph, index):
-    return np.frombuffer(model.buffers[graph.tensors[index].buffer].data.tobytes(), np.int32)
 
 
 def _cheapest(graph, convolution, kernels):
