@@ -195,9 +195,9 @@ def test_a_row_takes_the_place_of_the_same_program_alone():
 
 
 def recorded():
-    """Results of hifi_up1, forward in bfloat16: `"auto"` takes polyphase of it."""
+    """Results of wavegan, forward in bfloat16: `"auto"` takes polyphase of it."""
     told = {"operations": 3e9, "bytes": 5e7, "temporary": 0, "fusions": 3, "copies": 2, "calls": {}, "seconds": 0.5}
-    kind = {"case": "hifi_up1", "mode": "forward", "dtype": "bfloat16"}
+    kind = {"case": "wavegan", "mode": "forward", "dtype": "bfloat16"}
     cycles = {"conv2d_transpose": 1000, "polyphase": 1500}
     runs = [{"target": "v5e", "lowering": name, **kind, "cycles": count, **told} for name, count in cycles.items()]
     runs.append({"target": "v5e", "lowering": "overlap_add", **kind, "skipped": "more than 9 s"})
@@ -226,27 +226,27 @@ def test_the_page_says_what_is_preferred_and_what_auto_takes():
         "## TPU v5e",
         "",
         '- forward, bfloat16: `"auto"` takes what has the fewest cycles in 0 of 1; its cycles over the fewest 1.50 '
-        "(geometric mean), at most 1.50 (hifi_up1).",
+        "(geometric mean), at most 1.50 (wavegan).",
         "",
         '| cycles | `"auto"` takes | forward, bfloat16 |',
         "|---|---|---|",
-        "| hifi_up1 | polyphase | **conv2d_transpose**, 1.50 |",
+        "| wavegan | polyphase | **conv2d_transpose**, 1.50 |",
         "",
         "<details markdown><summary>Every program: forward, bfloat16</summary>",
         "",
         "| case | lowering | cycles | million operations | MB moved | MB temporary | fusions | copies | seconds |",
         "|---|---|---:|---:|---:|---:|---:|---:|---:|",
-        "| hifi_up1 | conv2d_transpose | **1,000** | 3,000.0 | 50.0 | 0.0 | 3 | 2 | 0.5 |",
-        "| hifi_up1 | polyphase | 1,500 | 3,000.0 | 50.0 | 0.0 | 3 | 2 | 0.5 |",
-        "| hifi_up1 | overlap_add | more than 9 s | | | | | | |",
+        "| wavegan | conv2d_transpose | **1,000** | 3,000.0 | 50.0 | 0.0 | 3 | 2 | 0.5 |",
+        "| wavegan | polyphase | 1,500 | 3,000.0 | 50.0 | 0.0 | 3 | 2 | 0.5 |",
+        "| wavegan | overlap_add | more than 9 s | | | | | | |",
         "",
         "</details>",
         "",
     ]
     assert '- forward, bfloat16: `"auto"` takes what has the fewest bytes in 1 of 1; its' in "\n".join(lines[gpu:])
-    assert "| hifi_up1 | polyphase | the same |" in lines[gpu:]
+    assert "| wavegan | polyphase | the same |" in lines[gpu:]
     calls = "cudnn$convForward x 2, cublas$lt$matmul"
-    assert f"| hifi_up1 | polyphase | 3,000.0 | **50.0** | 0.0 | 3 | {calls} | 0.5 |" in lines[gpu:]
+    assert f"| wavegan | polyphase | 3,000.0 | **50.0** | 0.0 | 3 | {calls} | 0.5 |" in lines[gpu:]
 
 
 def test_where_nothing_or_not_what_auto_takes_compiled():
@@ -255,13 +255,13 @@ def test_where_nothing_or_not_what_auto_takes_compiled():
     refused = {"skipped": "RuntimeError: a | b"}
     results["runs"][1] = {key: results["runs"][1][key] for key in told} | refused
     lines = compile_ahead_report.page(results)
-    assert "| hifi_up1 | polyphase | **conv2d_transpose**, `auto`'s did not compile |" in lines
+    assert "| wavegan | polyphase | **conv2d_transpose**, `auto`'s did not compile |" in lines
     assert '- forward, bfloat16: `"auto"` takes what has the fewest cycles in 0 of 1.' in lines
-    assert "| hifi_up1 | polyphase | RuntimeError: a / b | | | | | | |" in lines
+    assert "| wavegan | polyphase | RuntimeError: a / b | | | | | | |" in lines
     results["runs"][0] = {key: results["runs"][0][key] for key in told} | refused
-    assert "| hifi_up1 | polyphase | none compiled |" in compile_ahead_report.page(results)
+    assert "| wavegan | polyphase | none compiled |" in compile_ahead_report.page(results)
     del results["runs"][1]  # interrupted before it
-    assert "| hifi_up1 | polyphase | none compiled |" in compile_ahead_report.page(results)
+    assert "| wavegan | polyphase | none compiled |" in compile_ahead_report.page(results)
 
 
 def test_the_page_is_written_between_its_marks(tmp_path, monkeypatch):

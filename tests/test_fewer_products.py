@@ -178,6 +178,27 @@ def test_weights_of_fewer_bits_keep_their_products(recipe):
     assert with_fewer_products(content) == (content, ())
 
 
+def test_a_large_file_is_not_made_larger_still(monkeypatch):
+    """Of what would save multiplications that is taken which saves the most a byte."""
+    model = keras.Sequential(
+        [
+            keras.Input((100, WIDE)),
+            keras.layers.Conv1D(WIDE, 7, padding="same"),
+            keras.layers.UpSampling1D(8),
+            keras.layers.Conv1D(128, 7, padding="same", name="late"),
+        ]
+    )
+    content = unquantized(model, signatures(model, None, batch=1), RECIPES["float32"])
+    larger, both = with_fewer_products(content)
+    assert len(both) == 2
+    monkeypatch.setattr(fewer_products, "LARGEST", (len(content) + len(larger)) // 2)
+    smaller, (one,) = with_fewer_products(content)
+    assert "late" in one.name
+    assert len(smaller) < fewer_products.LARGEST < len(larger)
+    monkeypatch.setattr(fewer_products, "LARGEST", len(content))
+    assert with_fewer_products(content) == (content, ())
+
+
 def test_an_open_length_keeps_its_products(tmp_path):
     model = keras.Sequential([keras.Input((None, WIDE)), keras.layers.Conv1D(WIDE, 3, padding="same")])
     report = lk.export.to_tflite(model, tmp_path / "a.tflite", length="dynamic", timing_seconds=0)

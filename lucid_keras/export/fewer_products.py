@@ -29,7 +29,7 @@ MOVED = 10.0  # a number that an addition or a copy gives
 WEIGHT = 8.0  # a number of a kernel, which each call reads
 OPERATOR = 2e5  # an operator, whatever it does
 GAIN = 1.05  # less is not worth a larger file
-LARGEST = 2**31 - 1  # bytes of a flatbuffer
+LARGEST = 2**29  # bytes of a file: no larger one is made larger still
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,26 +51,41 @@ def saved_products(fewer):
 def with_fewer_products(content):
     """The bytes of the file with the convolutions for which it pays in this form, and a `FewerProducts` for each."""
     model = unpacked(content)
+    chosen = _chosen(model, LARGEST - len(content))
+    if not chosen:
+        return content, ()
     kernels: dict[tuple, int] = {}
-    saved, room = [], LARGEST - len(content)
+    saved = []
     for graph in model.subgraphs:
-        producers = {int(index): operator for operator in graph.operators for index in operator.outputs}
         operators = []
         for operator in graph.operators:
-            found = stride_1_convolution(model, graph, operator, producers)
-            form = None if found is None else _cheapest(graph, found, kernels)
-            if form is None or 4 * form.weights > room:
+            if (found := chosen.get(id(operator))) is None:
                 operators.append(operator)
                 continue
-            room -= 4 * form.weights
+            form = _cheapest(graph, found, kernels)
             operators += form.draft.written(model, graph)
             saved.append(FewerProducts(found.name.decode(), found.products, form.products))
         graph.operators = operators
         forget_unread_operators(graph)
-    if not saved:
-        return content, ()
     forget_unread(model)
     return packed(model), tuple(saved)
+
+
+def _chosen(model, room):
+    """By the `id` of its operator each convolution that pays; while there is room, what saves the most a byte."""
+    paying = []
+    for graph in model.subgraphs:
+        producers = {int(index): operator for operator in graph.operators for index in operator.outputs}
+        for operator in graph.operators:
+            found = stride_1_convolution(model, graph, operator, producers)
+            if found is not None and (form := _cheapest(graph, found, {})) is not None:
+                paying.append(((found.products - form.products) / form.weights, 4 * form.weights, operator, found))
+    chosen = {}
+    for _, size, operator, found in sorted(paying, key=lambda one: -one[0]):
+        if size <= room:
+            room -= size
+            chosen[id(operator)] = found
+    return chosen
 
 
 def _cheapest(graph, convolution, kernels):
