@@ -91,8 +91,8 @@ def _chosen(model, room):
 def _cheapest(graph, convolution, kernels):
     """The form of a convolution that costs the least; None where that is the convolution as it is."""
     forms = [_Form(graph, convolution, kernels, phases) for phases in PHASES if phases < 2 * convolution.taps]
-    best = min(forms, key=lambda one: one.cost)
-    return best if GAIN * best.cost < _cost(convolution.products, 0, convolution.weights, 1) else None
+    as_it_is = _cost(convolution.products, 0, convolution.weights, 1)
+    return min((one for one in forms if GAIN * one.cost < as_it_is), key=lambda one: one.cost, default=None)
 
 
 def _cost(products, moved, weights, operators):
