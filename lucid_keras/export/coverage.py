@@ -47,22 +47,29 @@ def coverage_warnings(model, runtime, claim):
 
 def copied_weights(model, content):
     """A warning where operators share weights and XNNPACK keeps a copy for each, as of a recurrence written out."""
-    graph = flatbuffer.graphs(content)[0]
+    graph, readers = flatbuffer.graphs(content)[0], collections.defaultdict(list)
+    for operator in graph:
+        if operator.name in WEIGHTED:
+            readers[operator.inputs[1]].append(operator)
+    shared = {weights: some for weights, some in readers.items() if len(some) > 1}
+    if not shared:
+        return []
     constants = {one.name for one in flatbuffer.contents(content).tensors if one.constant}
-    shared: dict[str, list] = {}
-    for operator, layer in zip(graph, Origins(model).of(graph), strict=True):
-        if operator.name in WEIGHTED and (weights := operator.inputs[1]) in constants:
-            size = 4 if operator.dtypes[1] == "float32" else 1
-            shared.setdefault(weights, []).append((layer, size * math.prod(operator.shapes[1])))
-    copies = [readers[1:] for readers in shared.values() if len(readers) > 1]
-    total = sum(size for readers in copies for _, size in readers)
+    copies = {weights: (len(some) - 1) * _bytes(some[0]) for weights, some in shared.items() if weights in constants}
+    total = sum(copies.values())
     if total < COPIED:
         return []
-    (layer, _), *_ = largest = max(copies, key=lambda readers: sum(size for _, size in readers))
+    most = shared[max(copies, key=lambda weights: copies[weights])]
+    layer = Origins(model).of(graph)[graph.index(most[0])]
     return [
-        f"weights: XNNPACK keeps {total / 1e6:.0f} MB of copies, of those of the layer {layer!r} {len(largest)}; an "
+        f"weights: XNNPACK keeps {total / 1e6:.0f} MB of copies, of those of the layer {layer!r} {len(most) - 1}; an "
         "app that gives it a weight cache (xnnpack_weight_cache_path of LiteRT's CpuOptions) keeps none, and is faster"
     ]
+
+
+def _bytes(operator):
+    """Of an operator's weights."""
+    return (4 if operator.dtypes[1] == "float32" else 1) * math.prod(operator.shapes[1])
 
 
 def _laying_out(runtime, claim, times=5):

@@ -175,9 +175,9 @@ class _Form:
         self.products += math.prod(shape) * taps * channels
         self.weights += math.prod(weights)
         held_in = functools.partial(_sums_of_taps, one, kernel, self._kernels)
-        bias = self.draft.constant(shape[3:], functools.partial(_zeros, shape[3])) if bias is None else bias
+        bias = self.draft.tensor(shape[3:], functools.partial(_zeros, shape[3])) if bias is None else bias
         valid = {"padding": schema().Padding.VALID, "strideW": 1, "strideH": 1}
-        return self.draft.given("CONV_2D", (signal, self.draft.constant(weights, held_in), bias), shape, **valid)
+        return self.draft.given("CONV_2D", (signal, self.draft.tensor(weights, held_in), bias), shape, **valid)
 
     def _interleave(self, outputs):
         """Each phase of the output at its place, without the positions that only fill the last row."""

@@ -27,8 +27,8 @@ class Draft:
         """The shape of a tensor of this draft."""
         return self._shapes[tensor]
 
-    def constant(self, shape, hold, kind="FLOAT32"):
-        """A new tensor of numbers, whose buffer `hold` gives for the model once they are written."""
+    def tensor(self, shape, hold=lambda model: 0, kind="FLOAT32"):
+        """A new tensor; of a constant `hold` gives the buffer, once it is written to the model."""
         index = self._first + len(self._tensors)
         self._tensors.append((shape, hold, kind))
         self._shapes[index] = shape
@@ -36,7 +36,7 @@ class Draft:
 
     def given(self, name, inputs, shape, output=None, **options):
         """The tensor, `output` or a new one, that an operator gives."""
-        output = self.constant(shape, lambda model: 0) if output is None else output
+        output = self.tensor(shape) if output is None else output
         self.operators.append((name, inputs, output, options))
         self.moved += 0 if name == "CONV_2D" else math.prod(shape)
         return output
@@ -64,7 +64,7 @@ class Draft:
 
     def _integers(self, numbers):
         array = np.array(numbers, np.int32)
-        return self.constant(array.shape, lambda model: held(model, array), "INT32")
+        return self.tensor(array.shape, lambda model: held(model, array), "INT32")
 
 
 def _operator(model, name, inputs, output, options):

@@ -180,7 +180,7 @@ def _constants(model):
 
 def _halve_bias(model, graph, operator, place):
     bias = graph.tensors[operator.inputs[place]]
-    halves = np.rint(_numbers(model, bias, np.int32) / 2).astype(np.int32)
+    halves = np.rint(numbers(model, bias, np.int32) / 2).astype(np.int32)
     _replace(model, graph, operator, place, halves, 2 * np.asarray(bias.quantization.scale))
 
 
@@ -194,18 +194,19 @@ def _fit_biases(model, graph, operator, places, true):
     coarser = np.where(cut, np.abs(true) / MOST / unit, finer)
     shape = [1] * len(weights.shape)
     shape[weights.quantization.quantizedDimension] = -1
-    kernel = _numbers(model, weights, np.int8).reshape(weights.shape) * (finer / coarser).reshape(shape)
+    kernel = numbers(model, weights, np.int8).reshape(weights.shape) * (finer / coarser).reshape(shape)
     _replace(model, graph, operator, 1, np.rint(kernel).astype(np.int8), coarser)
     _replace(model, graph, operator, places[1], np.rint(true / coarser / unit).astype(np.int32), coarser * unit)
 
 
 def _widen_bias(model, graph, operator, place):
     bias = graph.tensors[operator.inputs[place]]
-    wide = _numbers(model, bias, np.int32).astype(np.int64)
+    wide = numbers(model, bias, np.int32).astype(np.int64)
     _replace(model, graph, operator, place, wide, bias.quantization.scale, schema().TensorType.INT64)
 
 
-def _numbers(model, tensor, dtype):
+def numbers(model, tensor, dtype):
+    """Those of a constant, in a row."""
     return np.frombuffer(bytes(model.buffers[tensor.buffer].data), dtype)
 
 

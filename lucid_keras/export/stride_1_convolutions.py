@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from lucid_keras.export.flatbuffer import builtin_name, dtype_name, schema
+from lucid_keras.export.flatbuffer_edits import numbers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,5 +114,5 @@ def _is(model, operator, name):
 
 def _int32(model, tensor):
     """The numbers of a constant; none of what is computed or of another dtype."""
-    data = model.buffers[tensor.buffer].data
-    return [] if data is None or dtype_name(tensor) != "int32" else np.frombuffer(data.tobytes(), np.int32).tolist()
+    constant = model.buffers[tensor.buffer].data is not None and dtype_name(tensor) == "int32"
+    return numbers(model, tensor, np.int32).tolist() if constant else []

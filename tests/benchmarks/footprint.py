@@ -31,16 +31,22 @@ def _in_a_process(path, *cache):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def measured(path, cache=""):
-    """The file's MiB and milliseconds in this process, which has not run one yet."""
+def compiled(path, cache=""):
+    """The file as LiteRT's CompiledModel, with XNNPACK's cache of laid out weights at a path if there is one."""
     from ai_edge_litert.compiled_model import CompiledModel
     from ai_edge_litert.cpu_options import CpuOptions
     from ai_edge_litert.options import Options
 
+    options = Options(cpu_options=CpuOptions(THREADS, xnnpack_weight_cache_path=str(cache)))
+    return CompiledModel.from_file(str(path), options=options)
+
+
+def measured(path, cache=""):
+    """The file's MiB and milliseconds in this process, which has not run one yet."""
+    import ai_edge_litert.compiled_model  # noqa: F401  # what follows is the file's alone
+
     before, began = _memory(), time.perf_counter()
-    model = CompiledModel.from_file(
-        str(path), options=Options(cpu_options=CpuOptions(THREADS, xnnpack_weight_cache_path=cache))
-    )
+    model = compiled(path, cache)
     inputs, outputs = model.create_input_buffers(0), model.create_output_buffers(0)
     model.run_by_index(0, inputs, outputs)
     milliseconds = 1e3 * (time.perf_counter() - began)

@@ -107,6 +107,14 @@ def _encodec():
     )
 
 
+def _log_mel(samples, rate, **options):
+    """`[frames, 80]` of samples."""
+    from transformers import SpeechT5FeatureExtractor
+
+    extract = SpeechT5FeatureExtractor(sampling_rate=rate, **options)
+    return np.asarray(extract(audio_target=samples, sampling_rate=rate)["input_values"][0], np.float32)
+
+
 def _hifigan(preset):
     import hifigan_generator
 
@@ -121,11 +129,7 @@ def _hifigan(preset):
         return model
 
     def log_mel(_, samples):
-        from transformers import SpeechT5FeatureExtractor
-
-        rate = hifigan_generator.SAMPLE_RATES[preset]
-        extract = SpeechT5FeatureExtractor(sampling_rate=rate)
-        return np.asarray(extract(audio_target=samples, sampling_rate=rate)["input_values"][0], np.float32)
+        return _log_mel(samples, hifigan_generator.SAMPLE_RATES[preset])
 
     options = hifigan_generator.PRESETS[preset]
     return Decoder(
@@ -145,11 +149,9 @@ def _bigvgan():
 
     def mel(original, samples):
         import torch
-        from transformers import SpeechT5FeatureExtractor
 
-        extract = SpeechT5FeatureExtractor(sampling_rate=bigvgan_generator.SAMPLE_RATE, hop_length=10)
-        found = extract(audio_target=samples, sampling_rate=bigvgan_generator.SAMPLE_RATE)["input_values"]
-        return type(original).process_mel_spectrogram(original, torch.from_numpy(found))[0].numpy()
+        found = _log_mel(samples, bigvgan_generator.SAMPLE_RATE, hop_length=10)
+        return type(original).process_mel_spectrogram(original, torch.from_numpy(found[np.newaxis]))[0].numpy()
 
     def original():
         """The generator alone, on what the model makes of a mel spectrogram first."""

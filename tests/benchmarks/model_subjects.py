@@ -119,12 +119,7 @@ def _run_cached(name):
     """The file by CompiledModel, with the cache of laid out weights that an app may ask of XNNPACK."""
 
     def run(decoder, folder):
-        from ai_edge_litert.compiled_model import CompiledModel
-        from ai_edge_litert.cpu_options import CpuOptions
-        from ai_edge_litert.options import Options
-
-        options = Options(cpu_options=CpuOptions(THREADS, xnnpack_weight_cache_path=str(folder / f"{name}.weights")))
-        loaded = CompiledModel.from_file(str(folder / f"{name}.tflite"), options=options)
+        loaded = footprint.compiled(folder / f"{name}.tflite", folder / f"{name}.weights")
         (source,), (target,) = loaded.create_input_buffers(0), loaded.create_output_buffers(0)
         samples = decoder.frames * decoder.hop
 
