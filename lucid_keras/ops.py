@@ -51,7 +51,8 @@ def conv_transpose1d(
         groups: int; divides `in_channels` and `out_channels`.
         dilation: int or 1-tuple, at least 1: output positions between taps.
         data_format: `"channels_first"` (default) or `"channels_last"`.
-        lowering: `"auto"` (default), `"conv2d_transpose"`, `"overlap_add"` or `"polyphase"`; all give the same result.
+        lowering: `"auto"` (default), `"conv2d_transpose"`, `"fast_fir"`, `"overlap_add"` or `"polyphase"`; all give the
+            same result, `"fast_fir"` with a rounding of its own.
 
     Returns:
         A tensor of `x`'s rank, layout and dtype, with `out_channels` channels and
@@ -149,7 +150,7 @@ def apply_geometry(
     batch, length = x.shape[0], x.shape[2 if data_format == "channels_first" else 1]
     target = current_target() if target is None else target
     if lowering == "auto":  # before a trace is looked up, so that the numbers do not depend on earlier calls
-        lowering = choose_lowering(geometry, target, None if None in (batch, length) else batch * length)
+        lowering = choose_lowering(geometry, target, batch, length, x.dtype.name)
     if jit_compile == "auto":  # what traces a graph decides for all of it, and a SavedModel must not ask for XLA
         jit_compile = tf.executing_eagerly() and not target.trained_on_cpu
     jitted = jit_compile and target.name == "tensorflow"  # an exported graph carries no must-compile attribute

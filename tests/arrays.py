@@ -44,3 +44,14 @@ def _arrays(case, draw):
 def in_layout(array, data_format):
     """Channels first in a data format, and back; batched or not."""
     return array if data_format == "channels_first" else np.swapaxes(array, -2, -1)
+
+
+def hard_to_subtract(rng, length, channels):
+    """Signals `[1, length, channels]`: random numbers, and what differences of neighbours hold badly or enlarge."""
+    noise = rng.standard_normal((1, length, channels))
+    signs = np.where(np.arange(length) % 2, 1.0, -1.0)[None, :, None]
+    yield noise
+    yield noise + 1000.0  # neighbours nearly equal
+    yield signs * np.abs(noise)  # neighbours opposed
+    yield noise * np.where(np.arange(length) % 2, 1.0, 1e4)[None, :, None]  # neighbours of unlike size
+    yield np.where(np.arange(length)[None, :, None] == length // 2, 1e4, 1e-3) * noise  # one that is loud

@@ -56,7 +56,7 @@ WEIGHT = np.zeros((4, 3, 3), "float32")
         (
             {"lowering": "fast"},
             ValueError,
-            "lowering must be one of 'auto', 'conv2d_transpose', 'overlap_add', 'polyphase'.*'fast'",
+            "lowering must be one of 'auto', 'conv2d_transpose', 'fast_fir', 'overlap_add', 'polyphase'.*'fast'",
         ),
         ({"device": 0}, TypeError, "device must be a string or None. Received: device=0"),
         ({"device": "disk"}, ValueError, 'device must be like "cpu", "gpu:0".*Received: device=.disk.'),

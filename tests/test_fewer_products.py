@@ -1,5 +1,6 @@
 """Convolutions with fewer multiplications compute what they did: to the last digit of integers, and to rounding."""
 
+import arrays
 import keras
 import numpy as np
 import pytest
@@ -113,17 +114,6 @@ def test_other_products_of_slices_are_no_convolutions(shifts, monkeypatch, rng):
     assert with_fewer_products(content) == (content, ())
 
 
-def signals(rng, length, channels):
-    """Random numbers, and what differences of neighbours hold badly or enlarge."""
-    noise = rng.standard_normal((1, length, channels))
-    signs = np.where(np.arange(length) % 2, 1.0, -1.0)[None, :, None]
-    yield noise
-    yield noise + 1000.0  # neighbours nearly equal
-    yield signs * np.abs(noise)  # neighbours opposed
-    yield noise * np.where(np.arange(length) % 2, 1.0, 1e4)[None, :, None]  # neighbours of unlike size
-    yield np.where(np.arange(length)[None, :, None] == length // 2, 1e4, 1e-3) * noise  # one that is loud
-
-
 @pytest.mark.parametrize("phases", [2, 4])
 @pytest.mark.parametrize(("channels", "taps", "dilation"), [(64, 3, 1), (64, 7, 1), (128, 11, 5), (512, 2, 1)])
 def test_the_error_is_that_of_rounding(channels, taps, dilation, phases, monkeypatch, rng):
@@ -137,7 +127,7 @@ def test_the_error_is_that_of_rounding(channels, taps, dilation, phases, monkeyp
     after, _ = with_fewer_products(before)
     kernel = np.asarray(layer.kernel, np.float64)
     count = 200 - (taps - 1) * dilation
-    for x in signals(rng, 200, channels):
+    for x in arrays.hard_to_subtract(rng, 200, channels):
         x = x.astype("float32")
         exact = sum(x[0, k * dilation :][:count].astype(np.float64) @ kernel[k] for k in range(taps))
         error = np.abs(output(after, x)[0] - exact).max() / np.abs(exact).max()

@@ -135,9 +135,9 @@ def test_a_tpu_has_lowerings_of_its_own(name, monkeypatch, rng):
     """Which XLA estimates the best for it; what is computed is the same, and so is what a processor takes."""
     case = CASES[name]
     geometry = ConvTranspose1dGeometry.of_weight(case.weight_shape, **case.parameters)
-    assert choose_lowering(geometry, Target("xla", platform="tpu"), 1000) == TPU[name]
+    assert choose_lowering(geometry, Target("xla", platform="tpu"), 1, 1000, "float32") == TPU[name]
     for platform in ("cpu", "cuda", ""):
-        assert choose_lowering(geometry, Target("xla", platform=platform), 1000) == "polyphase"
+        assert choose_lowering(geometry, Target("xla", platform=platform), 1, 1000, "float32") == "polyphase"
     devices = [tf.config.LogicalDevice(f"/device:{name}:0", name) for name in ("CPU", "TPU")]
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda *_: devices)
     assert current_target().platform == "tpu"

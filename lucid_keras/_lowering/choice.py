@@ -7,26 +7,43 @@ from typing import Literal, get_args
 
 from lucid_keras._lowering.phases import phase_plan
 
-Lowering = Literal["auto", "conv2d_transpose", "overlap_add", "polyphase"]  # what a caller may choose
+Lowering = Literal["auto", "conv2d_transpose", "fast_fir", "overlap_add", "polyphase"]  # what a caller may choose
 LOWERINGS = get_args(Lowering)
 
+FAST_FIR = 256  # input channels, and positions, from which fewer products outweigh what they cost besides (row 26)
 WIDE = 768  # input channels from which XNNPACK's and oneDNN's convolution fall behind their product (row 9)
 
 
-def choose_lowering(geometry, target, positions):
-    """The name of the lowering; `positions` is batch times length where known, else None.
+def choose_lowering(geometry, target, batch, length, dtype):
+    """The name of the lowering for a signal of these extents, None where unknown, and of this dtype.
 
     On a TPU what XLA estimates the fewest cycles of (row 25). Else polyphase (row 1), except where the weight outweighs
     the signal: then laying out the weight anew, which polyphase must at each call, costs more than overlap-add's larger
-    product (row 2). An exported file does it once and for all.
+    product (row 2). An exported file does it once and for all. Wide float32 layers of two taps a phase take three
+    products for four on a CPU, where it is known that the signal outweighs the sums of taps (row 26).
     """
     if target.platform == "tpu" and geometry.depthwise:
         return "overlap_add"
     if target.platform == "tpu" and _few_taps_apart(geometry):
         return "conv2d_transpose"
-    if target.name in ("tensorflow", "xla") and positions and positions < geometry.in_channels // geometry.groups:
-        return "overlap_add"
+    if target.name in ("tensorflow", "xla"):
+        if None not in (batch, length) and batch * length < geometry.in_channels // geometry.groups:
+            return "overlap_add"
+        least = (1 if batch is None else batch) * (length or 0)
+        if target.platform == "cpu" and dtype == "float32" and _wide_enough_for_fast_fir(geometry, least):
+            return "fast_fir"
     return "polyphase"
+
+
+def has_two_taps(geometry):
+    """Whether two blocks of the output share a product: dense, two neighbouring taps a phase, all phases together."""
+    plan = phase_plan(geometry)
+    return geometry.groups == 1 and plan.contiguous and (plan.taps, plan.spacing) == (2, 1)
+
+
+def _wide_enough_for_fast_fir(geometry, positions):
+    wide = min(geometry.in_channels, positions) >= FAST_FIR and geometry.stride * geometry.out_channels >= 2 * FAST_FIR
+    return wide and positions >= geometry.in_channels and has_two_taps(geometry)
 
 
 def _few_taps_apart(geometry):

@@ -9,7 +9,7 @@ from typing import Any
 from lucid_keras.bench.workload import MODES, Workload
 
 LITERT_TORCH = "LUCID_KERAS_LITERT_TORCH"  # the path of a Python that has litert-torch
-LOWERINGS = ("conv2d_transpose", "overlap_add", "polyphase")  # what `_lowering` has, without its TensorFlow
+LOWERINGS = ("conv2d_transpose", "fast_fir", "overlap_add", "polyphase")  # what `_lowering` has, without its TensorFlow
 
 
 @dataclasses.dataclass(frozen=True)

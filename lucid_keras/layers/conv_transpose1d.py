@@ -39,7 +39,8 @@ class ConvTranspose1d(keras.layers.Layer):
         device: where the variables live: `"cpu"`, `"gpu:0"`, `"/GPU:0"`, or None (default) for TensorFlow's choice.
         dtype: what `keras.layers.Layer` takes: a dtype, its name, or a `keras.DTypePolicy`.
         data_format: `"channels_first"` (default), `[batch, channels, length]`, or `"channels_last"`.
-        lowering: `"auto"` (default), `"conv2d_transpose"`, `"overlap_add"` or `"polyphase"`; all give the same result.
+        lowering: `"auto"` (default), `"conv2d_transpose"`, `"fast_fir"`, `"overlap_add"` or `"polyphase"`; all give the
+            same result, `"fast_fir"` with a rounding of its own.
         jit_compile: whether the layer's own call is compiled by XLA: True, False, or `"auto"` (default): an eager call
             is, where TensorFlow sees a GPU or a TPU. See the note below.
         weight_initializer, bias_initializer: Keras initializers, or None (default) for PyTorch's Kaiming uniform

@@ -21,7 +21,7 @@ from rich.progress import Progress
 
 from benchmarks.named import NAMED
 from benchmarks.pjrt_write import program
-from lucid_keras._lowering.lowerings import LOWER
+from lucid_keras._lowering.choice import LOWERINGS
 from lucid_keras.bench.rounds import Worker
 
 HERE = pathlib.Path(__file__).parent
@@ -31,6 +31,8 @@ SOONER = {"v6e": "v5e"}  # of the same compiler, for which it takes less time
 BATCHES = {"forward": 8, "train": 16}
 DTYPES = ("bfloat16", "float32")
 STARTING = 120.0  # seconds for loading a compiler
+# Fewer products are for processors: an accelerator's matrix units want few large ones.
+LOWER = tuple(name for name in LOWERINGS if name not in ("auto", "fast_fir"))
 PATIENCE = 10  # times the limit, by the clock: for a compiler that waits instead of working
 ENVIRONMENT = {
     "JAX_PLATFORMS": "cpu",  # what jax itself would run on

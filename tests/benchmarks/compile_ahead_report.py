@@ -7,11 +7,10 @@ import json
 import pathlib
 import statistics
 
-from benchmarks.compile_ahead import DTYPES
+from benchmarks.compile_ahead import DTYPES, LOWER
 from benchmarks.marked import write
 from benchmarks.named import NAMED
 from lucid_keras._lowering.choice import choose_lowering
-from lucid_keras._lowering.lowerings import LOWER
 from lucid_keras._lowering.target import Target
 
 HERE = pathlib.Path(__file__).parent
@@ -63,7 +62,8 @@ def _unasked(results):
 def auto(target, case, mode, batch):
     """The lowering that `"auto"` takes today of a named case under XLA for a target."""
     workload = dataclasses.replace(NAMED[case], batch=batch, mode=mode)
-    return choose_lowering(workload, Target("xla", platform=PLATFORMS[target]), workload.batch * workload.length)
+    device = Target("xla", platform=PLATFORMS[target])
+    return choose_lowering(workload, device, workload.batch, workload.length, "float32")
 
 
 def contests(results):

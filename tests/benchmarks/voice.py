@@ -36,6 +36,7 @@ REFERENCE, OWN = "Keras", "its own ONNX file"
 # What is measured: the arguments of `to_tflite` for each file, whose floor is below what anyone would ship.
 FILES = [
     {"quantization": "float32"},
+    {"quantization": "float32", "exact_products": True},
     {"quantization": "float16"},
     {"quantization": "weight_only_int8"},
     {"quantization": "weight_only_int4"},
