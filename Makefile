@@ -7,7 +7,7 @@ LUCID_KERAS_COMPILERS ?= $(abspath $(VENV)/compilers/bin/python)
 LUCID_KERAS_VOICE ?= $(abspath $(VENV)/voice/bin/python)
 VOICE := .cache/voice
 
-.PHONY: help demo web test quick lint runtimes sweep corners release bench docs clean compile-ahead voice ports imports bench-sweep memory
+.PHONY: help demo web test quick lint runtimes sweep corners release bench docs clean compile-ahead voice ports imports bench-sweep bench-training memory
 
 help:
 	@echo "make demo   install, then reconstruct a recording in Keras and under LiteRT (saved_models/demo/)"
@@ -23,6 +23,7 @@ help:
 	@echo "make voice  install, then measure every recipe on a trained voice and a trained codec, and write docs/speed/voices.md (half an hour)"
 	@echo "make ports  install, then measure integers on seven decoders of other libraries, and write docs/speed/ports.md (an hour)"
 	@echo "make bench-sweep  install, then time 300 layers drawn at random beside their ceiling, and write docs/speed/shapes.md (half an hour)"
+	@echo "make bench-training  install, then time training steps of whole models beside PyTorch and Keras's own layer, and write docs/speed/training.md (a quarter of an hour)"
 	@echo "make memory   install, then measure what files take of memory and how long they take to begin, and write docs/speed/memory.md"
 	@echo "make imports  install, then import sixteen decoders of PyTorch's, prove and time their files, and write docs/speed/imports.md (two hours)"
 	@echo "make docs   install, then build the documentation site (site/index.html)"
@@ -89,6 +90,10 @@ bench: $(VENV)/.test $(VENV)/.bench | $(LUCID_KERAS_LITERT_TORCH)
 bench-sweep: $(VENV)/.test $(VENV)/.bench
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.shapes
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.shapes_report
+
+bench-training: $(VENV)/.test $(VENV)/.bench
+	PYTHONPATH=tests:examples $(BIN)/python -m benchmarks.training
+	PYTHONPATH=tests:examples $(BIN)/python -m benchmarks.training_report
 
 memory: export LUCID_KERAS_LITERT_TORCH := $(LUCID_KERAS_LITERT_TORCH)
 memory: $(VENV)/.test $(VENV)/.bench | $(LUCID_KERAS_LITERT_TORCH)

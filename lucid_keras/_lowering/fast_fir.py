@@ -6,7 +6,8 @@ Block `m` hears `x[m+1]` by the tap `a` and `x[m]` by the tap `b`, matrices of `
     y[2q+1] = a x[2q+2] + b x[2q+1] = (a+b) x[2q+1] + a (x[2q+2] - x[2q+1])
 
 share a product, and so do their gradients. Exact but for rounding, and on small integers exact. (Winograd, "Arithmetic
-Complexity of Computations", 1980; Parker and Parhi, "Low-Area/Power Parallel FIR Digital Filter Implementations", 1997.)
+Complexity of Computations", 1980; Parker and Parhi, "Low-Area/Power Parallel FIR Digital Filter
+Implementations", 1997.)
 """
 
 import tensorflow as tf

@@ -21,7 +21,7 @@ from lucid_keras.export.progress import doing
 from lucid_keras.export.quantizers import CONVERTER
 from lucid_keras.export.ranges import statistics
 from lucid_keras.export.save import save
-from lucid_keras.export.signatures import frozen
+from lucid_keras.export.signatures import traced
 from lucid_keras.export.starting_lengths import with_starting_lengths
 
 
@@ -44,19 +44,20 @@ def convert(model, signatures, recipe, calibration=None, *, integer_io=False):
 def unquantized(model, signatures, recipe):
     """The bytes of the file before any integers, which all recipes of integers have in common."""
     with scoped(model):
-        traced = {signature.name: frozen(model, signature, "litert") for signature in signatures}
-    return unquantized_traced(model, traced, recipe, first=signatures[0].name if len(signatures) > 1 else None)
+        functions = {signature.name: traced(model, signature, "litert") for signature in signatures}
+    return unquantized_traced(model, functions, recipe, first=signatures[0].name if len(signatures) > 1 else None)
 
 
-def unquantized_traced(model, traced, recipe, *, states=None, first=None):
-    """`unquantized` for concrete functions by name without variables, or with those of `states`, a `tf.Module`.
+def unquantized_traced(model, functions, recipe, *, states=None, first=None):
+    """`unquantized` for concrete functions by name, whose variables become constants of the file.
 
-    `first` names the signature for LiteRT's default delegate.
+    With `states`, a `tf.Module`, they have no variables but its own, and those stay variables. `first` names the
+    signature for LiteRT's default delegate.
     """
-    content = with_constant_shapes(with_constants_laid_out(_converted(model, traced, recipe, states)))
+    content = with_constant_shapes(with_constants_laid_out(_converted(model, functions, recipe, states)))
     if first is not None:
         content = with_first(content, first)
-    if any(not function.inputs for function in traced.values()):  # it gives constants
+    if any(not function.structured_input_signature[1] for function in functions.values()):  # it gives constants
         content = with_outputs_apart(content)
     return with_starting_lengths(with_honest_versions(content))
 
@@ -71,13 +72,13 @@ def in_recipe(model, content, recipe, calibration=None, *, integer_io=False):
 
 
 @doing("converting")
-def _converted(model, traced, recipe, states):
+def _converted(model, functions, recipe, states):
     """The bytes of the file before any integers."""
     with workplace(tempfile.gettempdir()) as folder:
-        # Gradients are of no use to a file, and those of `silu` capture what `frozen` has made a constant.
-        save(states or tf.Module(), folder, traced, gradients=False)
+        # Gradients are of no use to a file, and those of `silu` capture what is no variable of a model.
+        save(states or _holding_variables(functions), folder, functions, gradients=False)
         with CONVERTER:
-            converter = tf.lite.TFLiteConverter.from_saved_model(str(folder), signature_keys=list(traced))
+            converter = tf.lite.TFLiteConverter.from_saved_model(str(folder), signature_keys=list(functions))
             converter.experimental_enable_resource_variables = states is not None
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
             # What a loop writes of its results, as DYNAMIC_UPDATE_SLICE; else each step computes all of them anew.
@@ -89,6 +90,13 @@ def _converted(model, traced, recipe, states):
                 return bytes(converter.convert())
             except ConverterError as error:
                 raise ValueError(_refusal(model, recipe, error)) from None
+
+
+def _holding_variables(functions):
+    """What a SavedModel keeps the weights of. As constants of its graph they would be copied half a dozen times."""
+    module = tf.Module()
+    module.held = [variable for function in functions.values() for variable in function.variables]
+    return module
 
 
 def _louder(sample, headroom):

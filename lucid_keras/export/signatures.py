@@ -148,15 +148,19 @@ def _by_name(model, result):
 
 
 @doing("tracing")
+def traced(model, signature, target, *, platform=""):
+    """The model as a concrete function of the signature's inputs, traced for `target`."""
+    function = tf.function(lambda **inputs: call_by_name(model, inputs), autograph=False)
+    with lowering_for(target, platform):
+        return function.get_concrete_function(**signature.inputs)
+
+
 def frozen(model, signature, target, *, platform="", fold=False):
-    """The model as a concrete function of the signature's inputs, traced for `target`, its weights constants.
+    """`traced`, its weights constants.
 
     With `fold`, all that depends on weights alone is computed now, so that a kernel's layout is that of the file.
     """
-    function = tf.function(lambda **inputs: call_by_name(model, inputs), autograph=False)
-    with lowering_for(target, platform):
-        concrete = function.get_concrete_function(**signature.inputs)
-    return without_variables(concrete, fold=fold)
+    return without_variables(traced(model, signature, target, platform=platform), fold=fold)
 
 
 def without_variables(concrete, *, fold=False):

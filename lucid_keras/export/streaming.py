@@ -20,7 +20,7 @@ from lucid_keras.export.recipes import RECIPES, recipe_named
 from lucid_keras.export.report import ExportReport
 from lucid_keras.export.samples import Data, read_given
 from lucid_keras.export.saved_model import proven_saved_model
-from lucid_keras.export.signatures import check_model, without_variables
+from lucid_keras.export.signatures import check_model
 from lucid_keras.export.streaming_signatures import (
     checked_chunks,
     stream_signatures,
@@ -205,15 +205,14 @@ def _with_explicit_states(model, chunks, batch, recipe, calibration, observed=Fa
     """A `Mixed` of the signatures of `stream_signatures`, the first for LiteRT's default delegate."""
     with lowering_for("litert"):
         signatures = stream_signatures(model, chunks, batch, observed)
-    traced = {name: without_variables(concrete) for name, concrete in signatures.items()}
-    return in_recipe(model, unquantized_traced(model, traced, recipe, first="step"), recipe, calibration)
+    return in_recipe(model, unquantized_traced(model, signatures, recipe, first="step"), recipe, calibration)
 
 
 def _with_variables(model, chunks, batch, recipe):
     with lowering_for("litert"):
         signatures = stream_signatures(model, chunks, batch)
-    module, traced = with_states_in_variables(signatures)
-    return in_recipe(model, unquantized_traced(model, traced, recipe, states=module, first="step"), recipe)
+    module, functions = with_states_in_variables(signatures)
+    return in_recipe(model, unquantized_traced(model, functions, recipe, states=module, first="step"), recipe)
 
 
 def _uncovered(model, mixed, chunks, batch, claim):
