@@ -10,7 +10,8 @@ from lucid_keras._lowering.phases import phase_plan
 Lowering = Literal["auto", "conv2d_transpose", "fast_fir", "overlap_add", "polyphase"]  # what a caller may choose
 LOWERINGS = get_args(Lowering)
 
-FAST_FIR = 256  # input channels, and positions, from which fewer products outweigh what they cost besides (row 26)
+# From where fewer products outweigh what they cost besides (row 26).
+FAST_FIR_CHANNELS, FAST_FIR_WIDTH = 256, 512  # of the input; of the output times stride, and positions
 WIDE = 768  # input channels from which XNNPACK's and oneDNN's convolution fall behind their product (row 9)
 
 
@@ -42,8 +43,8 @@ def has_two_taps(geometry):
 
 
 def _wide_enough_for_fast_fir(geometry, positions):
-    wide = min(geometry.in_channels, positions) >= FAST_FIR and geometry.stride * geometry.out_channels >= 2 * FAST_FIR
-    return wide and positions >= geometry.in_channels and has_two_taps(geometry)
+    wide = min(geometry.stride * geometry.out_channels, positions) >= FAST_FIR_WIDTH
+    return wide and FAST_FIR_CHANNELS <= geometry.in_channels <= positions and has_two_taps(geometry)
 
 
 def _few_taps_apart(geometry):

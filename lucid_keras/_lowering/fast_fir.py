@@ -5,16 +5,17 @@ Block `m` hears `x[m+1]` by the tap `a` and `x[m]` by the tap `b`, matrices of `
     y[2q]   = a x[2q+1] + b x[2q]   = (a+b) x[2q+1] + b (x[2q]   - x[2q+1])
     y[2q+1] = a x[2q+2] + b x[2q+1] = (a+b) x[2q+1] + a (x[2q+2] - x[2q+1])
 
-share a product, and so do their gradients. Exact but for rounding, and on small integers exact. (Winograd, "Arithmetic
-Complexity of Computations", 1980; Parker and Parhi, "Low-Area/Power Parallel FIR Digital Filter
+share a product, and so do their gradients. Under XLA the CPU gains in the gradients alone (row 26 of
+`tests/benchmarks/NOTES.md`), and has all products forward. Exact but for rounding, and on small integers exact.
+(Winograd, "Arithmetic Complexity of Computations", 1980; Parker and Parhi, "Low-Area/Power Parallel FIR Digital Filter
 Implementations", 1997.)
 """
 
 import tensorflow as tf
 
 from lucid_keras._lowering.choice import has_two_taps
-from lucid_keras._lowering.convolution import with_own_gradients
-from lucid_keras._lowering.edges import blocks_to_positions, crop, extents, pad_or_crop, reshape, with_zeros
+from lucid_keras._lowering.convolution import finished, with_own_gradients
+from lucid_keras._lowering.edges import as_rows, blocks_to_positions, crop, extents, pad_or_crop, reshape, with_zeros
 from lucid_keras._lowering.narrow import is_narrow
 from lucid_keras._lowering.phases import phase_plan
 from lucid_keras._lowering.polyphase import fold, polyphase
@@ -30,20 +31,29 @@ def fast_fir(geometry, x, weight, bias, target):
         return polyphase(geometry, x, weight, bias, target)
     plan = phase_plan(geometry)
     (left, right), (crop_left, crop_right) = plan.kernels[0].pad, plan.crop
-    count = extents(x)[1] + left + right - 1
+    kernel, bias = _kernel(fold(geometry, plan, weight, target)), _over_phases(bias, geometry)
+    if target.name == "xla":
+        met = pad_or_crop(as_rows(x), left, right, 2, target)  # as its compiler takes zeros into a convolution
+        blocks = with_own_gradients(_four_products, _gradients_of_four, met, kernel, bias)
+        return crop(blocks_to_positions(blocks, geometry.stride), crop_left, crop_right, 1, target)
+    met = pad_or_crop(x, left, right, 1, target)
+    count = extents(met)[1] - 1
     odd = count % 2  # a block more then, which is cut off again
-    pairs = _pairs(with_zeros(pad_or_crop(x, left, right + 1, 1, target), odd, 1))
-    blocks = _products(pairs, _kernel(fold(geometry, plan, weight, target)), _over_phases(bias, geometry), target)
+    pairs = _pairs(met, 1 + odd)
+    if target.name == "tensorflow":
+        blocks = with_own_gradients(_three_products, _gradients, pairs, kernel, bias)
+    else:  # read back in another process, it has the gradients that TensorFlow finds
+        blocks = _three_products(pairs, kernel, bias)
     y = blocks_to_positions(blocks, geometry.stride)
     if isinstance(odd, int):
         return crop(y, crop_left, crop_right + odd * geometry.stride, 1, target)
     return crop(y[:, : count * geometry.stride], crop_left, crop_right, 1, target)
 
 
-def _pairs(x):
-    """`[N, 2*M, C]` with each two neighbours side by side: `[N, M, 2*C]`."""
+def _pairs(x, missing):
+    """`x [N, L, C]` and so many zeros, each two neighbours side by side: `[N, M, 2*C]`."""
     batch, length, channels = extents(x)
-    return reshape(x, [batch, length // 2, 2 * channels])
+    return reshape(with_zeros(x, missing, 1), [batch, (length + missing) // 2, 2 * channels])
 
 
 def _kernel(folded):
@@ -53,20 +63,27 @@ def _kernel(folded):
 
 
 def _over_phases(bias, geometry):
-    return None if bias is None else tf.concat([bias] * geometry.stride, 0)
+    """`[C_out]` once a phase, as rows: XLA has no concatenation then."""
+    return None if bias is None else tf.reshape(tf.stack([bias] * geometry.stride), [-1])
 
 
-def _products(pairs, kernel, bias, target):
-    """`[N, M+1, 2*C]`, the taps and a bias to `[N, 2*M, phases*C_out]`.
+def _four_products(x, kernel, bias=None):
+    """`[N, 1, M+1, C]`, the taps and a bias to `[N, M, phases*C_out]`, as polyphase does."""
+    taps = tf.reverse(kernel, [0])[tf.newaxis]  # TensorFlow's first tap meets the oldest position
+    return finished(tf.nn.conv2d(x, taps, strides=1, padding="VALID"), x, 1, bias)
 
-    Exported graphs are read back in other processes, and have the gradients that TensorFlow finds.
-    """
-    if target.name not in ("tensorflow", "xla"):
-        return _three_products(pairs, kernel, bias)
-    return with_own_gradients(_three_products, _gradients, pairs, kernel, bias)
+
+def _gradients_of_four(dz, x, kernel):
+    """`_gradients` by positions and not by pairs."""
+    batch, _, length, channels = extents(x)
+    odd = (length - 1) % 2
+    pairs = _pairs(reshape(x, [batch, length, channels]), 1 + odd)
+    dpairs, dkernel = _gradients(with_zeros(dz, odd, 1), pairs, kernel)
+    return reshape(dpairs, [batch, 1, length + 1 + odd, channels])[:, :, :length], dkernel
 
 
 def _three_products(pairs, kernel, bias=None):
+    """`[N, M+1, 2*C]`, the taps and a bias to `[N, 2*M, phases*C_out]`."""
     before, between, after = _met(pairs)
     a, b = tf.unstack(kernel)
     shared = tf.matmul(between, a + b)
