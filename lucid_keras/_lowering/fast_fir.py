@@ -24,13 +24,14 @@ from lucid_keras._lowering.polyphase import fold, polyphase
 def fast_fir(geometry, x, weight, bias, target):
     """`[N, L, C_in]` and `[C_in, C_out/groups, K]` to `[N, L_out, C_out]`.
 
-    Polyphase itself for other kernels, in narrow dtypes, whose rounding is too coarse for sums of taps, and for LiteRT,
-    whose files have their own form of it (`export/fewer_products.py`).
+    Polyphase itself for other kernels, where no block is known to come of it, in narrow dtypes, whose rounding is too
+    coarse for sums of taps, and for LiteRT, whose files have their own form of it (`export/fewer_products.py`).
     """
-    if not has_two_taps(geometry) or is_narrow(x) or target.name == "litert":
-        return polyphase(geometry, x, weight, bias, target)
     plan = phase_plan(geometry)
     (left, right), (crop_left, crop_right) = plan.kernels[0].pad, plan.crop
+    nothing = x.shape[1] is not None and x.shape[1] + left + right < 2
+    if not has_two_taps(geometry) or nothing or is_narrow(x) or target.name == "litert":
+        return polyphase(geometry, x, weight, bias, target)
     kernel, bias = _kernel(fold(geometry, plan, weight, target)), _over_phases(bias, geometry)
     if target.name == "xla":
         met = pad_or_crop(as_rows(x), left, right, 2, target)  # as its compiler takes zeros into a convolution
