@@ -85,7 +85,7 @@ class ResidualLSTM(keras.layers.Layer):
                 initializer = "glorot_uniform" if of else "zeros"
                 setattr(self, name, self.add_weight(name=name, shape=(4 * units, *of), initializer=initializer))
 
-    def call(self, x):
+    def call(self, x, training=False):
         known, at_run_time = x.shape, tf.shape(x)
         batch, length, units = (at_run_time[axis] if extent is None else extent for axis, extent in enumerate(known))
         y = tf.transpose(x, [1, 0, 2])
@@ -96,7 +96,8 @@ class ResidualLSTM(keras.layers.Layer):
             )
             from_input = tf.matmul(tf.reshape(y, [length * batch, units]), of_input, transpose_b=True)
             from_input = tf.reshape(from_input + (bias + more_bias), [length, batch, 4 * units])
-            y = _recurrence(from_input, of_state, length, batch, units, self.unroll)
+            most = length if training else None  # steps: XLA differentiates no loop that has no end
+            y = _recurrence(from_input, of_state, length, batch, units, self.unroll, most)
         return x + tf.transpose(y, [1, 0, 2])
 
     def compute_output_shape(self, shape):
@@ -110,7 +111,7 @@ class ResidualLSTM(keras.layers.Layer):
         return {**super().get_config(), "num_layers": self.num_layers, "unroll": self.unroll}
 
 
-def _recurrence(from_input, of_state, length, batch, units, unroll):
+def _recurrence(from_input, of_state, length, batch, units, unroll, most=None):
     """The states `[length, batch, units]` of an LSTM whose gates get `from_input [length, batch, 4*units]`."""
 
     def step(t, state, cell):
@@ -126,7 +127,8 @@ def _recurrence(from_input, of_state, length, batch, units, unroll):
             state, cell = step(t, state, cell)
             return t + 1, state, cell, states.write(t, state)
 
-        return tf.while_loop(lambda t, *_: t < length, step_and_store, [0, state, cell, store])[3].stack()
+        begun = [0, state, cell, store]
+        return tf.while_loop(lambda t, *_: t < length, step_and_store, begun, maximum_iterations=most)[3].stack()
     states = []
     for t in range(length):
         state, cell = step(t, state, cell)

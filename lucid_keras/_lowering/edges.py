@@ -98,6 +98,13 @@ def as_rows(x):
     return tf.expand_dims(x, 1) if x.shape[1] is None else reshape(x, [extents(x)[0], 1, *x.shape[1:]])
 
 
+def side_by_side(parts, axis):
+    """A concatenation, of four at a time: of more XNNPACK takes none."""
+    while len(parts) > 1:
+        parts = [tf.concat(parts[first : first + 4], axis) for first in range(0, len(parts), 4)]
+    return parts[0]
+
+
 def blocks_to_positions(blocks, stride):
     """`[N, M, stride*C]` viewed as `[N, M*stride, C]`: in 1-D, channels last, depth-to-space moves nothing."""
     batch, count, width = extents(blocks)

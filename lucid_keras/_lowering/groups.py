@@ -9,7 +9,7 @@ each. Both are as fast on the CPU as the groups were, narrow ones much faster (r
 import numpy as np
 import tensorflow as tf
 
-from lucid_keras._lowering.edges import crop, extents, reshape
+from lucid_keras._lowering.edges import crop, extents, reshape, side_by_side
 
 LANES = 4  # channels that are one vector of a GPU
 WIDE = 32  # channels from which the zeros of a wider group cost more than a convolution more
@@ -48,7 +48,6 @@ def _one_by_one(convolve, x, folded, bias, spacing, target):
         part = convolve(crop(x, before, after, 3, target), folded[number : number + 1], own_bias, spacing, target)
         batch, count, _ = extents(part)
         parts.append(reshape(part, [batch, count, phases, group_out]))
-    while len(parts) > 1:  # four at a time: of more XNNPACK takes no concatenation
-        parts = [tf.concat(parts[first : first + 4], axis=3) for first in range(0, len(parts), 4)]
-    batch, count, _, channels = extents(parts[0])
-    return reshape(parts[0], [batch, count, phases * channels])
+    joined = side_by_side(parts, axis=3)
+    batch, count, _, channels = extents(joined)
+    return reshape(joined, [batch, count, phases * channels])

@@ -8,6 +8,7 @@ import numpy as np
 from lucid_keras.layers.constant import WithConstant
 from lucid_keras.layers.conv_transpose1d import ConvTranspose1d
 from lucid_keras.layers.istft import ISTFT
+from lucid_keras.layers.mirrored_ends import MirroredEnds
 from lucid_keras.layers.repeated_ends import RepeatedEnds
 from lucid_keras.layers.snake import Snake
 from lucid_keras.layers.windowed_attention import WindowedAttention
@@ -124,6 +125,16 @@ def _reshaped(call, place):
     return _pointwise(call, data_format, ())
 
 
+def _beyond_the_ends(mode):
+    return CannotStreamError(
+        f'mode="{mode}" repeats the signal beyond its ends; use mode="constant", and train with it'
+    )
+
+
+def _mirrored(*_):
+    raise _beyond_the_ends("reflect")
+
+
 STAGES: dict[type, Callable[[Call, Place], Stage]] = {
     ConvTranspose1d: lambda call, _: Transposed(call.operation),
     ISTFT: lambda call, _: Synthesis(call.operation),
@@ -131,6 +142,7 @@ STAGES: dict[type, Callable[[Call, Place], Stage]] = {
     Snake: lambda call, _: Pointwise(call),
     WithConstant: lambda call, _: Pointwise(call),
     RepeatedEnds: lambda call, place: Edge(call.operation.before, call.operation.after, place),
+    MirroredEnds: _mirrored,
     layers.Conv1D: _convolution,
     layers.DepthwiseConv1D: _convolution,
     layers.SeparableConv1D: _convolution,
@@ -193,9 +205,7 @@ def _padding(call, data_format):
     if operation.mode == "edge" and not np.any(others) and len(place.sizes) == 1:
         return Edge(*operation.pad_width[axis], place)
     if operation.mode != "constant":
-        raise CannotStreamError(
-            f'mode="{operation.mode}" repeats the signal beyond its ends; use mode="constant", and train with it'
-        )
+        raise _beyond_the_ends(operation.mode)
     zeros = not np.any(call.kwargs.get("constant_values", call.args[1] if len(call.args) > 1 else None) or 0)
     return Padding(*operation.pad_width[axis], place) if zeros and not np.any(others) else None
 

@@ -57,7 +57,7 @@ def _forward(runs):
 
 
 def _training(runs):
-    """In a graph, and as `model.fit` trains, which asks XLA to compile the step; beside each the peer of its layout."""
+    """In a graph, as `model.fit` trains on a CPU, and compiled; beside each the peer of its layout."""
     for ours, peer in (
         ("ours graph", "torch"),
         ("ours XLA", "torch"),

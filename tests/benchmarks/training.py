@@ -18,7 +18,7 @@ from rich.progress import Progress
 from benchmarks import training_subjects
 from benchmarks.models import MAKING, PAUSE, environment
 from benchmarks.training_cases import CASES
-from benchmarks.training_subjects import ORIGINAL, STEPS, SUBJECTS, THREADS
+from benchmarks.training_subjects import ORIGINAL, SUBJECTS, THREADS
 from lucid_keras.bench.machine import machine
 from lucid_keras.bench.rounds import Worker
 
@@ -45,7 +45,8 @@ def timed(model, folder, rounds, seconds, tell):
             running = [name for name, one in found.items() if "skipped" not in one]
             for name in random.sample(running, len(running)):
                 time.sleep(PAUSE)
-                found[name]["milliseconds"].append(workers[name].ask(measure=seconds)["milliseconds"] / STEPS)
+                call = workers[name].ask(measure=seconds)["milliseconds"]
+                found[name]["milliseconds"].append(call / found[name]["steps"])
     finally:
         for one in workers.values():
             one.close()
@@ -62,7 +63,7 @@ def ready(one, what, original):
         losses = results["arr_0"].tolist()
     if original is not None and not np.allclose(losses, original["losses"], rtol=WITHIN):
         return {"skipped": f"other losses than {ORIGINAL}'s {original['losses']}: {losses}"}
-    return {"losses": losses, "milliseconds": []}
+    return {"losses": losses, "steps": answer["steps"], "milliseconds": []}
 
 
 def main():

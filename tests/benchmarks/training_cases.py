@@ -16,21 +16,24 @@ from benchmarks.model_cases import DECODERS, without_weight_norm
 class Trained:
     """`module()` in PyTorch, and `keras_model()`, which takes its state dict with `rename`.
 
-    `batch` examples a step, of `x` and `y` in Keras's shapes; `channels_first` says whether the module's `x` is.
+    `batch` examples a step, of `x` and `y` in Keras's shapes; `channels_first` says whether the module's `x` is. A call
+    trains `steps`, so many that what `fit` does besides is what it is in an epoch.
     """
 
     module: Callable
     keras_model: Callable
     rename: dict
     batch: int
+    steps: int
     x: tuple[int, ...]
     y: tuple[int, ...]
     channels_first: bool
 
-    def data(self, steps, seed=0):
-        """Random inputs and targets for so many steps."""
-        rng = np.random.default_rng(seed)
-        return tuple(0.3 * rng.standard_normal((steps * self.batch, *of), np.float32) for of in (self.x, self.y))
+    def data(self):
+        """Random inputs and targets for a call."""
+        rng = np.random.default_rng(0)
+        rows = self.steps * self.batch
+        return tuple(0.3 * rng.standard_normal((rows, *of), np.float32) for of in (self.x, self.y))
 
 
 def _autoencoder():
@@ -56,10 +59,10 @@ def _autoencoder():
         return nn.Sequential(parts)
 
     shape = (autoencoder.CROP, 1)
-    return Trained(module, keras_model, {}, autoencoder.BATCH, shape, shape, channels_first=True)
+    return Trained(module, keras_model, {}, autoencoder.BATCH, 32, shape, shape, channels_first=True)
 
 
-def _decoder(name, batch, frames):
+def _decoder(name, batch, steps, frames):
     decoder = DECODERS[name]()
     channels = 128 if "EnCodec" in name else 80
 
@@ -67,16 +70,15 @@ def _decoder(name, batch, frames):
         return decoder.decoding(without_weight_norm(decoder.original()))
 
     shapes = (frames, channels), (frames * decoder.hop, 1)
-    return Trained(
-        module, lambda: decoder.keras_model(None), decoder.rename, batch, *shapes, channels_first=decoder.channels_first
-    )
+    made = module, lambda: decoder.keras_model(None), decoder.rename
+    return Trained(*made, batch, steps, *shapes, channels_first=decoder.channels_first)
 
 
 # Excerpts of about a third of a second, as vocoders are trained on, and of a second, as codecs are.
 CASES = {
     "autoencoder of the example": _autoencoder,
-    "EnCodec's decoder, 24 kHz": lambda: _decoder("EnCodec 24 kHz", 4, 75),
-    "HiFi-GAN V1's generator": lambda: _decoder("HiFi-GAN V1", 8, 32),
+    "EnCodec's decoder, 24 kHz": lambda: _decoder("EnCodec 24 kHz", 4, 4, 75),
+    "HiFi-GAN V1's generator": lambda: _decoder("HiFi-GAN V1", 4, 3, 32),
 }
 
 

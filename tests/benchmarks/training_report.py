@@ -10,7 +10,7 @@ from lucid_keras.bench.measured import quartiles, ratio, times
 
 PAGE = ROOT / "docs/speed/training.md"
 COMMAND = "python -m benchmarks.training_report"
-OURS = ("ours", "ours, without XLA")
+OURS = "ours"
 
 
 def page(results):
@@ -25,12 +25,12 @@ def page(results):
 
 
 def table(subjects):
-    """Markdown: a row a subject, its time and that over the default's of ours."""
+    """Markdown: a row a subject, its time and that over ours."""
     medians = {name: statistics.median(times(subjects, name)) for name in subjects if times(subjects, name)}
     lines = ["| | ms a step (quartiles) | its time over ours | loss of the third step |", "|---|---:|---:|---:|"]
     for name in sorted(medians, key=medians.get):
         low, middle, high = quartiles(subjects[name]["milliseconds"])
-        over = f"{ratio(subjects, name, OURS[0]):.2f}"
+        over = f"{ratio(subjects, name, OURS):.2f}"
         loss = f"{subjects[name]['losses'][-1]:.5f}"
         lines.append(f"| {name} | {middle:.0f} ({low:.0f}-{high:.0f}) | {over} | {loss} |")
     return lines + [f"- not timed, {name}: {one['skipped']}" for name, one in subjects.items() if "skipped" in one]

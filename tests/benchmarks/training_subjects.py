@@ -1,5 +1,6 @@
 """Who trains a whole model: each subject in a process of its own. This is a registry of `bench.worker`."""
 
+import dataclasses
 import functools
 import pathlib
 
@@ -9,7 +10,6 @@ from benchmarks.training_cases import CASES, with_keras_own
 from lucid_keras.bench.prepared import Prepared
 
 THREADS = 2
-STEPS = 4  # of a call
 JUDGED = 3  # steps, whose losses are compared
 # Beyond it Keras and PyTorch add another epsilon: the one before, the other after the correction of the bias.
 ADAM = {"learning_rate": 1e-4, "epsilon": 1e-12}
@@ -29,8 +29,9 @@ def made(subject, model, folder):
 
 
 def prepared(subject, model, folder):
-    """A call trains `STEPS` steps; the results are the losses of the first steps on one batch."""
-    return SUBJECTS[subject](CASES[model](), _weights(folder))
+    """A call trains some steps; the results are the losses of the first steps on one batch."""
+    case = CASES[model]()
+    return dataclasses.replace(SUBJECTS[subject](case, _weights(folder)), facts={"steps": case.steps})
 
 
 def _in_keras(case, weights, own=False, **options):
@@ -44,7 +45,7 @@ def _in_keras(case, weights, own=False, **options):
     model = with_keras_own(model) if own else model
     model.compile(keras.optimizers.Adam(**ADAM), "mean_squared_error", **options)
     fit = functools.partial(model.fit, batch_size=case.batch, verbose=0, shuffle=False)
-    x, y = case.data(STEPS)
+    x, y = case.data()
 
     def losses():
         return [np.array(fit(x[: case.batch], y[: case.batch], epochs=JUDGED).history["loss"])]
@@ -60,7 +61,7 @@ def _in_torch(case, weights, compiled=False):
     module.load_state_dict(torch.load(weights))
     run = torch.compile(module) if compiled else module
     optimizer = torch.optim.Adam(module.parameters(), lr=ADAM["learning_rate"], eps=ADAM["epsilon"])
-    x, y = map(torch.from_numpy, case.data(STEPS))
+    x, y = map(torch.from_numpy, case.data())
     x = x.mT.contiguous() if case.channels_first else x
 
     def step(number):
@@ -73,7 +74,7 @@ def _in_torch(case, weights, compiled=False):
         return loss.item()
 
     def call():
-        for number in range(STEPS):
+        for number in range(case.steps):
             step(number)
 
     return Prepared(call=call, results=lambda: [np.array([step(0) for _ in range(JUDGED)])], held=None)
@@ -82,9 +83,9 @@ def _in_torch(case, weights, compiled=False):
 ORIGINAL = "torch eager"
 SUBJECTS = {
     "ours": _in_keras,
-    "ours, without XLA": functools.partial(_in_keras, jit_compile=False),
+    "ours, XLA": functools.partial(_in_keras, jit_compile=True),
     "Keras's Conv1DTranspose": functools.partial(_in_keras, own=True),
-    "Keras's Conv1DTranspose, without XLA": functools.partial(_in_keras, own=True, jit_compile=False),
+    "Keras's Conv1DTranspose, XLA": functools.partial(_in_keras, own=True, jit_compile=True),
     ORIGINAL: _in_torch,
     "torch.compile": functools.partial(_in_torch, compiled=True),
 }

@@ -10,6 +10,7 @@ from lucid_keras.interop.translation.trace import Constant
 from lucid_keras.interop.translation.values import CHANNELS_LAST, Refused, Value, at
 from lucid_keras.layers.conv_transpose1d import ConvTranspose1d
 from lucid_keras.layers.istft import ISTFT
+from lucid_keras.layers.mirrored_ends import MirroredEnds
 from lucid_keras.layers.repeated_ends import RepeatedEnds
 
 layers = keras.layers
@@ -71,11 +72,8 @@ def pad(site, x, ends, mode="constant", value=None):
         return padded(x, ends, value or 0)
     if any(ends[2:]) or min(ends) < 0 or mode not in ("reflect", "replicate"):
         raise Refused(f"it pads by mode={mode!r} with {ends}")
-    before, after = ends[:2]
-    y = x.channels_last()
-    if mode == "reflect":
-        return Value(keras.ops.pad(y, [[0, 0], [before, after], [0, 0]], mode="reflect"), CHANNELS_LAST)
-    return Value(RepeatedEnds(before, after)(y), CHANNELS_LAST)
+    kind = MirroredEnds if mode == "reflect" else RepeatedEnds
+    return Value(kind(*ends[:2])(x.channels_last()), CHANNELS_LAST)
 
 
 def padded(x: Value, ends, value=0) -> Value:
