@@ -8,6 +8,7 @@ import tensorflow as tf
 import lucid_keras as lk
 from lucid_keras.export.flatbuffer import contents
 from lucid_keras.layers.mirrored_ends import FEW, MirroredEnds
+from lucid_keras.layers.repeated_ends import RepeatedEnds
 
 ENDS = [(6, 0), (0, 3), (2, 5), (0, 0), (FEW, FEW)]
 
@@ -36,8 +37,9 @@ def test_a_signal_that_is_too_short(ends):
         compute(tf.ones([1, 5, 2]))
 
 
-def test_one_partition_and_saved(tmp_path, rng):
-    model = keras.Sequential([keras.Input((None, 8)), MirroredEnds(6, 6), keras.layers.Conv1D(4, 7)])
+@pytest.mark.parametrize("kind", [MirroredEnds, RepeatedEnds])
+def test_one_partition_and_saved(kind, tmp_path, rng):
+    model = keras.Sequential([keras.Input((None, 8)), kind(6, 6), keras.layers.Conv1D(4, 7)])
     report = lk.export.to_tflite(model, tmp_path / "ends.tflite", length=40, timing_seconds=0)
     assert (report.delegated, report.partitions) == (report.total, 1)
     assert "MIRROR_PAD" not in contents((tmp_path / "ends.tflite").read_bytes()).counts()

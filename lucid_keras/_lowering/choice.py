@@ -28,7 +28,7 @@ def choose_lowering(geometry, target, batch, length, dtype):
     if target.platform == "tpu" and _few_taps_apart(geometry):
         return "conv2d_transpose"
     if target.name in ("tensorflow", "xla"):
-        if None not in (batch, length) and batch * length < geometry.in_channels // geometry.groups:
+        if batch and length and batch * length < geometry.in_channels // geometry.groups:
             return "overlap_add"
         least = (1 if batch is None else batch) * (length or 0)
         if target.platform == "cpu" and dtype == "float32" and _wide_enough_for_fast_fir(geometry, least):

@@ -1,7 +1,8 @@
 """`RepeatedEnds`: padding by the first and the last position, PyTorch's `mode="replicate"`."""
 
 import keras
-from keras import ops
+
+from lucid_keras._lowering.edges import side_by_side
 
 
 @keras.saving.register_keras_serializable(package="lucid_keras")
@@ -14,7 +15,7 @@ class RepeatedEnds(keras.layers.Layer):
 
     def call(self, x):
         # Side by side, not repeated: XNNPACK takes no TILE.
-        return ops.concatenate([*[x[:, :1]] * self.before, x, *[x[:, -1:]] * self.after], axis=1)
+        return side_by_side([*[x[:, :1]] * self.before, x, *[x[:, -1:]] * self.after], axis=1)
 
     def compute_output_shape(self, input_shape):
         batch, length, channels = input_shape

@@ -26,10 +26,10 @@ RESULTS = pathlib.Path(__file__).with_name("training.json")
 WITHIN = 1e-4  # of the loss
 
 
-def timed(model, folder, rounds, seconds, tell):
+def timed(model, subjects, folder, rounds, seconds, tell):
     """`{subject: {losses, milliseconds a step: a median a round} or {skipped}}`."""
     variables = environment()
-    workers = {name: Worker(name, THREADS, variables, training_subjects.__name__) for name in SUBJECTS}
+    workers = {name: Worker(name, THREADS, variables, training_subjects.__name__) for name in subjects}
     what = {"model": model, "folder": folder}
     try:
         tell(f"{model}: drawing weights")
@@ -37,7 +37,7 @@ def timed(model, folder, rounds, seconds, tell):
         if "skipped" in answer:
             raise SystemExit(f"{model}: {answer['skipped']}")
         found = {}
-        for name in (ORIGINAL, *(one for one in SUBJECTS if one != ORIGINAL)):
+        for name in (ORIGINAL, *(one for one in subjects if one != ORIGINAL)):
             tell(f"{model}: {name}")
             found[name] = ready(workers[name], what, found.get(ORIGINAL))
         for number in range(rounds):
@@ -45,12 +45,15 @@ def timed(model, folder, rounds, seconds, tell):
             running = [name for name, one in found.items() if "skipped" not in one]
             for name in random.sample(running, len(running)):
                 time.sleep(PAUSE)
-                call = workers[name].ask(measure=seconds)["milliseconds"]
-                found[name]["milliseconds"].append(call / found[name]["steps"])
+                answer = workers[name].ask(measure=seconds)
+                if "skipped" in answer:
+                    found[name] = answer
+                else:
+                    found[name]["milliseconds"].append(answer["milliseconds"] / found[name]["steps"])
     finally:
         for one in workers.values():
             one.close()
-    return {name: found[name] for name in SUBJECTS}
+    return {name: found[name] for name in subjects}
 
 
 def ready(one, what, original):
@@ -69,6 +72,7 @@ def ready(one, what, original):
 def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__.partition("\n")[0])
     parser.add_argument("--models", nargs="+", default=list(CASES), choices=list(CASES))
+    parser.add_argument("--subjects", nargs="+", default=list(SUBJECTS), choices=list(SUBJECTS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="for each subject in each round, at least 3 calls")
     arguments = parser.parse_args()
@@ -81,6 +85,7 @@ def main():
             with tempfile.TemporaryDirectory() as folder:
                 results["models"][model] = timed(
                     model,
+                    list(dict.fromkeys([ORIGINAL, *arguments.subjects])),
                     folder,
                     arguments.rounds,
                     arguments.seconds,

@@ -78,7 +78,7 @@ def _decoder(name, batch, steps, frames):
 CASES = {
     "autoencoder of the example": _autoencoder,
     "EnCodec's decoder, 24 kHz": lambda: _decoder("EnCodec 24 kHz", 4, 4, 75),
-    "HiFi-GAN V1's generator": lambda: _decoder("HiFi-GAN V1", 4, 3, 32),
+    "HiFi-GAN V1's generator": lambda: _decoder("HiFi-GAN V1", 4, 2, 32),
 }
 
 
