@@ -98,20 +98,25 @@ def timed(model, subjects, folder, rounds, seconds, tell):
         for subject in [subject for subject, found in results.items() if "skipped" not in found]:
             tell(f"{model}: checking {subject}")
             results[subject] |= ready(subject, workers[subject], what)
-        for number in range(rounds):
-            tell(f"{model}: round {number + 1} of {rounds}")
-            running = [subject for subject, found in results.items() if "skipped" not in found]
-            for subject in random.sample(running, len(running)):
-                time.sleep(PAUSE)
-                answer = workers[subject].ask(measure=seconds)
-                if "skipped" in answer:
-                    results[subject] = answer
-                else:
-                    results[subject]["milliseconds"].append(answer["milliseconds"])
+        in_rounds(workers, results, rounds, seconds, lambda step: tell(f"{model}: {step}"))
     finally:
         for one in workers.values():
             one.close()
     return {subject: results[subject] for subject in subjects}
+
+
+def in_rounds(workers, results, rounds, seconds, tell):
+    """Time every subject that can run once a round, in random order; what that took goes into its `milliseconds`."""
+    for number in range(rounds):
+        tell(f"round {number + 1} of {rounds}")
+        running = [subject for subject, found in results.items() if "skipped" not in found]
+        for subject in random.sample(running, len(running)):
+            time.sleep(PAUSE)
+            answer = workers[subject].ask(measure=seconds)
+            if "skipped" in answer:
+                results[subject] = answer
+            else:
+                results[subject]["milliseconds"].append(answer["milliseconds"])
 
 
 def run(arguments):

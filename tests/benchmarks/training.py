@@ -9,14 +9,13 @@ import json
 import pathlib
 import random
 import tempfile
-import time
 
 import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
 from benchmarks import training_subjects
-from benchmarks.models import MAKING, PAUSE, environment
+from benchmarks.models import MAKING, environment, in_rounds
 from benchmarks.training_cases import CASES
 from benchmarks.training_subjects import ORIGINAL, SUBJECTS, THREADS
 from lucid_keras.bench.machine import machine
@@ -40,19 +39,12 @@ def timed(model, subjects, folder, rounds, seconds, tell):
         for name in (ORIGINAL, *(one for one in subjects if one != ORIGINAL)):
             tell(f"{model}: {name}")
             found[name] = ready(workers[name], what, found.get(ORIGINAL))
-        for number in range(rounds):
-            tell(f"{model}: round {number + 1} of {rounds}")
-            running = [name for name, one in found.items() if "skipped" not in one]
-            for name in random.sample(running, len(running)):
-                time.sleep(PAUSE)
-                answer = workers[name].ask(measure=seconds)
-                if "skipped" in answer:
-                    found[name] = answer
-                else:
-                    found[name]["milliseconds"].append(answer["milliseconds"] / found[name]["steps"])
+        in_rounds(workers, found, rounds, seconds, lambda step: tell(f"{model}: {step}"))
     finally:
         for one in workers.values():
             one.close()
+    for one in (one for one in found.values() if "skipped" not in one):  # a call is several steps
+        one["milliseconds"] = [call / one["steps"] for call in one["milliseconds"]]
     return {name: found[name] for name in subjects}
 
 
@@ -77,8 +69,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=2.0, help="for each subject in each round, at least 3 calls")
     arguments = parser.parse_args()
     random.seed(0)
-    known = json.loads(RESULTS.read_text())["models"] if RESULTS.exists() else {}
-    results = {"machine": machine(THREADS), "rounds": arguments.rounds, "models": known}
+    results = {"machine": machine(THREADS), "rounds": arguments.rounds, "models": {}}
     with Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("", total=None)
         for model in arguments.models:
