@@ -194,7 +194,7 @@ def test_what_is_generated_is_current():
         ("voices", voice_report.page(read("voice.json"))),
         ("ports", ports_report.page(read("ports.json"))),
         ("memory", memory_report.page(read("memory.json"), read("models.json"))),
-        ("training", training_report.page(read("training.json"))),
+        ("training", training_report.page(read("training.json"), read("training_profile.json"))),
         ("shapes", shapes_report.page(read("shapes.json"))),
         ("imports", imports_report.page(read("imports.json"), read("imports_speed.json"))),
         ("accelerators", compile_ahead_report.page(read("compile_ahead.json"))),

@@ -59,7 +59,7 @@ def run(parsed):
 
     bar = Progress(console=Console(stderr=True), transient=True)
     with Contest(names, parsed.threads) as contest, bar:
-        task = bar.add_task("starting", total=contest.steps(parsed.rounds))
+        task = bar.add_task("starting", total=Contest.steps(names, parsed.rounds))
         advance = lambda text: bar.update(task, description=text, advance=1)  # noqa: E731
         results = contest.run(workload, parsed.rounds, parsed.seconds, advance)
     if parsed.json is not None:

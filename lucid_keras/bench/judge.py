@@ -47,6 +47,13 @@ def largest_error(results, wanted):
     return float(np.max(errors))  # a maximum that keeps NaN
 
 
+def mean_error(results, wanted):
+    """The largest over the arrays of the errors' root mean square, each relative to that of what is wanted."""
+    root = lambda array: np.sqrt(np.mean(np.square(array, dtype=np.float64)))  # noqa: E731
+    errors = [root(got - want) / root(want) for got, want in zip(results, wanted, strict=True)]
+    return float(np.max(errors))
+
+
 def _grouped(weight, groups):
     """`[C_in, C_out/groups, K]` to `[groups, C_in/groups, C_out/groups*K]`."""
     return np.asarray(weight, np.float64).reshape(groups, weight.shape[0] // groups, -1)

@@ -98,8 +98,8 @@ class Contest:
 
         Returns:
             For each subject `{"error", "milliseconds": [a median per round], "peak_mib"}` and facts of its own, such
-            as `"delegation"`; or `{"skipped": why}`, with `"error"` if its numbers were wrong. `error` is the largest,
-            relative to the largest magnitude, against float64; None for a matrix product.
+            as `"delegation"`; or `{"skipped": why}`, with `"error"` if its numbers were wrong. `error` is the subject's
+            `measure` of it, against float64; None for a matrix product.
         """
         expected = wanted(workload, workload.arrays())
         found = {}
@@ -121,9 +121,10 @@ class Contest:
                 found[name] |= self._remember(name, workload)
         return found
 
-    def steps(self, rounds):
-        """How often `run` calls `advance`."""
-        return 2 * len(self.workers) + rounds
+    @staticmethod
+    def steps(names, rounds):
+        """How often `run` calls `advance`, of so many subjects."""
+        return 2 * len(names) + rounds
 
     def _prepared(self, name, workload, expected):
         refused = refusal(name, workload)
@@ -135,7 +136,7 @@ class Contest:
         if not answer.pop("judged"):
             return {"error": None, "milliseconds": []} | answer
         with np.load(self.results) as results:
-            return _judged(list(results.values()), expected, SUBJECTS[name].allowed(workload.mode)) | answer
+            return _judged(list(results.values()), expected, SUBJECTS[name], workload.mode) | answer
 
     def _prepare(self, one, workload):
         what = {"workload": dataclasses.asdict(workload), "threads": self.threads}
@@ -157,12 +158,12 @@ def wanted(workload, arrays):
     return [judge.forward(arrays.x, arrays.weight, arrays.bias, **workload.parameters)]
 
 
-def _judged(results, expected, tolerance):
+def _judged(results, expected, subject, mode):
     shapes = [[list(array.shape) for array in arrays] for arrays in (results, expected)]
     if shapes[0] != shapes[1]:
         return {"skipped": f"wrong shapes: {shapes[0]} instead of {shapes[1]}"}
-    error = judge.largest_error(results, expected)
-    if not error <= tolerance:
+    error = getattr(judge, subject.measure)(results, expected)
+    if not error <= subject.allowed(mode):
         recorded = error if math.isfinite(error) else None  # JSON has no NaN
-        return {"skipped": f"wrong numbers: off by {error:.2g} of the largest magnitude", "error": recorded}
+        return {"skipped": f"wrong numbers: {subject.measure.replace('_', ' ')} {error:.2g}", "error": recorded}
     return {"error": error, "milliseconds": []}

@@ -16,8 +16,9 @@ LOWERINGS = ("conv2d_transpose", "fast_fir", "overlap_add", "polyphase")  # what
 class Subject:
     """`function` of `module` prepares it, given a workload, its arrays and a number of threads, with `options`.
 
-    `needs` are top-level packages, `modes` what it can do, `tolerance` the largest error that passes, relative to the
-    largest magnitude: float32 sums of up to a hundred thousand terms, or int8.
+    `needs` are top-level packages, `modes` what it can do, `tolerance` the error that passes, as the judge's function
+    `measure` has it: the largest, relative to the largest magnitude, of float32 sums of up to a hundred thousand terms;
+    or the root mean square of int8, whose ranges clip the few largest numbers for the sake of all others.
     """
 
     module: str
@@ -26,6 +27,7 @@ class Subject:
     needs: tuple[str, ...] = ()
     modes: tuple[str, ...] = MODES
     tolerance: float = 1e-4
+    measure: str = "largest_error"
 
     def allowed(self, mode):
         """The tolerance; for a training step five times that: a bias's gradient sums every position of the batch."""
@@ -38,7 +40,7 @@ class Subject:
 
 
 LITERT: dict[str, Any] = {"module": "in_litert", "needs": ("ai_edge_litert",), "modes": ("forward",)}
-INT8 = {**LITERT, "tolerance": 0.15}
+INT8 = {**LITERT, "tolerance": 0.03, "measure": "mean_error"}
 
 SUBJECTS = {
     "ours eager": Subject("in_tensorflow", "ours", {"graph": False}),

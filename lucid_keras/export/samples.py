@@ -5,7 +5,6 @@ out, and where the model leaves a length open a sample may be longer than the ar
 """
 
 import dataclasses
-import io
 import itertools
 import os
 import pathlib
@@ -14,15 +13,14 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from lucid_keras._arrays import array_of_numbers
-from lucid_keras._extras import needed
 from lucid_keras._untrusted import content_of, npy_array, npz_arrays
 from lucid_keras.export.drawn_samples import drawn_samples, vocabularies, what_is_drawn
 from lucid_keras.export.progress import each
+from lucid_keras.runtimes.signals import RECORDINGS, signal_of
 
 Data = np.ndarray | Mapping[str, np.ndarray] | Iterable[np.ndarray | Mapping[str, np.ndarray]] | str | os.PathLike[str]
 
 MOST_SAMPLES = 512  # taken from a source; more change no range and cost minutes
-AUDIO = (".wav", ".flac", ".ogg")
 
 
 def read_samples(source, inputs):
@@ -180,9 +178,11 @@ def _columns(source, inputs):
 
 def _from_path(path, inputs):
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in (".npy", *AUDIO))
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in (".npy", *RECORDINGS))
         if not files:
-            raise ValueError(f"The folder must hold .npy files or recordings ({', '.join(AUDIO)}). Received: {path}")
+            raise ValueError(
+                f"The folder must hold .npy files or recordings ({', '.join(RECORDINGS)}). Received: {path}"
+            )
         return itertools.chain.from_iterable(_from_file(file, inputs, one_sample=True) for file in files)
     if not path.exists():
         raise FileNotFoundError(f"The data's path must exist. Received: {path}")
@@ -191,10 +191,10 @@ def _from_path(path, inputs):
 
 def _from_file(path, inputs, one_sample):
     suffix = path.suffix.lower()
-    if suffix in AUDIO:
+    if suffix in RECORDINGS:
         return _recording(path, inputs)
     if suffix not in (".npy", ".npz"):
-        raise ValueError(f"Data files must be .npz, .npy, {', '.join(AUDIO)}. Received: {path}")
+        raise ValueError(f"Data files must be .npz, .npy, {', '.join(RECORDINGS)}. Received: {path}")
     try:
         loaded = (npy_array if suffix == ".npy" else npz_arrays)(content_of(path))
     except ValueError as error:
@@ -208,14 +208,13 @@ def _from_file(path, inputs, one_sample):
 
 def _recording(path, inputs):
     """A recording `[positions, channels]` in the layout of the model's one input."""
-    soundfile = needed("soundfile", "reading recordings needs soundfile")
     if len(inputs) != 1:
         raise ValueError(f"A folder of recordings can only serve a model of one input. Received: {sorted(inputs)}")
     shape = next(iter(inputs.values())).shape[1:]
     try:
-        audio, _ = soundfile.read(io.BytesIO(content_of(path)), dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise ValueError(f"The recording must be readable. Received: {path}: {error}") from None
+        audio, _ = signal_of(content_of(path), path.suffix.lower())
+    except ValueError as error:
+        raise ValueError(f"The data must be recordings that can be read. Received: {path}: {error}") from None
     if len(shape) == 1:
         return _cut(audio.T, shape[0], axis=1)
     last = shape[-1] == audio.shape[1]

@@ -1,4 +1,4 @@
-"""What runs artefacts, each behind one protocol. Of this package extras and timing alone are imported here."""
+"""What runs artefacts, each behind one protocol, and what goes in and out. Only the lowest layer is imported here."""
 
 import pathlib
 
@@ -10,7 +10,10 @@ from lucid_keras.runtimes.litert_compiled import CompiledModel, LiteRTGpu
 from lucid_keras.runtimes.microcontroller import Micro
 from lucid_keras.runtimes.pjrt import Pjrt
 from lucid_keras.runtimes.protocol import Runtime
+from lucid_keras.runtimes.ragged import Ragged as Ragged
 from lucid_keras.runtimes.saved_model import SavedModel
+from lucid_keras.runtimes.signals import bytes_of as bytes_of
+from lucid_keras.runtimes.signals import signal_of as signal_of
 from lucid_keras.runtimes.stablehlo import MANIFEST, StableHlo
 from lucid_keras.runtimes.tflite_2023 import TFLite2023
 

@@ -8,19 +8,30 @@ from benchmarks.model_cases import ROOT
 from benchmarks.training import RESULTS
 from lucid_keras.bench.measured import quartiles, ratio, times
 
+PROFILE = RESULTS.with_name("training_profile.json")
 PAGE = ROOT / "docs/speed/training.md"
 COMMAND = "python -m benchmarks.training_report"
 OURS = "ours"
 
 
-def page(results):
-    """Markdown: a table a model, fastest first, and who is ahead."""
+def page(results, profile):
+    """Markdown: a table a model, fastest first, and what our steps are made of."""
     machine = results["machine"]
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items() if number)
     lines = [f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads; {versions}; "]
     lines[0] += f"{results['rounds']} interleaved rounds."
     for name, subjects in results["models"].items():
         lines += ["", f"**{name}**", "", *table(subjects)]
+    return [*lines, "", *made_of(profile)]
+
+
+def made_of(profile):
+    """Markdown: of what the operations of our steps are, a row a model; and the time in which none runs."""
+    kinds = list(next(iter(profile.values())))
+    lines = [f"| ours, of what the operations take | {' | '.join(kinds)} of the time |"]
+    lines.append(f"|---|{'---:|' * len(kinds)}")
+    for name, shares in profile.items():
+        lines.append(f"| {name} | {' | '.join(f'{share:.0%}' for share in shares.values())} |")
     return lines
 
 
@@ -37,4 +48,4 @@ def table(subjects):
 
 
 if __name__ == "__main__":
-    write(PAGE, COMMAND, page(json.loads(RESULTS.read_text())))
+    write(PAGE, COMMAND, page(*(json.loads(path.read_text()) for path in (RESULTS, PROFILE))))

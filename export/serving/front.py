@@ -1,0 +1,200 @@
+"""What the network sees of the server: limits, kinds of bodies, refusals, retries; and the states of live streams."""
+
+import asyncio
+import json
+
+import fastapi
+import numpy as np
+import ray
+from ray import serve
+from ray.serve import exceptions
+from ray.util import metrics
+
+from lucid_keras.runtimes import bytes_of, signal_of
+
+KINDS = {
+    "application/octet-stream": ".npy",
+    "application/x-npy": ".npy",
+    "audio/wav": ".wav",
+    "audio/x-wav": ".wav",
+    "audio/flac": ".flac",
+    "audio/ogg": ".ogg",
+}
+ATTEMPTS = 3  # a replica that goes away takes what it computes with it; nothing is lost by computing it again
+AWAY = (ray.exceptions.RayActorError, exceptions.ReplicaUnavailableError)
+app = fastapi.FastAPI(title="lucid_keras")
+
+
+class RefusedError(Exception):
+    """A status of HTTP, and a sentence."""
+
+    def __init__(self, status, sentence):
+        super().__init__(sentence)
+        self.status, self.sentence = status, sentence
+
+
+@app.exception_handler(RefusedError)
+async def _refused(request, refused):
+    headers = {"Retry-After": "1"} if refused.status == 503 else None
+    return fastapi.responses.JSONResponse({"error": refused.sentence}, refused.status, headers)
+
+
+# Ray Serve freezes the class with what is defined before it.
+def _chunks(content, shape, dtype):
+    """The chunks in a message, each `[positions, channels]`; raises ValueError for anything else."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    if content is None or not content or len(content) % size:
+        received = "text" if content is None else f"{len(content)} bytes"
+        wanted = f"whole chunks of {size} bytes, {dtype}{list(shape)}"
+        raise ValueError(f'A message must be "end" or {wanted}. Received: {received}')
+    chunks = np.frombuffer(content, dtype).reshape(-1, *shape)
+    if not np.isfinite(chunks).all():
+        raise ValueError(f"Chunks must be finite. Received: {np.sum(~np.isfinite(chunks))} numbers that are not")
+    return chunks
+
+
+async def _send(socket, samples, skipped):
+    """Send what is not to be left out at the beginning; how much is to be left out yet."""
+    kept = samples[skipped:]
+    if len(kept):
+        await socket.send_bytes(np.ascontiguousarray(kept).tobytes())
+    return max(0, skipped - len(samples))
+
+
+async def _end(socket, code, sentence):
+    try:
+        await socket.send_text(json.dumps({"error": sentence}))
+        await socket.close(code, sentence[:120])
+    except RuntimeError:
+        pass  # it is closed already
+
+
+def _media_type(suffix):
+    return next(name for name, kind in KINDS.items() if kind == suffix)
+
+
+@serve.deployment
+@serve.ingress(app)
+class Front:
+    """`POST /decode`, `GET /health`, and the WebSocket `/live`.
+
+    Args:
+        decoder: a handle of `Decoder`, None where only streams are served.
+        stepper: a handle of `Stepper`, None where only whole signals are.
+        limits: a `Limits`.
+    """
+
+    def __init__(self, decoder, stepper, limits):
+        self.decoder, self.stepper, self.limits = decoder, stepper, limits
+        self.streams = 0
+        self.refusals = metrics.Counter("lucid_refused", "requests that were refused", tag_keys=("status",))
+        self.live = metrics.Gauge("lucid_streams", "live streams")
+
+    @app.get("/health")
+    async def health(self):
+        """What is served, and that it answers."""
+        found = {"streams": self.streams, "most_streams": self.limits.streams if self.stepper else 0}
+        if self.decoder:
+            found["decode"] = await self._answer(self.decoder.describe)
+        return found
+
+    @app.post("/decode")
+    async def decode(self, request: fastapi.Request):
+        """The bytes of a `.npy` file or of a recording to those of what the model makes of it, in the kind accepted."""
+        try:
+            suffix = self._kind(request)
+            signal = await self._signal(request, suffix)
+            kind = KINDS.get(request.headers.get("accept", "").split(",")[0].strip(), ".npy")
+            if kind != ".npy" and self.limits.rate is None:
+                raise RefusedError(406, "A recording needs a rate: --rate. Received: a server without one")
+            samples = await self._answer(self.decoder.decode, signal, suffix != ".npy", kind != ".npy")
+            return fastapi.Response(bytes_of(samples, kind, self.limits.rate), media_type=_media_type(kind))
+        except ValueError as error:
+            raise self._refusal(422, str(error)) from None
+        except RefusedError as refused:
+            raise self._refusal(refused.status, refused.sentence) from None
+
+    @app.websocket("/live")
+    async def stream(self, socket: fastapi.WebSocket):
+        """Float32 chunks in and float32 samples out, both binary; the text `end` ends a stream, after its last samples.
+
+        A stream that is not as it should be, or cannot go on, ends with a text `{"error": sentence}`.
+        """
+        await socket.accept()
+        if self.stepper is None or self.streams >= self.limits.streams:
+            sentence = (
+                f"There must be room for a stream. Received: one more than {self.limits.streams}; try again later"
+            )
+            self._refusal(1013, sentence)
+            await _end(socket, 1013, sentence)
+            return
+        self.streams += 1
+        self.live.set(self.streams)
+        try:
+            await self._stream(socket)
+        except fastapi.WebSocketDisconnect:
+            pass  # who is gone needs no answer
+        except ValueError as error:
+            await _end(socket, 1007, str(error))
+        except RefusedError as refused:
+            await _end(socket, 1013, refused.sentence)
+        finally:
+            self.streams -= 1
+            self.live.set(self.streams)
+
+    async def _stream(self, socket):
+        shape, dtype, state = await self._answer(self.stepper.begin)
+        skipped = self.limits.latency
+        while True:
+            message = await asyncio.wait_for(socket.receive(), self.limits.idle)
+            if message["type"] == "websocket.disconnect":
+                return
+            if message.get("text") == "end":
+                break
+            for chunk in _chunks(message.get("bytes"), shape, dtype):
+                y, state = await self._answer(self.stepper.step, (chunk, state))
+                skipped = await _send(socket, y, skipped)
+        y, _ = await self._answer(self.stepper.step, (None, state))
+        if y is not None:
+            await _send(socket, y, skipped)
+        await socket.close(1000)
+
+    async def _answer(self, method, *arguments):
+        """What a replica answers, another one's where it goes away; raises `RefusedError` where all are busy or away."""
+        for attempt in range(ATTEMPTS):
+            try:
+                return await method.remote(*arguments)
+            except exceptions.BackPressureError:
+                raise RefusedError(503, "The server must have room. Received: a full queue; try again later") from None
+            except AWAY:
+                await asyncio.sleep(0.2 * attempt)
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause from None
+        raise RefusedError(503, f"A replica must answer. Received: none in {ATTEMPTS} attempts; try again later")
+
+    def _kind(self, request):
+        if self.decoder is None:
+            raise RefusedError(404, "Whole signals must be served. Received: a server of live streams alone")
+        kind = request.headers.get("content-type", "application/octet-stream").split(";")[0].strip()
+        if kind not in KINDS:
+            raise RefusedError(415, f"The content must be one of {', '.join(KINDS)}. Received: {kind}")
+        return KINDS[kind]
+
+    async def _signal(self, request, suffix):
+        body = bytearray()
+        async for piece in request.stream():
+            body += piece
+            if len(body) > self.limits.bytes:
+                raise RefusedError(413, f"A request must be of at most {self.limits.bytes} bytes. Received: more")
+        try:
+            signal, _ = signal_of(bytes(body), suffix)
+        except ValueError as error:
+            raise RefusedError(400, f"The content must be a whole {suffix} file. Received: {error}") from None
+        if max(signal.shape, default=0) > self.limits.positions:
+            sentence = f"A signal must have at most {self.limits.positions} positions. Received: {list(signal.shape)}"
+            raise RefusedError(413, sentence)
+        return signal
+
+    def _refusal(self, status, sentence):
+        self.refusals.inc(tags={"status": str(status)})
+        return RefusedError(status, sentence)

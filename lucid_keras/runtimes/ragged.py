@@ -1,0 +1,221 @@
+"""Signals of any lengths through one artefact, several in a call, each as if it came alone."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from lucid_keras.runtimes.protocol import Runtime
+
+EQUAL = 1e-5  # of the largest magnitude: what the rounding of another shape may change
+WINDOWS = (16, 32, 64, 128, 256)  # positions, within which an end has to be forgotten
+FULL = 0.75  # of what a call decodes that must be signals, the rest zeros
+
+
+@dataclasses.dataclass(frozen=True)
+class Ends:
+    """What zeros after a signal do to it: they change its last samples, `disturbed` of them.
+
+    The last `window` positions decoded by themselves give these samples as they were; both are 0 where the artefact
+    does not look ahead, and nothing is disturbed.
+    """
+
+    disturbed: int = 0
+    window: int = 0
+
+
+class Ragged:
+    """Decodes signals of any lengths with as few calls as that takes, each signal as if it came alone.
+
+    Zeros after a signal are heard before it ends by whatever looks ahead, so that a batch that is padded and cut is not
+    what each signal is by itself. What an artefact does is measured when it is opened, on noise. Where it does not look
+    ahead, signals of several lengths share a call. Where it looks ahead and forgets, their ends are decoded once more,
+    as long as it takes. Otherwise signals of one length share a call, which is always right.
+
+    Args:
+        artefact: a runtime that has opened an artefact, of one input and one output, its length open. Its batch may be
+            open too; of a fixed batch the rest of a call is zeros.
+        most: int, signals of a call where the batch is open. Default 8.
+
+    Raises:
+        ValueError: the artefact has several inputs or outputs, or a fixed length.
+
+    Example:
+
+    >>> import keras, numpy as np, tempfile
+    >>> import lucid_keras as lk
+    >>> up = lk.ConvTranspose1d(4, 2, kernel_size=4, stride=2, padding=1, data_format="channels_last")
+    >>> model = keras.Sequential([keras.Input((None, 4)), up])
+    >>> path = lk.export.to_saved_model(model, tempfile.mkdtemp() + "/up", timing_seconds=0).path
+    >>> ragged = lk.runtimes.Ragged(lk.runtimes.open_artefact(path))
+    >>> [y.shape for y in ragged.decode([np.ones((30, 4), "float32"), np.ones((40, 4), "float32")])]
+    [(60, 2), (80, 2)]
+    """
+
+    def __init__(self, artefact: Runtime, most: int = 8):
+        self.artefact, self.most = artefact, most
+        self.name, signature = next(iter(artefact.signatures.items()))
+        for kind in (signature.inputs, signature.outputs):
+            if len(kind) != 1:
+                raise ValueError(f"An artefact must have one input and one output. Received: {sorted(kind)}")
+        ((self.input, self.spec),) = signature.inputs.items()
+        self.axis, self.output_axis = (
+            _open_axis(spec) for kind in (signature.inputs, signature.outputs) for spec in kind.values()
+        )
+        self.rows = self.spec.shape[0]
+        self.ends = self._measured()
+
+    def decode(self, signals: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """What each signal becomes, without a batch, in the same order.
+
+        Args:
+            signals: arrays without a batch axis, `[positions, channels]` or as else the artefact has it.
+
+        Raises:
+            ValueError: a signal that does not fit, is empty, or is not finite; none is decoded then.
+        """
+        for signal in signals:
+            self.check(signal)
+        found: dict[int, np.ndarray] = {}
+        for group in self._groups(signals):
+            found.update(zip(group, self._decoded([signals[index] for index in group], self.ends), strict=True))
+        return [found[index] for index in range(len(signals))]
+
+    def check(self, signal: np.ndarray) -> None:
+        """Raises ValueError where a signal does not fit the artefact's input, or is not finite."""
+        wanted = self.spec.shape[1:]
+        fits = signal.ndim == len(wanted) and all(
+            there == extent or (extent is None and there) for there, extent in zip(signal.shape, wanted, strict=True)
+        )
+        if not fits or (np.dtype(self.spec.dtype).kind == "f") != (signal.dtype.kind == "f"):
+            raise ValueError(
+                f"A signal must be {self.spec.dtype}{list(wanted)} (None: any length from 1). "
+                f"Received: {signal.dtype.name}{list(signal.shape)}"
+            )
+        if not np.isfinite(signal).all():
+            raise ValueError(f"A signal must be finite. Received: {np.sum(~np.isfinite(signal))} numbers that are not")
+
+    def of_recording(self, samples: np.ndarray) -> np.ndarray:
+        """`[positions, channels]` in the layout of the input; a copy without channels where it has none."""
+        return samples[:, 0] if len(self.spec.shape) == 2 else np.moveaxis(samples, 0, self.axis)
+
+    def to_recording(self, y: np.ndarray) -> np.ndarray:
+        """What was decoded as `[positions, channels]`."""
+        return y[:, np.newaxis] if y.ndim == 1 else np.moveaxis(y, self.output_axis, 0)
+
+    def describe(self) -> str:
+        """A sentence: which signals share a call."""
+        if self.ends is None:
+            return "signals of one length share a call"
+        if not self.ends.window:
+            return "signals of all lengths share a call: the artefact does not look ahead"
+        return f"signals of all lengths share a call, and their last {self.ends.window} positions another"
+
+    def _groups(self, signals) -> Iterator[list[int]]:
+        """Which signals share a call: in the order of their lengths, as many as fill it well enough."""
+        rows = self.rows or self.most
+        group: list[int] = []
+        spent = 0
+        for index in sorted(range(len(signals)), key=lambda index: self._length(signals[index])):
+            length = self._length(signals[index])
+            shortest = self._length(signals[group[0]]) if group else length
+            alone = self.ends is None or shortest <= self.ends.window  # too short to have an end of its own
+            full = shortest == length if alone else spent + length >= FULL * len([*group, index]) * length
+            if group and (len(group) == rows or not full):
+                yield group
+                group, spent = [], 0
+            group, spent = [*group, index], spent + length
+        if group:
+            yield group
+
+    def _decoded(self, signals, ends):
+        """The signals of one call; where their lengths differ, zeros after them, and their ends once more."""
+        lengths = [self._length(signal) for signal in signals]
+        found = self._call(signals)
+        if len(set(lengths)) == 1:
+            return found
+        cut = [_take(y, 0, self._samples(length), self.output_axis) for y, length in zip(found, lengths, strict=True)]
+        if ends.window:
+            last = self._call([_take(signal, -ends.window, None, self.axis) for signal in signals])
+            for y, end in zip(cut, last, strict=True):
+                _take(y, -ends.disturbed, None, self.output_axis)[...] = _take(
+                    end, -ends.disturbed, None, self.output_axis
+                )
+        return cut
+
+    def _call(self, signals):
+        """One call of the artefact; after the shorter signals zeros."""
+        longest = max(map(self._length, signals))
+        shape = list(signals[0].shape)
+        shape[self.axis] = longest
+        batch = np.zeros([self.rows or len(signals), *shape], self.spec.dtype)
+        for row, signal in zip(batch, signals, strict=False):
+            _take(row, 0, self._length(signal), self.axis)[...] = signal
+        (y,) = self.artefact.run(self.name, {self.input: batch}).values()
+        return list(y[: len(signals)])
+
+    def _length(self, signal):
+        return signal.shape[self.axis]
+
+    def _samples(self, positions):
+        return self._hop * positions + self._offset
+
+    def _measured(self):
+        """`Ends`, measured on noise and then tried; None where an end is not forgotten within the longest window."""
+        rng = np.random.default_rng(0)
+        lengths = [self._alone(self._noise(rng, WINDOWS[0] + more)).shape[self.output_axis] for more in range(3)]
+        self._hop = lengths[1] - lengths[0]
+        self._offset = lengths[0] - self._hop * WINDOWS[0]
+        if lengths[2] - lengths[1] != self._hop:  # it rounds lengths, so that zeros would not be cut at a sample
+            return None
+        within = (self._ends_within(window, rng) for window in WINDOWS)
+        return next((ends for ends in within if ends is not None and self._holds(ends, rng)), None)
+
+    def _ends_within(self, window, rng):
+        """`Ends` of this window; None where its last samples are still others than in the whole signal."""
+        signal = self._noise(rng, 4 * window)
+        whole = self._alone(signal)
+        widths = [(0, window if axis == self.axis else 0) for axis in range(signal.ndim)]
+        padded = self._alone(np.pad(signal, widths))
+        changed = self._differing(_take(padded, 0, whole.shape[self.output_axis], self.output_axis), whole)
+        if not len(changed):
+            return Ends()
+        disturbed = whole.shape[self.output_axis] - changed[0] + self._hop
+        last = self._alone(_take(signal, -window, None, self.axis))
+        samples = last.shape[self.output_axis]
+        begun = self._differing(last, _take(whole, -samples, None, self.output_axis))
+        forgotten = not len(begun) or begun[-1] + disturbed < samples
+        return Ends(int(disturbed), window) if forgotten else None
+
+    def _holds(self, ends, rng):
+        """Whether signals of three lengths, decoded with these ends in one call, are what each is by itself."""
+        signals = [self._noise(rng, max(ends.window, 8) * times + 1) for times in (1, 2, 3)]
+        found = (
+            one for first in range(0, 3, self.rows or 3) for one in self._decoded(signals[first:][: self.rows], ends)
+        )
+        return not any(len(self._differing(y, self._alone(signal))) for y, signal in zip(found, signals, strict=True))
+
+    def _differing(self, y, expected):
+        """The samples in which an output is another than expected."""
+        others = tuple(axis for axis in range(y.ndim) if axis != self.output_axis)
+        return np.flatnonzero(np.abs(y - expected).max(others) > EQUAL * np.abs(expected).max())
+
+    def _alone(self, signal):
+        return self._call([signal])[0]
+
+    def _noise(self, rng, positions):
+        shape = [positions if extent is None else extent for extent in self.spec.shape[1:]]
+        return rng.standard_normal(shape).astype(self.spec.dtype)
+
+
+def _open_axis(spec):
+    """Which axis has the positions, counted without the batch: the one that is open."""
+    axes = [axis for axis, extent in enumerate(spec.shape[1:]) if extent is None]
+    if len(axes) != 1:
+        raise ValueError(f"An artefact must leave its length open, and that alone. Received: {spec}")
+    return axes[0]
+
+
+def _take(array, begin, end, axis):
+    """A view of the positions from `begin` to `end`."""
+    return array[(slice(None),) * axis + (slice(begin, end),)]

@@ -1,0 +1,145 @@
+"""Signals of any lengths in a call: each is what it is alone, whatever the artefact looks ahead at."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import lucid_keras as lk
+from lucid_keras.runtimes import Ragged, open_artefact
+
+LENGTHS = (7, 61, 64, 90, 90, 200, 33, 120)
+
+
+def causal():
+    x = keras.Input((None, 4))
+    y = keras.layers.Conv1D(8, 5, padding="causal", activation="relu")(x)
+    y = lk.ConvTranspose1d(8, 2, 8, 4, data_format="channels_last")(y)
+    return keras.Model(x, keras.layers.Cropping1D((0, 4))(y))
+
+
+def looking_ahead(layer=None):
+    """Eleven positions at its second convolution, which hears after a signal what the first one's biases are there."""
+    x = keras.Input((None, 4))
+    y = keras.layers.Conv1D(8, 3, padding="same", activation="relu", bias_initializer="random_normal")(x)
+    y = keras.layers.Conv1D(8, 23, padding="same")(y)
+    y = y if layer is None else layer(y)
+    return keras.Model(x, lk.ConvTranspose1d(8, 2, 8, 4, 2, data_format="channels_last")(keras.layers.LeakyReLU()(y)))
+
+
+def channels_first():
+    x = keras.Input((4, None))
+    return keras.Model(x, lk.ConvTranspose1d(4, 2, 9, 4, 2, 1)(lk.ConvTranspose1d(4, 4, 3, 1, 1)(x)))
+
+
+def over_all():
+    """Each sample of each signal hears the whole of it."""
+    return looking_ahead(keras.layers.Lambda(lambda y: y - tf.reduce_mean(y, 1, keepdims=True)))
+
+
+def rounding():
+    """A signal of any length becomes one of whole blocks of 4."""
+    x = keras.Input((None, 4))
+    y = keras.layers.Conv1D(8, 8, strides=4, padding="same")(x)
+    return keras.Model(x, lk.ConvTranspose1d(8, 2, 8, 4, 2, data_format="channels_last")(y))
+
+
+MODELS = {
+    "causal": (causal, "does not look ahead"),
+    "looking ahead": (looking_ahead, "their last 32 positions another"),
+    "channels first": (channels_first, "their last 16 positions another"),
+    "over all": (over_all, "signals of one length share a call"),
+    "rounding": (rounding, "signals of one length share a call"),
+}
+
+
+class Counting:
+    """An artefact, and how many calls it has had."""
+
+    def __init__(self, artefact):
+        self.artefact, self.shapes = artefact, []
+
+    @property
+    def signatures(self):
+        return self.artefact.signatures
+
+    def run(self, name, inputs):
+        self.shapes.append(next(iter(inputs.values())).shape)
+        return self.artefact.run(name, inputs)
+
+
+def signals(model, lengths=LENGTHS):
+    rng = np.random.default_rng(1)
+    last = model.inputs[0].shape[-1] is not None
+    drawn = [rng.standard_normal((length, 4)).astype("float32") for length in lengths]
+    return drawn if last else [signal.T for signal in drawn]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_each_is_what_it_is_alone(name, tmp_path):
+    keras.utils.set_random_seed(3)
+    make, described = MODELS[name]
+    model = make()
+    counting = Counting(open_artefact(lk.export.to_saved_model(model, tmp_path / "served", timing_seconds=0).path))
+    ragged = Ragged(counting)
+    assert described in ragged.describe()
+    counting.shapes.clear()
+    given = signals(model)
+    found = ragged.decode(given)
+    for signal, y in zip(given, found, strict=True):
+        expected = model(signal[np.newaxis])[0].numpy()
+        assert y.shape == expected.shape
+        np.testing.assert_allclose(y, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    assert len(counting.shapes) < len(given)
+
+
+def test_calls_are_filled_and_no_larger_than_is_wanted(tmp_path):
+    model = causal()
+    counting = Counting(open_artefact(lk.export.to_saved_model(model, tmp_path / "served", timing_seconds=0).path))
+    ragged = Ragged(counting, most=2)
+    counting.shapes.clear()
+    ragged.decode(signals(model, [100, 10, 99, 98, 500]))
+    assert sorted(counting.shapes) == [(1, 10, 4), (1, 100, 4), (1, 500, 4), (2, 99, 4)]
+
+
+@pytest.mark.parametrize("quantization", ["float32", "dynamic_int8"])
+def test_a_file_of_open_length(quantization, tmp_path):
+    keras.utils.set_random_seed(3)
+    model = looking_ahead()
+    path = tmp_path / "file.tflite"
+    lk.export.to_tflite(model, path, length="dynamic", quantization=quantization, timing_seconds=0)
+    alone = open_artefact(path)
+    ((name, signature),) = alone.signatures.items()
+    (x,) = signature.inputs
+    given = signals(model)
+    for signal, y in zip(given, Ragged(open_artefact(path)).decode(given), strict=True):
+        (expected,) = alone.run(name, {x: signal[np.newaxis]}).values()
+        np.testing.assert_allclose(y, expected[0], rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def test_nothing_is_decoded_where_one_does_not_fit(tmp_path):
+    model = causal()
+    counting = Counting(open_artefact(lk.export.to_saved_model(model, tmp_path / "served", timing_seconds=0).path))
+    ragged = Ragged(counting)
+    counting.shapes.clear()
+    (good,) = signals(model, [20])
+    for bad, message in (
+        (good[:, :3], r"float32\[None, 4\] .* Received: float32\[20, 3\]"),
+        (good[:0], r"any length from 1\). Received: float32\[0, 4\]"),
+        (np.where(good > 1, np.nan, good), "must be finite. Received: 5 numbers"),
+        (good.astype("int32"), r"Received: int32\[20, 4\]"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ragged.decode([good, bad])
+    assert not counting.shapes
+
+
+def test_a_fixed_length_or_several_inputs_are_refused(tmp_path):
+    path = tmp_path / "fixed.tflite"
+    lk.export.to_tflite(causal(), path, length=20, timing_seconds=0)
+    with pytest.raises(ValueError, match="must leave its length open"):
+        Ragged(open_artefact(path))
+    a, b = keras.Input((None, 4), name="a"), keras.Input((None, 4), name="b")
+    two = lk.export.to_saved_model(keras.Model([a, b], a + b), tmp_path / "two", timing_seconds=0)
+    with pytest.raises(ValueError, match=r"one input and one output. Received: \['a', 'b'\]"):
+        Ragged(open_artefact(two.path))
