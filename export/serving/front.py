@@ -146,7 +146,11 @@ class Front:
         shape, dtype, state = await self._answer(self.stepper.begin)
         skipped = self.limits.latency
         while True:
-            message = await asyncio.wait_for(socket.receive(), self.limits.idle)
+            try:
+                message = await asyncio.wait_for(socket.receive(), self.limits.idle)
+            except TimeoutError:
+                sentence = f"A stream must go on or end. Received: nothing for {self.limits.idle:g} seconds"
+                raise RefusedError(503, sentence) from None
             if message["type"] == "websocket.disconnect":
                 return
             if message.get("text") == "end":
@@ -160,7 +164,7 @@ class Front:
         await socket.close(1000)
 
     async def _answer(self, method, *arguments):
-        """What a replica answers, another one's where it goes away; raises `RefusedError` where all are busy or away."""
+        """What a replica answers, another one's where it goes away; raises `RefusedError` where none can."""
         for attempt in range(ATTEMPTS):
             try:
                 return await method.remote(*arguments)

@@ -44,10 +44,11 @@ class Ragged:
 
     >>> import keras, numpy as np, tempfile
     >>> import lucid_keras as lk
+    >>> from lucid_keras.runtimes import open_artefact
     >>> up = lk.ConvTranspose1d(4, 2, kernel_size=4, stride=2, padding=1, data_format="channels_last")
     >>> model = keras.Sequential([keras.Input((None, 4)), up])
     >>> path = lk.export.to_saved_model(model, tempfile.mkdtemp() + "/up", timing_seconds=0).path
-    >>> ragged = lk.runtimes.Ragged(lk.runtimes.open_artefact(path))
+    >>> ragged = Ragged(open_artefact(path))
     >>> [y.shape for y in ragged.decode([np.ones((30, 4), "float32"), np.ones((40, 4), "float32")])]
     [(60, 2), (80, 2)]
     """
