@@ -7,7 +7,13 @@ LUCID_KERAS_COMPILERS ?= $(abspath $(VENV)/compilers/bin/python)
 LUCID_KERAS_VOICE ?= $(abspath $(VENV)/voice/bin/python)
 VOICE := .cache/voice
 
-.PHONY: help demo web test quick lint runtimes sweep corners release bench docs clean compile-ahead voice ports imports bench-sweep bench-training memory
+# What `make serve` and `make batch` take where nothing else is named.
+SERVED := saved_models/served
+MODEL ?= $(SERVED)/decoder/1
+IN ?= $(SERVED)/features
+OUT ?= $(SERVED)/decoded
+
+.PHONY: serve batch engines bench-serving help demo web test quick lint runtimes sweep corners release bench docs clean compile-ahead voice ports imports bench-sweep bench-training memory
 
 help:
 	@echo "make demo   install, then reconstruct a recording in Keras and under LiteRT (saved_models/demo/)"
@@ -26,6 +32,10 @@ help:
 	@echo "make bench-training  install, then time training steps of whole models beside PyTorch and Keras's own layer, and write docs/speed/training.md (a quarter of an hour)"
 	@echo "make memory   install, then measure what files take of memory and how long they take to begin, and write docs/speed/memory.md"
 	@echo "make imports  install, then import sixteen decoders of PyTorch's, prove and time their files, and write docs/speed/imports.md (two hours)"
+	@echo "make serve  install, then serve over HTTP and WebSockets with Ray: MODEL=... and SERVE_ARGS=..., or a small decoder"
+	@echo "make batch  install, then decode a folder with Apache Beam: MODEL=... IN=... OUT=... and BATCH_ARGS=..., or a small one"
+	@echo "make engines  install, then prove both, TensorFlow Serving's protocol, and training on several devices (a quarter of an hour)"
+	@echo "make bench-serving  install, then measure both under load, and write docs/speed/serving.md (a quarter of an hour)"
 	@echo "make docs   install, then build the documentation site (site/index.html)"
 	@echo "make lint   install, then formatting, style, the layering contract and the types"
 	@echo "make clean  remove the environment and every cache"
@@ -64,6 +74,28 @@ runtimes: $(VENV)/.test
 	$(BIN)/python -m pytest -m runtimes -n 2 $(PYTEST_ARGS)
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.runtimes
 
+serve: $(VENV)/serve/.ready
+	$(VENV)/serve/bin/python export/example_artefacts.py $(SERVED)
+	$(VENV)/serve/bin/python export/serving/ray_serve.py $(MODEL) \
+		$(if $(filter $(SERVED)/%,$(MODEL)),--rate 24000 --live $(SERVED)/live_1.tflite $(SERVED)/live_8.tflite) $(SERVE_ARGS)
+
+batch: $(VENV)/batch/.ready
+	$(VENV)/batch/bin/python export/example_artefacts.py $(SERVED)
+	$(VENV)/batch/bin/python export/batch/beam.py $(MODEL) $(IN) $(OUT) \
+		$(if $(filter $(SERVED)/%,$(MODEL)),--rate 24000) $(BATCH_ARGS)
+
+IN_SERVE := ray_serve tensorflow_serving train_distributed recordings
+engines: $(VENV)/serve/.ready $(VENV)/batch/.ready
+	$(VENV)/serve/bin/python -m pytest --confcutdir tests/engines $(IN_SERVE:%=tests/engines/test_%.py) $(PYTEST_ARGS)
+	$(VENV)/batch/bin/python -m pytest --confcutdir tests/engines tests/engines/test_beam.py $(PYTEST_ARGS)
+
+bench-serving: $(VENV)/.test $(VENV)/serve/.ready $(VENV)/batch/.ready
+	$(VENV)/serve/bin/python -m pip install --quiet torch==2.13.0
+	rm -rf .cache/served && mkdir -p .cache/served
+	PYTHONPATH=tests:examples $(BIN)/python -m benchmarks.serving_make .cache/served
+	PYTHONPATH=.:tests $(VENV)/serve/bin/python -m benchmarks.serving .cache/served --beam $(abspath $(VENV))/batch/bin/python
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.serving_report
+
 sweep: $(VENV)/.test
 	$(BIN)/python -m pytest -m sweep -n 2 -v $(PYTEST_ARGS)
 
@@ -93,6 +125,7 @@ bench-sweep: $(VENV)/.test $(VENV)/.bench
 
 bench-training: $(VENV)/.test $(VENV)/.bench
 	PYTHONPATH=tests:examples $(BIN)/python -m benchmarks.training
+	PYTHONPATH=tests:examples $(BIN)/python -m benchmarks.training_profile
 	PYTHONPATH=tests:examples $(BIN)/python -m benchmarks.training_report
 
 memory: export LUCID_KERAS_LITERT_TORCH := $(LUCID_KERAS_LITERT_TORCH)
@@ -150,6 +183,18 @@ $(LUCID_KERAS_VOICE):
 	$(VENV)/voice/bin/python -m pip install --quiet $(KOKORO) || (rm -rf $(VENV)/voice; false)
 	-$(VENV)/voice/bin/python -m pip install --quiet pesq==0.0.4
 
+# Ray's and Beam's requirements refuse each other's, and Beam's refuse ours of today.
+$(VENV)/serve/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)/serve
+	$(VENV)/serve/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[serve]' \
+		ray==2.60.0 pytest websockets tensorflow-serving-api
+	touch $@
+
+$(VENV)/batch/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)/batch
+	$(VENV)/batch/bin/python -m pip install --quiet --editable '.[batch]' apache-beam==2.77.0 pytest
+	touch $@
+
 # One stamp an extra, so that `make demo` installs no PyTorch.
 $(VENV)/.%: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v >= (3, 11) or sys.exit(f"lucid_keras needs Python 3.11 or newer. Received: {sys.executable} {v[0]}.{v[1]}; set PYTHON=python3.12, say")'
@@ -159,6 +204,6 @@ $(VENV)/.%: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) .nox build dist site *.egg-info saved_models/demo saved_models/web saved_models/voice
+	rm -rf $(VENV) .nox build dist site *.egg-info saved_models/demo saved_models/web saved_models/voice saved_models/served
 	rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache .grimp_cache .cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -27,6 +27,7 @@ import tensorflow as tf
 from comparison import add_live, parser_of, print_comparison, print_live, randomize, run, tell
 
 import lucid_keras as lk
+from lucid_keras.runtimes import recording_of
 
 SAMPLE_RATE = 24_000
 
@@ -289,9 +290,7 @@ def latents_of(model, seconds, audio=None):
     if audio is None:
         frames = round(seconds * model.config.frame_rate)
         return np.random.default_rng(0).standard_normal((1, frames, model.config.hidden_size)).astype("float32")
-    import soundfile
-
-    samples, rate = soundfile.read(audio, dtype="float32", always_2d=True)
+    samples, rate = recording_of(pathlib.Path(audio).read_bytes())
     if rate != SAMPLE_RATE:
         raise ValueError(f"the recording must be at {SAMPLE_RATE} Hz. Received: {audio} at {rate} Hz")
     with torch.no_grad():

@@ -29,6 +29,7 @@ import soundfile
 from ai_edge_litert.interpreter import Interpreter
 
 import lucid_keras as lk
+from lucid_keras.runtimes import recording_of
 
 SAMPLE_RATE = 24_000
 FRAME = 320  # samples
@@ -82,9 +83,10 @@ class LiveDecoder:
 
 def latents_of(path):
     """A recording as latents `[1, frames, 128]`: each frame's lowest cosine coefficients, for want of an encoder."""
-    samples, rate = soundfile.read(path)
-    if samples.ndim != 1:
+    samples, rate = recording_of(path.read_bytes())
+    if samples.shape[1] != 1:
         raise SystemExit(f"the recording must be mono. Received: {samples.shape[1]} channels in {path}")
+    samples = samples[:, 0]
     if rate != SAMPLE_RATE:
         at = np.arange(0, len(samples), rate / SAMPLE_RATE)
         samples = np.interp(at, np.arange(len(samples)), samples)

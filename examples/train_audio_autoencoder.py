@@ -20,6 +20,7 @@ import tensorflow as tf
 from comparison import parser_of, run, run_tflite, tell
 
 import lucid_keras as lk
+from lucid_keras.runtimes import recording_of
 
 STRIDES = (4, 4, 2)
 CHANNELS = (32, 64, 96)
@@ -99,7 +100,7 @@ def train(model, recording, seconds, learning_rate=3e-3):
 
 def read_recording(path):
     """The first channel of a recording at a peak of 0.9, a whole number of latent frames, and its rate in Hz."""
-    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    samples, rate = recording_of(path.read_bytes())
     samples = samples[: len(samples) // np.prod(STRIDES) * np.prod(STRIDES), 0]
     if len(samples) <= CROP:
         raise ValueError(f"the recording must have more than {CROP} samples. Received: {path} with {len(samples)}")

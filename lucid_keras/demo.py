@@ -14,6 +14,7 @@ from lucid_keras.export import ExportReport, snr_db, to_tflite
 from lucid_keras.export.progress import doing
 from lucid_keras.export.tables import rich_table
 from lucid_keras.layers.istft import ISTFT
+from lucid_keras.runtimes import recording_of
 
 RECORDING = pathlib.Path(__file__).parent / "recording" / "guitar_slide.flac"
 N_FFT = 1024
@@ -79,16 +80,16 @@ def print_result(result, console):
 
 def read_audio(path):
     """The samples of a sound file as float64 `[samples]`, channels averaged, and its rate in Hz."""
-    soundfile = demo_extra("soundfile")
+    demo_extra("soundfile")
     if not path.is_file():
         raise ValueError(f"audio must be a WAV or FLAC file that exists. Received: audio={str(path)!r}")
     try:
-        samples, rate = soundfile.read(path, dtype="float64", always_2d=True)
-    except soundfile.LibsndfileError as error:
+        samples, rate = recording_of(path.read_bytes())
+    except ValueError as error:
         raise ValueError(
             f"audio must be a readable WAV or FLAC file. Received: audio={str(path)!r} ({error})"
         ) from None
-    samples = samples.mean(1)
+    samples = samples.mean(1, dtype=np.float64)
     if not samples.any() or not np.isfinite(samples).all():
         raise ValueError(f"audio must hold finite samples, not silence. Received: audio={str(path)!r}")
     return samples, rate

@@ -35,6 +35,13 @@ def flipped(path):
     path.write_bytes(content)
 
 
+def broken_off(path, subtype):
+    """A recording that lacks its last half."""
+    noise = 0.1 * np.random.default_rng(0).standard_normal((16_000, DATA.shape[1]))
+    soundfile.write(path, noise, 16_000, subtype=subtype)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
 BAD = {
     "junk.npz": (lambda path: path.write_bytes(b"junk"), r"must be a whole \.npz of numbers.*not a zip file"),
     "empty.npz": (lambda path: path.write_bytes(b""), r"must be a whole \.npz"),
@@ -49,6 +56,9 @@ BAD = {
     "pipe.npz": (os.mkfifo, "must be a file, not a folder, a pipe or a device"),
     "pipe.wav": (os.mkfifo, "must be a file, not a folder, a pipe or a device"),
     "junk.wav": (lambda path: path.write_bytes(b"junk"), "recording must be readable"),
+    "short.wav": (lambda path: broken_off(path, "PCM_16"), r"it breaks off after \d+ of \d+ bytes"),
+    "short.flac": (lambda path: broken_off(path, "PCM_16"), "recording must be"),
+    "short.ogg": (lambda path: broken_off(path, "VORBIS"), "recording must be"),
 }
 
 

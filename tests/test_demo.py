@@ -93,3 +93,14 @@ def test_a_file_that_litert_benchmark_cannot_run_is_one_line(tmp_path, capsys):
     assert "--benchmark and --json are for .tflite files" in capsys.readouterr().err
     with pytest.raises(ValueError, match="litert-benchmark must be able to run the file"):
         benchmark(tmp_path / "missing.tflite")
+
+
+def test_a_recording_that_breaks_off_is_one_line(tmp_path, capsys):
+    """libsndfile would read what is there of it."""
+    path = tmp_path / "in.wav"
+    soundfile.write(path, np.sin(np.arange(4000)), 8000)
+    path.write_bytes(path.read_bytes()[:-4000])
+    assert cli.main(["demo", "--audio", str(path), "--out", str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert "it breaks off after 4044 of 8044 bytes" in error
+    assert error.count("\n") == 1

@@ -36,7 +36,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 RESULT = ("c", "cpp", "json", "text")  # shown, not run
-OF_THE_SYSTEM = ("docker", "make", "pip", "python")  # commands that are not ours
+OF_THE_SYSTEM = ("curl", "docker", "make", "pip", "python")  # commands that are not ours
 READ_ALONE = {"bench": "lucid_keras.bench.commands.run", "demo": "lucid_keras.cli._demo"}  # their tests run them
 
 

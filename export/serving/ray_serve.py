@@ -141,22 +141,28 @@ def stop():
     ray.shutdown()
 
 
-def main(argv=None):
-    given = parser().parse_args(argv)
+def serve_until_ended(decoder, given):
+    """Serve until Ctrl-C or a termination: `decoder` as `workers.Decoder` takes it, or None, and `--live`'s files."""
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
+    start(application(decoder, [path.resolve() for path in given.live], given), given)
+    print(f"http://{given.host}:{given.port}/health; metrics at port {given.metrics_port}; Ctrl-C ends it", flush=True)
+    ended.wait()
+    stop()
+
+
+def main(argv=None):
+    given = parser().parse_args(argv)
     try:
         checked(given)
         from workers import artefact
 
-        decoder = artefact(given.model.resolve(), given.threads) if given.model else None
-        start(application(decoder, [path.resolve() for path in given.live], given), given)
+        serve_until_ended(artefact(given.model.resolve(), given.threads) if given.model else None, given)
+    except ModuleNotFoundError as error:
+        sys.exit(f"ray_serve: serving needs {error.name}: pip install 'lucid_keras[serve]'")
     except (ImportError, OSError, ValueError, RuntimeError) as error:
         sys.exit(f"ray_serve: {error}")
-    print(f"http://{given.host}:{given.port}/health; metrics at port {given.metrics_port}; Ctrl-C ends it", flush=True)
-    ended.wait()
-    stop()
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from lucid_keras.runtimes.protocol import Runtime
 from lucid_keras.runtimes.ragged import Ragged as Ragged
 from lucid_keras.runtimes.saved_model import SavedModel
 from lucid_keras.runtimes.signals import bytes_of as bytes_of
+from lucid_keras.runtimes.signals import recording_of as recording_of
 from lucid_keras.runtimes.signals import signal_of as signal_of
 from lucid_keras.runtimes.stablehlo import MANIFEST, StableHlo
 from lucid_keras.runtimes.tflite_2023 import TFLite2023

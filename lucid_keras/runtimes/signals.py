@@ -9,6 +9,7 @@ from lucid_keras._extras import needed
 from lucid_keras._untrusted import npy_array
 
 RECORDINGS = (".wav", ".flac", ".ogg")
+OGG = b"OggS"
 UNKNOWN = (0, 0xFFFFFFFF)  # what programs write that stream a WAV and cannot go back to its beginning
 Rate = int | None
 
@@ -35,6 +36,27 @@ def signal_of(content: bytes, suffix: str = ".npy") -> tuple[np.ndarray, Rate]:
         return npy_array(content), None
     if suffix not in RECORDINGS:
         raise ValueError(f"A signal must be .npy, {', '.join(RECORDINGS)}. Received: {suffix!r}")
+    return recording_of(content)
+
+
+def recording_of(content: bytes) -> tuple[np.ndarray, int]:
+    """The samples in the bytes of a recording, float32 `[positions, channels]`, and its rate in Hz.
+
+    Args:
+        content: the bytes of a file of any kind that libsndfile knows.
+
+    Raises:
+        ValueError: they are not a whole recording.
+        ImportError: soundfile is not installed.
+
+    Example:
+
+    >>> import numpy as np
+    >>> recording_of(bytes_of(np.zeros((2, 1), "float32"), ".wav", 8000)[:-1])
+    Traceback (most recent call last):
+    ...
+    ValueError: a recording must be whole: it breaks off after 47 of 48 bytes
+    """
     soundfile = needed("soundfile", "reading recordings needs soundfile")
     _check_whole(content)
     try:
@@ -48,7 +70,11 @@ def signal_of(content: bytes, suffix: str = ".npy") -> tuple[np.ndarray, Rate]:
 
 
 def _check_whole(content):
-    """Of a WAV that breaks off libsndfile reads what is there, and says nothing."""
+    """Of a WAV or an Ogg that breaks off libsndfile reads what is there, and says nothing."""
+    if content[:4] == OGG:
+        last = content.rfind(OGG)  # its last page says so
+        if len(content) < last + 27 or not content[last + 5] & 4:
+            raise ValueError("a recording must be whole: its last page is missing")
     if content[:4] == b"RIFF" and len(content) >= 8:
         (promised,) = struct.unpack("<I", content[4:8])
         if promised not in UNKNOWN and promised + 8 > len(content):
