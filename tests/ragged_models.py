@@ -37,3 +37,26 @@ def rounding():
     x = keras.Input((None, 4))
     y = keras.layers.Conv1D(8, 8, strides=4, padding="same")(x)
     return keras.Model(x, lk.ConvTranspose1d(8, 2, 8, 4, 2, data_format="channels_last")(y))
+
+
+def far_apart():
+    """A signal of any length becomes one of whole blocks of 32."""
+    x = keras.Input((None, 4))
+    y = keras.layers.Conv1D(8, 64, strides=32, padding="same")(x)
+    return keras.Model(x, lk.ConvTranspose1d(8, 2, 64, 32, 16, data_format="channels_last")(y))
+
+
+def of_symbols():
+    """Indices, of which noise is none."""
+    x = keras.Input((None,), dtype="int32")
+    return keras.Model(
+        x, lk.ConvTranspose1d(4, 2, 4, 2, 1, data_format="channels_last")(keras.layers.Embedding(9, 4)(x))
+    )
+
+
+def mirrored(reach=20):
+    """A signal of fewer than 21 positions is too short to be mirrored at its ends."""
+    x = keras.Input((None, 4))
+    y = keras.layers.Lambda(lambda x: tf.pad(x, [[0, 0], [reach, reach], [0, 0]], "REFLECT"))(x)
+    y = keras.layers.Conv1D(8, 2 * reach + 1)(y)
+    return keras.Model(x, lk.ConvTranspose1d(8, 2, 8, 4, 2, data_format="channels_last")(y))

@@ -3,12 +3,21 @@
 import keras
 import numpy as np
 import pytest
-from ragged_models import causal, channels_first, looking_ahead, over_all, rounding
+from ragged_models import (
+    causal,
+    channels_first,
+    far_apart,
+    looking_ahead,
+    mirrored,
+    of_symbols,
+    over_all,
+    rounding,
+)
 
 import lucid_keras as lk
 from lucid_keras.runtimes import Ragged, open_artefact
 
-LENGTHS = (7, 61, 64, 90, 90, 200, 33, 120)
+LENGTHS = (27, 61, 64, 90, 90, 200, 33, 120)
 
 
 MODELS = {
@@ -17,6 +26,9 @@ MODELS = {
     "channels first": (channels_first, "their last 16 positions another"),
     "over all": (over_all, "signals of one length share a call"),
     "rounding": (rounding, "signals of one length share a call"),
+    "far apart": (far_apart, "signals of one length share a call"),
+    "symbols": (of_symbols, "signals of one length share a call"),
+    "mirrored": (mirrored, "their last 64 positions another"),
 }
 
 
@@ -37,6 +49,8 @@ class Counting:
 
 def signals(model, lengths=LENGTHS):
     rng = np.random.default_rng(1)
+    if len(model.inputs[0].shape) == 2:
+        return [rng.integers(0, 9, length, "int32") for length in lengths]
     last = model.inputs[0].shape[-1] is not None
     drawn = [rng.standard_normal((length, 4)).astype("float32") for length in lengths]
     return drawn if last else [signal.T for signal in drawn]
@@ -110,3 +124,10 @@ def test_a_fixed_length_or_several_inputs_are_refused(tmp_path):
     two = lk.export.to_saved_model(keras.Model([a, b], a + b), tmp_path / "two", timing_seconds=0)
     with pytest.raises(ValueError, match=r"one input and one output. Received: \['a', 'b'\]"):
         Ragged(open_artefact(two.path))
+
+
+@pytest.mark.parametrize("most", [0, 1.5])
+def test_a_call_has_a_signal_at_least(most, tmp_path):
+    served = lk.export.to_saved_model(causal(), tmp_path / "served", timing_seconds=0)
+    with pytest.raises((TypeError, ValueError), match="most must be"):
+        Ragged(open_artefact(served.path), most=most)

@@ -2,7 +2,7 @@
 
     python export/batch/beam.py served/vocoder/1 mels/ voices/ --rate 24000
     python export/batch/beam.py vocoder.tflite mels.parquet voices/ --rate 24000 --direct_num_workers 2
-    python export/batch/beam.py gs://bucket/vocoder/1 gs://bucket/mels/ gs://bucket/voices/ --runner DataflowRunner ...
+    python export/batch/beam.py /models/vocoder/1 gs://bucket/mels/ gs://bucket/voices/ --runner DataflowRunner ...
 
 A folder holds `.npy` files and recordings, at any depth. A row of Parquet has `name` and `features`, a list of a list
 of numbers a position; an example of a TFRecord `name`, `features`, all numbers in order, and `shape`. Signals of any
@@ -93,7 +93,7 @@ class Decoding(ModelHandler):
     """An artefact, loaded once a process; a signal that it does not decode costs the others nothing.
 
     Args:
-        path: the artefact, on this machine or where Beam reads files.
+        path: the artefact, on every machine that decodes.
         most: int, signals of a call.
     """
 
@@ -180,18 +180,23 @@ def made(folder):
         FileSystems.mkdirs(folder)
 
 
-def files_in(folder):
-    """`(name, path)` of the signals in a folder; raises where two of them would become one output, or there is none."""
+def check_folder(folder):
+    """Raises where two files of a folder would become one output, or there is none."""
     (found,) = FileSystems.match([posixpath.join(folder, "**")])
-    paths = [one for one in found.metadata_list if posixpath.splitext(one.path)[1].lower() in SUFFIXES]
-    paths.sort(key=lambda one: (one.size_in_bytes, one.path))  # neighbours are alike in length
-    named = [(posixpath.splitext(one.path)[0][len(folder) :].strip("/"), one.path) for one in paths]
-    counts = collections.Counter(name for name, _ in named)
+    counts = collections.Counter(name_in(folder, one.path) for one in found.metadata_list if is_signal(one))
     if twice := sorted(name for name, count in counts.items() if count > 1):
         raise ValueError(f"Files must differ by more than their endings. Received: {', '.join(twice[:5])}")
-    if not named:
+    if not counts:
         raise ValueError(f"The folder must hold files of {', '.join(SUFFIXES)}. Received: {folder}")
-    return named
+
+
+def is_signal(metadata):
+    return posixpath.splitext(metadata.path)[1].lower() in SUFFIXES
+
+
+def name_in(folder, path):
+    """What a file of a folder is called: its path there without the ending."""
+    return posixpath.splitext(path)[0][len(folder) :].strip("/")
 
 
 def signals(pipeline, source, missing):
@@ -201,7 +206,14 @@ def signals(pipeline, source, missing):
     elif source.endswith((".tfrecord", ".tfrecords")):
         rows = pipeline | beam.io.ReadFromTFRecord(source) | beam.Map(of_example)
     else:
-        rows = pipeline | beam.Create(files_in(source), reshuffle=False)
+        check_folder(source)
+        rows = (
+            pipeline
+            | beam.io.fileio.MatchFiles(posixpath.join(source, "**"))
+            | beam.Filter(is_signal)
+            | beam.Map(lambda one: (name_in(source, one.path), one.path))
+            | beam.Reshuffle()  # onto all workers
+        )
         return read(rows, missing, Read())
     return read(rows, missing, Row())
 

@@ -53,12 +53,12 @@ def _chunks(content, shape, dtype):
     return chunks
 
 
-async def _send(socket, samples, skipped):
+async def _send(socket, samples, skipped, axis):
     """Send what is not to be left out at the beginning; how much is to be left out yet."""
-    kept = samples[skipped:]
-    if len(kept):
+    kept = samples[skipped:] if axis == 0 else samples[:, skipped:]
+    if kept.size:
         await socket.send_bytes(np.ascontiguousarray(kept).tobytes())
-    return max(0, skipped - len(samples))
+    return max(0, skipped - samples.shape[axis])
 
 
 async def _end(socket, code, sentence):
@@ -144,7 +144,7 @@ class Front:
 
     async def _stream(self, socket):
         shape, dtype, state = await self._answer(self.stepper.begin)
-        skipped = self.limits.latency
+        skipped, axis = self.limits.latency, int(self.limits.channels_first)
         while True:
             try:
                 message = await asyncio.wait_for(socket.receive(), self.limits.idle)
@@ -157,10 +157,10 @@ class Front:
                 break
             for chunk in _chunks(message.get("bytes"), shape, dtype):
                 y, state = await self._answer(self.stepper.step, (chunk, state))
-                skipped = await _send(socket, y, skipped)
+                skipped = await _send(socket, y, skipped, axis)
         y, _ = await self._answer(self.stepper.step, (None, state))
         if y is not None:
-            await _send(socket, y, skipped)
+            await _send(socket, y, skipped, axis)
         await socket.close(1000)
 
     async def _answer(self, method, *arguments):

@@ -14,6 +14,7 @@ states are not its own. Metrics for Prometheus are at `--metrics-port`. Ctrl-C e
 
 import argparse
 import dataclasses
+import logging
 import os
 import pathlib
 import signal
@@ -31,7 +32,8 @@ class Limits:
     """What a request may ask for.
 
     `bytes` and `positions` of a whole signal; `streams` at once, and seconds `idle` after which one ends; `latency`
-    samples at the beginning of a stream that are to be left out, and the `rate` of recordings in Hz.
+    samples at the beginning of a stream that are to be left out, and whether it is `channels_first`; the `rate` of
+    recordings in Hz.
     """
 
     bytes: int
@@ -39,6 +41,7 @@ class Limits:
     streams: int
     idle: float
     latency: int
+    channels_first: bool
     rate: int | None
 
 
@@ -58,6 +61,7 @@ def parser():
     made.add_argument("--streams", type=int, default=100, help="at once; more are refused (default: 100)")
     made.add_argument("--idle", type=float, default=60, help="seconds after which a silent stream ends (default: 60)")
     made.add_argument("--latency", type=int, default=0, help="samples to leave out, as the export's report has them")
+    made.add_argument("--channels-first", action="store_true", help="of live streams: [channels, positions]")
     made.add_argument("--megabytes", type=float, default=32, help="of a request at most (default: 32)")
     made.add_argument("--positions", type=int, default=100_000, help="of a signal at most (default: 100000)")
     made.add_argument("--rate", type=int, help="Hz, with which recordings are answered")
@@ -74,6 +78,7 @@ def application(decoder, steppers, given):
             "min_replicas": given.replicas,
             "max_replicas": given.most_replicas or given.replicas,
             "target_ongoing_requests": given.together,
+            "upscale_delay_s": 5,
         },
         "ray_actor_options": {"num_cpus": given.threads},
         "max_ongoing_requests": 2 * given.together,
@@ -82,7 +87,10 @@ def application(decoder, steppers, given):
         "graceful_shutdown_timeout_s": 10,
     }
     limits = Limits(
-        *(int(given.megabytes * 2**20), given.positions, given.streams, given.idle, given.latency, given.rate)
+        bytes=int(given.megabytes * 2**20),
+        **{
+            name: getattr(given, name) for name in ("positions", "streams", "idle", "latency", "channels_first", "rate")
+        },
     )
     streams = {"max_ongoing_requests": max(2 * given.together, given.streams), "max_queued_requests": -1}
     decoders = Decoder.options(**scaled).bind(decoder, given.together, given.wait) if decoder else None
@@ -115,17 +123,19 @@ def checked(given):
 
 def start(application, given):
     """Ray and its server on this machine, and the application once it answers."""
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
     import ray
     from ray import serve
 
     replicas = given.most_replicas or given.replicas
+    importable = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))  # by the replicas
     ray.init(
         address="local",
         num_cpus=max(os.cpu_count(), 2 * replicas * given.threads),
         include_dashboard=False,
         log_to_driver=False,
         configure_logging=False,
-        runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join([str(HERE), *sys.path[1:2]])}},
+        runtime_env={"env_vars": {"PYTHONPATH": importable}},
         _metrics_export_port=given.metrics_port,
     )
     serve.start(http_options={"host": given.host, "port": given.port}, logging_config={"log_level": "ERROR"})

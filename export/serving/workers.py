@@ -44,7 +44,7 @@ class Decoder:
     @serve.batch
     async def together(self, signals):
         self.sizes.observe(len(signals))
-        self.positions.inc(sum(signal.size for signal in signals))
+        self.positions.inc(sum(max(signal.shape) for signal in signals))
         async with self.busy:
             return await asyncio.to_thread(self._decoded, signals)
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from lucid_keras._arguments import checked_count
 from lucid_keras.runtimes.protocol import Runtime
 
 EQUAL = 1e-5  # of the largest magnitude: what the rounding of another shape may change
@@ -38,7 +39,7 @@ class Ragged:
         most: int, signals of a call where the batch is open. Default 8.
 
     Raises:
-        ValueError: the artefact has several inputs or outputs, or a fixed length.
+        ValueError: the artefact has several inputs or outputs, or a fixed length; `most` is below 1.
 
     Example:
 
@@ -54,7 +55,7 @@ class Ragged:
     """
 
     def __init__(self, artefact: Runtime, most: int = 8):
-        self.artefact, self.most = artefact, most
+        self.artefact, self.most = artefact, checked_count("most", most, "signal", least=1)
         self.name, signature = next(iter(artefact.signatures.items()))
         for kind in (signature.inputs, signature.outputs):
             if len(kind) != 1:
@@ -135,13 +136,15 @@ class Ragged:
         found = self._call(signals)
         if len(set(lengths)) == 1:
             return found
-        cut = [_take(y, 0, self._samples(length), self.output_axis) for y, length in zip(found, lengths, strict=True)]
+        cut = [
+            _take(y, 0, self._samples(length), self.output_axis).copy()
+            for y, length in zip(found, lengths, strict=True)
+        ]
         if ends.window:
             last = self._call([_take(signal, -ends.window, None, self.axis) for signal in signals])
-            for y, end in zip(cut, last, strict=True):
-                _take(y, -ends.disturbed, None, self.output_axis)[...] = _take(
-                    end, -ends.disturbed, None, self.output_axis
-                )
+            for pair in zip(cut, last, strict=True):
+                y, end = (_take(one, -ends.disturbed, None, self.output_axis) for one in pair)
+                y[...] = end
         return cut
 
     def _call(self, signals):
@@ -164,42 +167,55 @@ class Ragged:
     def _measured(self):
         """`Ends`, measured on noise and then tried; None where an end is not forgotten within the longest window."""
         rng = np.random.default_rng(0)
-        lengths = [self._alone(self._noise(rng, WINDOWS[0] + more)).shape[self.output_axis] for more in range(3)]
-        self._hop = lengths[1] - lengths[0]
-        self._offset = lengths[0] - self._hop * WINDOWS[0]
-        if lengths[2] - lengths[1] != self._hop:  # it rounds lengths, so that zeros would not be cut at a sample
-            return None
-        within = (self._ends_within(window, rng) for window in WINDOWS)
-        return next((ends for ends in within if ends is not None and self._holds(ends, rng)), None)
+        for window in WINDOWS if np.dtype(self.spec.dtype).kind == "f" else ():
+            try:
+                ends = self._ends_within(window, rng)
+                if ends is not None and self._holds(ends, rng):
+                    return ends
+            except Exception:  # signals as short as this it does not take, or not padded; whatever a runtime raises
+                continue
+        return None
 
     def _ends_within(self, window, rng):
         """`Ends` of this window; None where its last samples are still others than in the whole signal."""
         signal = self._noise(rng, 4 * window)
-        whole = self._alone(signal)
-        widths = [(0, window if axis == self.axis else 0) for axis in range(signal.ndim)]
-        padded = self._alone(np.pad(signal, widths))
-        changed = self._differing(_take(padded, 0, whole.shape[self.output_axis], self.output_axis), whole)
+        whole, longer, longest = (self._alone(self._followed_by_zeros(signal, more)) for more in (0, 1, window))
+        samples = self._length_of(whole)
+        self._hop = self._length_of(longer) - samples
+        self._offset = samples - self._hop * 4 * window
+        if self._hop < 1 or self._length_of(longest) != self._samples(5 * window):
+            return None  # it rounds lengths, so that zeros cannot be cut off again
+        changed = self._differing(_take(longest, 0, samples, self.output_axis), whole)
         if not len(changed):
             return Ends()
-        disturbed = whole.shape[self.output_axis] - changed[0] + self._hop
+        disturbed = samples - changed[0] + self._hop
         last = self._alone(_take(signal, -window, None, self.axis))
-        samples = last.shape[self.output_axis]
-        begun = self._differing(last, _take(whole, -samples, None, self.output_axis))
-        forgotten = not len(begun) or begun[-1] + disturbed < samples
+        begun = self._differing(last, _take(whole, -self._length_of(last), None, self.output_axis))
+        forgotten = not len(begun) or begun[-1] + disturbed < self._length_of(last)
         return Ends(int(disturbed), window) if forgotten else None
 
     def _holds(self, ends, rng):
         """Whether signals of three lengths, decoded with these ends in one call, are what each is by itself."""
         signals = [self._noise(rng, max(ends.window, 8) * times + 1) for times in (1, 2, 3)]
-        found = (
-            one for first in range(0, 3, self.rows or 3) for one in self._decoded(signals[first:][: self.rows], ends)
+        rows = self.rows or len(signals)
+        found = [y for first in range(0, 3, rows) for y in self._decoded(signals[first : first + rows], ends)]
+        alone = map(self._alone, signals)
+        return all(
+            y.shape == expected.shape and not len(self._differing(y, expected))
+            for y, expected in zip(found, alone, strict=True)
         )
-        return not any(len(self._differing(y, self._alone(signal))) for y, signal in zip(found, signals, strict=True))
 
     def _differing(self, y, expected):
-        """The samples in which an output is another than expected."""
+        """The samples in which an output is another than expected, or is no number."""
         others = tuple(axis for axis in range(y.ndim) if axis != self.output_axis)
-        return np.flatnonzero(np.abs(y - expected).max(others) > EQUAL * np.abs(expected).max())
+        same = np.abs(y - expected).max(others) <= EQUAL * np.abs(expected).max()
+        return np.flatnonzero(~same)
+
+    def _followed_by_zeros(self, signal, positions):
+        return np.pad(signal, [(0, positions if axis == self.axis else 0) for axis in range(signal.ndim)])
+
+    def _length_of(self, y):
+        return y.shape[self.output_axis]
 
     def _alone(self, signal):
         return self._call([signal])[0]

@@ -81,15 +81,16 @@ class Server:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=LIMIT) as answer:
             return answer.read().decode()
 
-    async def stream(self, array, delay=0.0):
+    async def stream(self, array, delay=0.0, axis=0):
         """What a live stream makes of an array, whole chunks, sent one by one."""
         async with websockets.connect(f"ws://127.0.0.1:{self.port}/live", open_timeout=LIMIT) as live:
             pieces = asyncio.create_task(_received(live))
-            for begin in range(0, len(array), CHUNK):
-                await live.send(array[begin : begin + CHUNK].tobytes())
+            for chunk in np.split(array, array.shape[axis] // CHUNK, axis):
+                await live.send(chunk.tobytes())
                 await asyncio.sleep(delay)
             await live.send("end")
-            return np.concatenate([np.frombuffer(piece, "float32") for piece in await pieces]).reshape(-1, 2)
+            samples = [np.frombuffer(piece, "float32") for piece in await pieces]
+            return np.concatenate([one.reshape((-1, 2) if axis == 0 else (2, -1)) for one in samples], axis)
 
     def replicas(self, deployment):
         """The processes of a deployment."""
@@ -287,9 +288,15 @@ def test_metrics_tell_what_was_done(server):
         time.sleep(1)
 
 
-def test_a_file_is_served_as_a_saved_model_is(served):
-    with Server(served.tflite) as started:
+def test_a_file_is_served_as_a_saved_model_is_and_streams_of_channels_first(served, served_channels_first):
+    latency = served_channels_first.latency
+    assert latency > 0
+    with Server(
+        served.tflite, "--live", *served_channels_first.live, "--channels-first", "--latency", latency
+    ) as started:
         given = drawn([20, 33, 300])
+        x = drawn([CHUNK * 20])[0].T
+        assert served_channels_first.is_right(x, asyncio.run(started.stream(x, axis=1)))
         assert all(served.is_right(x, started.decode(x)[1]) for x in given)
         status, body = started.post(npy(X), Accept="audio/wav")
         assert (status, "needs a rate" in json.loads(body)["error"]) == (406, True)
@@ -297,6 +304,16 @@ def test_a_file_is_served_as_a_saved_model_is(served):
         assert children
     assert started.process.returncode == 0
     assert not [pid for pid in children if pathlib.Path(f"/proc/{pid}").exists()]
+
+
+def test_replicas_become_more_while_there_is_more_to_do(served):
+    with Server(served.saved_model, "--most-replicas", 2, "--together", 2) as started:
+        assert len(started.replicas("Decoder")) == 1
+        deadline = time.monotonic() + LIMIT
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            while len(started.replicas("Decoder")) < 2:
+                assert time.monotonic() < deadline
+                assert {status for status, _ in pool.map(started.decode, drawn([1000] * 64))} <= {200, 503}
 
 
 @pytest.mark.parametrize(
