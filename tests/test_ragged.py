@@ -131,3 +131,21 @@ def test_a_call_has_a_signal_at_least(most, tmp_path):
     served = lk.export.to_saved_model(causal(), tmp_path / "served", timing_seconds=0)
     with pytest.raises((TypeError, ValueError), match="most must be"):
         Ragged(open_artefact(served.path), most=most)
+
+
+def test_recordings_in_the_layouts_there_are(tmp_path):
+    rng = np.random.default_rng(0)
+    recording = rng.standard_normal((40, 4)).astype("float32")
+    for make, as_given in ((causal, recording), (channels_first, recording.T)):
+        served = lk.export.to_saved_model(make(), tmp_path / make.__name__, timing_seconds=0)
+        ragged = Ragged(open_artefact(served.path))
+        np.testing.assert_array_equal(ragged.of_recording(recording), as_given)
+        (y,) = ragged.decode([as_given])
+        assert ragged.to_recording(y).shape == (max(y.shape), 2)
+    samples = keras.Input((None,))
+    without = keras.Model(samples, lk.ConvTranspose1d(1, 1, 4, 2, 1)(samples[:, None])[:, 0])
+    ragged = Ragged(open_artefact(lk.export.to_saved_model(without, tmp_path / "without", timing_seconds=0).path))
+    assert ragged.of_recording(recording[:, :1]).shape == (40,)
+    assert ragged.to_recording(ragged.decode([recording[:, 0]])[0]).shape == (80, 1)
+    with pytest.raises(ValueError, match=r"must have one channel\. Received: 4"):
+        ragged.of_recording(recording)

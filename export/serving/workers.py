@@ -10,10 +10,6 @@ from ray.util import metrics
 from lucid_keras.runtimes import Ragged, open_artefact
 
 
-class FailedError(Exception):
-    """What computing one signal of a batch ended with; the others of the batch have theirs."""
-
-
 @serve.deployment
 class Decoder:
     """Whole signals, as many at once as wait, each as if it came alone.
@@ -36,10 +32,10 @@ class Decoder:
         """What a signal becomes, a recording if wanted; raises ValueError where it does not fit."""
         signal = self.decoder.of_recording(signal) if recorded else signal
         self.decoder.check(signal)
-        found = await self.together(signal)
-        if isinstance(found, FailedError):
-            raise ValueError(f"The signal must be one that the artefact decodes. Received: {found}")
-        return self.decoder.to_recording(found) if to_record else found
+        y, reason = await self.together(signal)
+        if reason is not None:
+            raise ValueError(f"The signal must be one that the artefact decodes. Received: {reason}")
+        return self.decoder.to_recording(y) if to_record else y
 
     @serve.batch
     async def together(self, signals):
@@ -49,12 +45,12 @@ class Decoder:
             return await asyncio.to_thread(self._decoded, signals)
 
     def _decoded(self, signals):
-        """Of a batch that fails each signal by itself, so that the others have what they asked for."""
+        """`(y, None)` or `(None, reason)` of each; where a batch fails each by itself, so that the others have theirs."""
         try:
-            return self.decoder.decode(signals)
-        except Exception as error:
+            return [(y, None) for y in self.decoder.decode(signals)]
+        except Exception as error:  # whatever a runtime raises
             if len(signals) == 1:
-                return [FailedError(str(error))]
+                return [(None, str(error))]
             return [self._decoded([signal])[0] for signal in signals]
 
     def describe(self):

@@ -98,8 +98,12 @@ class Ragged:
             raise ValueError(f"A signal must be finite. Received: {np.sum(~np.isfinite(signal))} numbers that are not")
 
     def of_recording(self, samples: np.ndarray) -> np.ndarray:
-        """`[positions, channels]` in the layout of the input; a copy without channels where it has none."""
-        return samples[:, 0] if len(self.spec.shape) == 2 else np.moveaxis(samples, 0, self.axis)
+        """`[positions, channels]` in the layout of the input; raises ValueError for channels that have no place there."""
+        if len(self.spec.shape) > 2:
+            return np.moveaxis(samples, 0, self.axis)
+        if samples.shape[1] > 1:
+            raise ValueError(f"A recording must have one channel. Received: {samples.shape[1]}")
+        return samples[:, 0]
 
     def to_recording(self, y: np.ndarray) -> np.ndarray:
         """What was decoded as `[positions, channels]`."""
