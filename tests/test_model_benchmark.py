@@ -164,6 +164,7 @@ def test_every_example_of_a_checkpoint_is_compared():
     without = {"comparison", "kokoro_vocoder", "live_decoder", "train_audio_autoencoder"}
     without |= {"mimi_decoder", "vocos_decoder"}  # which `benchmarks.ports` measures
     without |= {"from_torch"}  # whose own module it is, and which compares them itself
+    without |= {"recordings", "train_distributed"}  # which train and decode nothing
     assert {script for _, script, _, _ in models.EXAMPLES} == scripts - without
 
 

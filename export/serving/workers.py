@@ -45,7 +45,7 @@ class Decoder:
             return await asyncio.to_thread(self._decoded, signals)
 
     def _decoded(self, signals):
-        """`(y, None)` or `(None, reason)` of each; where a batch fails each by itself, so that the others have theirs."""
+        """`(y, None)` or `(None, reason)` of each; where a batch fails each by itself, so that others have theirs."""
         try:
             return [(y, None) for y in self.decoder.decode(signals)]
         except Exception as error:  # whatever a runtime raises

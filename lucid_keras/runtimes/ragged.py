@@ -98,7 +98,7 @@ class Ragged:
             raise ValueError(f"A signal must be finite. Received: {np.sum(~np.isfinite(signal))} numbers that are not")
 
     def of_recording(self, samples: np.ndarray) -> np.ndarray:
-        """`[positions, channels]` in the layout of the input; raises ValueError for channels that have no place there."""
+        """`[positions, channels]` as the input is laid out; raises ValueError for channels that have no place there."""
         if len(self.spec.shape) > 2:
             return np.moveaxis(samples, 0, self.axis)
         if samples.shape[1] > 1:
