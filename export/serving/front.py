@@ -122,9 +122,8 @@ class Front:
         """
         await socket.accept()
         if self.stepper is None or self.streams >= self.limits.streams:
-            sentence = (
-                f"There must be room for a stream. Received: one more than {self.limits.streams}; try again later"
-            )
+            most = self.limits.streams if self.stepper else 0
+            sentence = f"The server must have room. Received: one stream more than {most}; try again later"
             self._refusal(1013, sentence)
             await _end(socket, 1013, sentence)
             return

@@ -94,7 +94,8 @@ class Server:
 
     def replicas(self, deployment):
         """The processes of a deployment."""
-        return processes("-f", f"^ray::ServeReplica:lucid_keras:{deployment}")
+        own = ",".join(map(str, processes("-P", self.process.pid)))  # among them who starts replicas
+        return processes("-P", own, "-f", f"^ray::ServeReplica:lucid_keras:{deployment}")
 
 
 def processes(*chosen):
