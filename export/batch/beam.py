@@ -30,6 +30,7 @@ try:
 except ModuleNotFoundError:
     sys.exit("beam: decoding in batches needs Apache Beam: pip install 'lucid_keras[batch]'")
 import numpy as np
+from apache_beam.io import fileio
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics import Metrics
@@ -209,7 +210,7 @@ def signals(pipeline, source, missing):
         check_folder(source)
         rows = (
             pipeline
-            | beam.io.fileio.MatchFiles(posixpath.join(source, "**"))
+            | fileio.MatchFiles(posixpath.join(source, "**"))
             | beam.Filter(is_signal)
             | beam.Map(lambda one: (name_in(source, one.path), one.path))
             | beam.Reshuffle()  # onto all workers

@@ -94,7 +94,7 @@ def application(decoder, steppers, given):
     )
     streams = {"max_ongoing_requests": max(2 * given.together, given.streams), "max_queued_requests": -1}
     decoders = Decoder.options(**scaled).bind(decoder, given.together, given.wait) if decoder else None
-    stepped = Stepper.options(**scaled | streams).bind(steppers, given.wait, given.threads) if steppers else None
+    stepped = Stepper.options(**scaled | streams).bind(steppers, given.threads) if steppers else None
     front = Front.options(ray_actor_options={"num_cpus": 0}, max_ongoing_requests=10_000)
     return front.bind(decoders, stepped, limits)
 

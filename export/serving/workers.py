@@ -77,30 +77,25 @@ def _opened(path, threads):
 
 @serve.deployment
 class Stepper:
-    """Steps of live streams: chunks and states in, samples and states out, of as many streams at once as wait.
+    """Steps of live streams: chunks and states in, samples and states out, of several streams in a call.
 
     Args:
-        paths: streaming artefacts of one model with explicit states, each for so many streams that advance together;
-            a step takes the smallest that holds them.
-        wait: float, seconds that the first stream waits for others.
+        paths: streaming artefacts of one model with explicit states, each for so many streams that advance together.
         threads: int, CPU threads.
     """
 
-    def __init__(self, paths, wait, threads):
+    def __init__(self, paths, threads):
         self.artefacts = opened_streams(paths, threads)
         self.busy = asyncio.Lock()
-        self.step.set_max_batch_size(max(self.artefacts))
-        self.step.set_batch_wait_timeout_s(wait)
         self.sizes = metrics.Histogram("lucid_step_streams", "streams in a step", boundaries=[1, 2, 4, 8, 16, 32, 64])
 
     def begin(self):
-        """What a stream needs: the chunk's shape and dtype, and the state it begins with."""
+        """What a stream needs: the chunk's shape and dtype, the state it begins with, and how many step together."""
         one = self.artefacts[min(self.artefacts)]
         chunk = one.signatures["step"].inputs["x"]
         states = one.run("initial_state", {}) if "initial_state" in one.signatures else {}
-        return chunk.shape[1:], chunk.dtype, {name: state[0] for name, state in states.items()}
+        return chunk.shape[1:], chunk.dtype, {name: state[0] for name, state in states.items()}, max(self.artefacts)
 
-    @serve.batch
     async def step(self, given):
         """For each stream's `(chunk, state)` its `(samples, state)`; a chunk of None ends it, and leaves no state."""
         self.sizes.observe(len(given))
@@ -113,13 +108,14 @@ class Stepper:
             ("step", [index for index, (chunk, _) in enumerate(given) if chunk is not None]),
             ("flush", [index for index, (chunk, _) in enumerate(given) if chunk is None]),
         ):
-            if chosen:
-                for index, one in zip(chosen, self._run(signature, [given[index] for index in chosen]), strict=True):
+            while chosen:  # what an artefact takes grows with its rows, whether they are needed or not
+                rows = max((rows for rows in self.artefacts if rows <= len(chosen)), default=min(self.artefacts))
+                now, chosen = chosen[:rows], chosen[rows:]
+                for index, one in zip(now, self._run(signature, rows, [given[index] for index in now]), strict=True):
                     found[index] = one
         return found
 
-    def _run(self, signature, given):
-        rows = next(rows for rows in self.artefacts if rows >= len(given))
+    def _run(self, signature, rows, given):
         one = self.artefacts[rows]
         if signature not in one.signatures:  # nothing is left at the end
             return [(None, None)] * len(given)

@@ -32,8 +32,9 @@ RESULTS = HERE.with_name("serving.json")
 RATE, HOP = 16_000, 256  # of the vocoder
 CLIENTS = (1, 4, 16, 64)
 STREAMS = (10, 25, 50, 100)
-CHUNK_SECONDS = 12 * 320 / 24_000  # of a live stream, 12 frames
-LATENTS = (12, 128)
+PARTS = ("decode", "live", "batch")
+FRAMES = {"160 ms": 12, "640 ms": 48}  # of a message of a live stream; four chunks in one of the second
+LATENTS = 128
 SERVED = {
     "LiteRT, float32": ("vocoder_float32.tflite",),
     "LiteRT, dynamic_int8": ("vocoder_dynamic_int8.tflite",),
@@ -103,24 +104,25 @@ async def loaded(port, utterances, clients, seconds):
     }
 
 
-async def live(port, streams, seconds):
-    """So many streams in real time: the share of chunks answered before the next is due, and times of an answer."""
-    chunk = np.random.default_rng(0).standard_normal(LATENTS).astype("float32").tobytes()
-    chunks, times = int(seconds / CHUNK_SECONDS), []
+async def live(port, streams, frames, seconds):
+    """So many streams in real time: the share of messages answered before the next is due, and times of an answer."""
+    message = np.random.default_rng(0).standard_normal((frames, LATENTS)).astype("float32").tobytes()
+    lasts = frames * 320 / 24_000
+    times = []
 
     async def stream(number):
         async with websockets.connect(f"ws://127.0.0.1:{port}/live", open_timeout=60) as socket_:
-            begin = time.perf_counter() + number / streams * CHUNK_SECONDS
-            for index in range(chunks):
-                due = begin + index * CHUNK_SECONDS
+            begin = time.perf_counter() + number / streams * lasts
+            for index in range(round(seconds / lasts)):
+                due = begin + index * lasts
                 await asyncio.sleep(max(0, due - time.perf_counter()))
-                await socket_.send(chunk)
+                await socket_.send(message)
                 await socket_.recv()
                 times.append(time.perf_counter() - due)
 
     await asyncio.gather(*map(stream, range(streams)))
     p50, p99 = np.percentile(times, [50, 99])
-    return {"on_time": float(np.mean(np.array(times) <= CHUNK_SECONDS)), "p50": p50, "p99": p99}
+    return {"on_time": float(np.mean(np.array(times) <= lasts)), "p50": p50, "p99": p99}
 
 
 def in_a_loop(path, paths):
@@ -148,39 +150,46 @@ def main():
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--beam", help="the Python of the environment that has Apache Beam")
     parser.add_argument("--seconds", type=float, default=8, help="of each load")
+    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS, help="others are kept as they are")
     given = parser.parse_args()
     folder = given.folder.resolve()
     paths = sorted((folder / "utterances").glob("*.npy"))
     utterances = [(len(np.load(path)), path.read_bytes()) for path in paths]
-    results = {"machine": machine(2), "seconds": given.seconds, "decode": {}, "live": {}, "batch": {}}
+    kept = {} if set(given.parts) == set(PARTS) else json.loads(RESULTS.read_text())
+    results = kept | {"machine": machine(2), "seconds": given.seconds} | {part: {} for part in given.parts}
 
     def keep():
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
 
-    for name, options in SERVED.items():
-        with server(folder, *options) as port:
-            asyncio.run(loaded(port, utterances, 2, 3))  # warms up
-            for clients in CLIENTS:
-                found = asyncio.run(loaded(port, utterances, clients, given.seconds))
-                results["decode"].setdefault(name, {})[clients] = found
-                print(name, clients, found, flush=True)
+    if "decode" in given.parts:
+        for name, options in SERVED.items():
+            with server(folder, *options) as port:
+                asyncio.run(loaded(port, utterances, 2, 3))  # warms up
+                for clients in CLIENTS:
+                    found = asyncio.run(loaded(port, utterances, clients, given.seconds))
+                    results["decode"].setdefault(name, {})[clients] = found
+                    print(name, clients, found, flush=True)
+            keep()
+    if "live" in given.parts:
+        with server(folder, "--live", *(f"live_{rows}.tflite" for rows in (1, 8, 32)), "--streams", "200") as port:
+            for name, frames in FRAMES.items():
+                for streams in STREAMS:
+                    found = asyncio.run(live(port, streams, frames, given.seconds))
+                    results["live"].setdefault(name, {})[streams] = found
+                    print("live", name, streams, found, flush=True)
         keep()
-    with server(folder, "--live", *(f"live_{rows}.tflite" for rows in (1, 8, 32)), "--streams", "200") as port:
-        for streams in STREAMS:
-            results["live"][streams] = asyncio.run(live(port, streams, given.seconds))
-            print("live", streams, results["live"][streams], flush=True)
-    keep()
-    seconds = sum(length for length, _ in utterances) * HOP / RATE
-    for name in ("LiteRT, float32", "SavedModel"):
-        path = folder / SERVED[name][0]
-        rows = {"one process in a loop": in_a_loop(path, paths)}
-        if given.beam:
-            two = "--direct_num_workers", "2", "--direct_running_mode", "multi_processing"
-            rows["Beam"] = with_beam(given.beam, path, folder / "utterances")
-            rows["Beam, two processes"] = with_beam(given.beam, path, folder / "utterances", *two)
-        results["batch"][name] = {"audio_seconds": seconds, "seconds": rows}
-        print(name, rows, flush=True)
-        keep()
+    if "batch" in given.parts:
+        seconds = sum(length for length, _ in utterances) * HOP / RATE
+        for name in ("LiteRT, float32", "SavedModel"):
+            path = folder / SERVED[name][0]
+            rows = {"one process in a loop": in_a_loop(path, paths)}
+            if given.beam:
+                two = "--direct_num_workers", "2", "--direct_running_mode", "multi_processing"
+                rows["Beam"] = with_beam(given.beam, path, folder / "utterances")
+                rows["Beam, two processes"] = with_beam(given.beam, path, folder / "utterances", *two)
+            results["batch"][name] = {"audio_seconds": seconds, "seconds": rows}
+            print(name, rows, flush=True)
+            keep()
 
 
 if __name__ == "__main__":
