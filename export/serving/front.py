@@ -167,8 +167,23 @@ class Front:
 
     @serve.batch(batch_wait_timeout_s=0.005, max_concurrent_batches=2)
     async def _step(self, given):
-        """The steps of the streams that wait, in one call: what Ray takes for a call is more than most steps take."""
-        return await self._answer(self.stepper.step, given)
+        """For the waiting streams' `(chunk, state)` their `(samples, state)`; a chunk of None ends a stream.
+
+        By one call, for which Ray takes longer than most steps do.
+        """
+        found = [(None, None)] * len(given)
+        stepping = [index for index, (chunk, _) in enumerate(given) if chunk is not None]
+        ending = [index for index, (chunk, _) in enumerate(given) if chunk is None]
+        if stepping:
+            stacked = (np.stack([given[index][part] for index in stepping]) for part in (0, 1))
+            for index, *one in zip(stepping, *await self._answer(self.stepper.step, *stacked), strict=True):
+                found[index] = one
+        if ending:
+            states = np.stack([given[index][1] for index in ending])
+            last = await self._answer(self.stepper.flush, states)
+            for row, index in enumerate(ending):
+                found[index] = (None if last is None else last[row], None)
+        return found
 
     async def _answer(self, method, *arguments):
         """What a replica answers, another one's where it goes away; raises `RefusedError` where none can."""

@@ -94,37 +94,60 @@ class Stepper:
         one = self.artefacts[min(self.artefacts)]
         chunk = one.signatures["step"].inputs["x"]
         states = one.run("initial_state", {}) if "initial_state" in one.signatures else {}
-        return chunk.shape[1:], chunk.dtype, {name: state[0] for name, state in states.items()}, max(self.artefacts)
+        return chunk.shape[1:], chunk.dtype, self._packed(states, 1)[0], max(self.artefacts)
 
-    async def step(self, given):
-        """For each stream's `(chunk, state)` its `(samples, state)`; a chunk of None ends it, and leaves no state."""
-        self.sizes.observe(len(given))
+    async def step(self, chunks, states):
+        """Chunks and states of several streams, each stacked, to samples and the states that follow."""
+        self.sizes.observe(len(chunks))
+        return await self._run("step", states, chunks)
+
+    async def flush(self, states):
+        """The states of streams that end to their last samples, None where nothing is left."""
+        return (await self._run("flush", states))[0]
+
+    async def _run(self, signature, states, chunks=None):
+        if signature not in next(iter(self.artefacts.values())).signatures:
+            return None, None
         async with self.busy:
-            return await asyncio.to_thread(self._stepped, given)
+            return await asyncio.to_thread(self._cut, signature, states, chunks)
 
-    def _stepped(self, given):
-        found = [None] * len(given)
-        for signature, chosen in (
-            ("step", [index for index, (chunk, _) in enumerate(given) if chunk is not None]),
-            ("flush", [index for index, (chunk, _) in enumerate(given) if chunk is None]),
-        ):
-            while chosen:  # what an artefact takes grows with its rows, whether they are needed or not
-                rows = max((rows for rows in self.artefacts if rows <= len(chosen)), default=min(self.artefacts))
-                now, chosen = chosen[:rows], chosen[rows:]
-                for index, one in zip(now, self._run(signature, rows, [given[index] for index in now]), strict=True):
-                    found[index] = one
+    def _cut(self, signature, states, chunks):
+        """In artefacts that fit: what one takes grows with its rows, whether they are needed or not."""
+        found, begin = [], 0
+        while begin < len(states):
+            left = len(states) - begin
+            rows = max((rows for rows in self.artefacts if rows <= left), default=min(self.artefacts))
+            now = slice(begin, begin + rows)
+            inputs = self._unpacked(_filled(states[now], rows))
+            if chunks is not None:
+                inputs["x"] = _filled(chunks[now], rows)
+            outputs = self.artefacts[rows].run(signature, inputs)
+            y = outputs.pop("y")
+            found.append((y[:left], self._packed(outputs, rows)[:left]))
+            begin += rows
+        return tuple(map(np.concatenate, zip(*found, strict=True)))
+
+    @property
+    def _specs(self):
+        """Of the states by name, in order."""
+        inputs = self.artefacts[min(self.artefacts)].signatures["step"].inputs
+        return {name: spec for name, spec in sorted(inputs.items()) if name != "x"}
+
+    def _packed(self, states, rows):
+        """States by name as bytes `[rows, bytes]`: one array goes between processes, and none else reads it."""
+        columns = [
+            np.ascontiguousarray(states[name]).reshape(rows, -1).view(np.uint8) for name in self._specs if states
+        ]
+        return np.concatenate(columns, 1) if columns else np.zeros([rows, 0], np.uint8)
+
+    def _unpacked(self, packed):
+        found, begin = {}, 0
+        for name, spec in self._specs.items():
+            size = int(np.prod(spec.shape[1:])) * np.dtype(spec.dtype).itemsize
+            column = np.ascontiguousarray(packed[:, begin : begin + size]).view(spec.dtype)
+            found[name] = column.reshape(len(packed), *spec.shape[1:])
+            begin += size
         return found
-
-    def _run(self, signature, rows, given):
-        one = self.artefacts[rows]
-        if signature not in one.signatures:  # nothing is left at the end
-            return [(None, None)] * len(given)
-        columns = {name: [state[name] for _, state in given] for name in given[0][1]}
-        if signature == "step":
-            columns["x"] = [chunk for chunk, _ in given]
-        outputs = one.run(signature, {name: _filled(column, rows) for name, column in columns.items()})
-        y = outputs.pop("y")
-        return [(y[row], {name: state[row] for name, state in outputs.items()}) for row in range(len(given))]
 
 
 def opened_streams(paths, threads):
@@ -145,5 +168,5 @@ def _rows(artefact):
 
 
 def _filled(column, rows):
-    """Rows as an array of a batch; those that nobody needs are the first again."""
-    return np.stack([*column, *[column[0]] * (rows - len(column))])
+    """As many rows as an artefact has; those that nobody needs are the first again."""
+    return np.concatenate([column, np.repeat(column[:1], rows - len(column), 0)])
