@@ -54,8 +54,8 @@ def of_symbols():
     )
 
 
-def mirrored(reach=20):
-    """A signal of fewer than 21 positions is too short to be mirrored at its ends."""
+def mirrored(reach=16):
+    """A signal of fewer than 17 positions is too short to be mirrored at its ends."""
     x = keras.Input((None, 4))
     y = keras.layers.Lambda(lambda x: tf.pad(x, [[0, 0], [reach, reach], [0, 0]], "REFLECT"))(x)
     y = keras.layers.Conv1D(8, 2 * reach + 1)(y)

@@ -20,6 +20,7 @@ from benchmarks import (
     model_report,
     ports_report,
     report,
+    serving_report,
     shapes_report,
     streaming_report,
     training_report,
@@ -195,11 +196,13 @@ def test_what_is_generated_is_current():
         ("ports", ports_report.page(read("ports.json"))),
         ("memory", memory_report.page(read("memory.json"), read("models.json"))),
         ("training", training_report.page(read("training.json"), read("training_profile.json"))),
+        ("serving", serving_report.page(read("serving.json"))),
         ("shapes", shapes_report.page(read("shapes.json"))),
         ("imports", imports_report.page(read("imports.json"), read("imports_speed.json"))),
         ("accelerators", compile_ahead_report.page(read("compile_ahead.json"))),
     ):
         assert "\n".join(lines) in (DOCS / f"speed/{page}.md").read_text()
+    assert "\n".join(serving_report.guide(speed["models"])) in (DOCS / "howto/serve_on_a_cpu.md").read_text()
     assert "\n".join(auto_report.table(read("auto.json"))) in (DOCS / "howto/quantize.md").read_text()
 
 

@@ -57,9 +57,9 @@ def test_the_report_says_what_was_measured():
 
 
 def test_a_profile_says_what_operations_are_for():
-    """A product, the transposition before it, and its sum, all large enough to be seen."""
+    """A product, the reversal before it, and its sum, all large enough to be seen."""
     x = tf.random.normal([1200, 1200])
-    call = tf.function(lambda: tf.reduce_sum(tf.transpose(x) @ x), autograph=False)
+    call = tf.function(lambda: tf.reduce_sum(tf.reverse(x, [0]) @ x), autograph=False)
     call()
     shares = training_profile.profiled(call)
     rest = shares.pop("no operation")

@@ -6,6 +6,7 @@ import json
 import fastapi
 import numpy as np
 import ray
+import uvicorn
 from ray import serve
 from ray.serve import exceptions
 from ray.util import metrics
@@ -76,7 +77,9 @@ def _media_type(suffix):
 @serve.deployment
 @serve.ingress(app)
 class Front:
-    """`POST /decode`, `GET /health`, and the WebSocket `/live`.
+    """`POST /decode` and `GET /health` behind Ray's proxy, and the WebSocket `/live` at a port of its own.
+
+    Through the proxy a message would take ten milliseconds.
 
     Args:
         decoder: a handle of `Decoder`, None where only streams are served.
@@ -84,16 +87,28 @@ class Front:
         limits: a `Limits`.
     """
 
-    def __init__(self, decoder, stepper, limits):
+    async def __init__(self, decoder, stepper, limits):
         self.decoder, self.stepper, self.limits = decoder, stepper, limits
-        self.streams = 0
+        self.sockets = set()
         self.refusals = metrics.Counter("lucid_refused", "requests that were refused", tag_keys=("status",))
         self.live = metrics.Gauge("lucid_streams", "live streams")
+        self.listening = asyncio.create_task(self._listen()) if stepper else None
+
+    async def __del__(self):
+        """Every stream is told that this process goes away."""
+        for socket in list(self.sockets):
+            await _end(socket, 1012, "A stream must have its server. Received: one that ends; connect again")
+
+    async def _listen(self):
+        live = fastapi.FastAPI()
+        live.add_api_websocket_route("/live", self.stream)
+        config = uvicorn.Config(live, self.limits.host, self.limits.live_port, log_level="error")
+        await uvicorn.Server(config).serve()
 
     @app.get("/health")
     async def health(self):
         """What is served, and that it answers."""
-        found = {"streams": self.streams, "most_streams": self.limits.streams if self.stepper else 0}
+        found = {"streams": len(self.sockets), "most_streams": self.limits.streams if self.stepper else 0}
         if self.decoder:
             found["decode"] = await self._answer(self.decoder.describe)
         return found
@@ -114,21 +129,20 @@ class Front:
         except RefusedError as refused:
             raise self._refusal(refused.status, refused.sentence) from None
 
-    @app.websocket("/live")
     async def stream(self, socket: fastapi.WebSocket):
         """Float32 chunks in and float32 samples out, both binary; the text `end` ends a stream, after its last samples.
 
         A stream that is not as it should be, or cannot go on, ends with a text `{"error": sentence}`.
         """
         await socket.accept()
-        if self.stepper is None or self.streams >= self.limits.streams:
-            most = self.limits.streams if self.stepper else 0
+        if len(self.sockets) >= self.limits.streams:
+            most = self.limits.streams
             sentence = f"The server must have room. Received: one stream more than {most}; try again later"
             self._refusal(1013, sentence)
             await _end(socket, 1013, sentence)
             return
-        self.streams += 1
-        self.live.set(self.streams)
+        self.sockets.add(socket)
+        self.live.set(len(self.sockets))
         try:
             await self._stream(socket)
         except fastapi.WebSocketDisconnect:
@@ -138,8 +152,8 @@ class Front:
         except RefusedError as refused:
             await _end(socket, 1013, refused.sentence)
         finally:
-            self.streams -= 1
-            self.live.set(self.streams)
+            self.sockets.discard(socket)
+            self.live.set(len(self.sockets))
 
     async def _stream(self, socket):
         shape, dtype, state, most = await self._answer(self.stepper.begin)

@@ -27,15 +27,20 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is told to anybody
 
 
+OPTIONS = "host", "live_port", "positions", "streams", "idle", "latency", "channels_first", "rate"
+
+
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What a request may ask for.
+    """Where live streams come to, and what a request may ask for.
 
     `bytes` and `positions` of a whole signal; `streams` at once, and seconds `idle` after which one ends; `latency`
     samples at the beginning of a stream that are to be left out, and whether it is `channels_first`; the `rate` of
     recordings in Hz.
     """
 
+    host: str
+    live_port: int
     bytes: int
     positions: int
     streams: int
@@ -51,6 +56,7 @@ def parser():
     made.add_argument("--live", nargs="+", type=pathlib.Path, default=[], help="streaming artefacts of one model")
     made.add_argument("--host", default="127.0.0.1", help="default: this machine alone")
     made.add_argument("--port", type=int, default=8000)
+    made.add_argument("--live-port", type=int, default=8002, help="of live streams (default: 8002)")
     made.add_argument("--metrics-port", type=int, default=8001)
     made.add_argument("--replicas", type=int, default=1, help="at least so many processes of each kind")
     made.add_argument("--most-replicas", type=int, help="at most, while there is more to do (default: no more)")
@@ -88,9 +94,7 @@ def application(decoder, steppers, given):
     }
     limits = Limits(
         bytes=int(given.megabytes * 2**20),
-        **{
-            name: getattr(given, name) for name in ("positions", "streams", "idle", "latency", "channels_first", "rate")
-        },
+        **{name: getattr(given, name) for name in OPTIONS},
     )
     streams = {"max_ongoing_requests": max(2 * given.together, given.streams), "max_queued_requests": -1}
     decoders = Decoder.options(**scaled).bind(decoder, given.together, given.wait) if decoder else None
@@ -108,17 +112,23 @@ def checked(given):
     for path in (given.model, *given.live):
         if path and not path.exists():
             raise FileNotFoundError(f"The artefact must exist. Received: {path}")
-    with socket.socket() as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind((given.host, given.port))
-        except OSError as error:
-            raise OSError(f"The port must be a free one. Received: {given.port}: {error.strerror}") from None
+    for port in (given.port, *([given.live_port] if given.live else [])):
+        check_free(given.host, port)
     if given.model:
         print(f"{given.model}: {artefact(given.model, given.threads)(given.together).describe()}")
     if given.live:
         rows = opened_streams(given.live, given.threads)
         print(f"live: steps of {', '.join(map(str, rows))} streams")
+
+
+def check_free(host, port):
+    """Raises OSError where a port is taken."""
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((host, port))
+        except OSError as error:
+            raise OSError(f"The port must be a free one. Received: {port}: {error.strerror}") from None
 
 
 def start(application, given):
@@ -157,7 +167,10 @@ def serve_until_ended(decoder, given):
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     start(application(decoder, [path.resolve() for path in given.live], given), given)
-    print(f"http://{given.host}:{given.port}/health; metrics at port {given.metrics_port}; Ctrl-C ends it", flush=True)
+    addresses = [f"http://{given.host}:{given.port}/health", f"metrics at port {given.metrics_port}"]
+    if given.live:
+        addresses.insert(1, f"ws://{given.host}:{given.live_port}/live")
+    print("; ".join([*addresses, "Ctrl-C ends it"]), flush=True)
     ended.wait()
     stop()
 

@@ -1,5 +1,6 @@
 """What runs artefacts, each behind one protocol, and what goes in and out. Only the lowest layer is imported here."""
 
+import os
 import pathlib
 
 from lucid_keras.runtimes.arm64 import Arm64, CortexA53, CortexA76, CortexA710
@@ -42,8 +43,9 @@ FAMILIES = {
 }
 
 
-def open_artefact(path: pathlib.Path) -> Runtime:
+def open_artefact(path: str | os.PathLike[str]) -> Runtime:
     """The artefact at a path, under the first runtime that reads its kind; raises where none does."""
+    path = pathlib.Path(path)
     kind = kind_of(path)
     return next(runtime for runtime in RUNTIMES.values() if runtime.kind == kind)(path)
 

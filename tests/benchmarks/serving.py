@@ -46,13 +46,14 @@ SERVED = {
 @contextlib.contextmanager
 def server(folder, *options):
     """The program, started; gives its port."""
-    with socket.socket() as free, socket.socket() as other:
-        for one in (free, other):
-            one.bind(("127.0.0.1", 0))
-        port, metrics = (one.getsockname()[1] for one in (free, other))
+    trials = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+    port, live_port, metrics = (one.getsockname()[1] for one in trials)
+    for one in trials:
+        one.close()
     traced = options[0].endswith(".pt")
     program = ["-m", "benchmarks.serving_torch"] if traced else [str(ROOT / "export/serving/ray_serve.py")]
-    fixed = "--port", str(port), "--metrics-port", str(metrics), "--queue", "1000", "--threads", "2"
+    ports = "--port", str(port), "--live-port", str(live_port), "--metrics-port", str(metrics)
+    fixed = *ports, "--queue", "1000", "--threads", "2"
     process = subprocess.Popen(
         [sys.executable, *program, *options, *fixed],
         cwd=folder,
@@ -64,7 +65,7 @@ def server(folder, *options):
     try:
         if not any("Ctrl-C" in line for line in process.stdout):
             raise RuntimeError(f"The server must start. Received: {options}")
-        yield port
+        yield live_port if "--live" in options else port
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=120)

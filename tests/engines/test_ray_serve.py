@@ -36,8 +36,8 @@ class Server:
     """The program, started; a context manager that ends it as a person does."""
 
     def __init__(self, *arguments, **environment):
-        self.port, self.metrics_port = free_port(), free_port()
-        ports = "--port", self.port, "--metrics-port", self.metrics_port
+        self.port, self.live_port, self.metrics_port = free_port(), free_port(), free_port()
+        ports = "--port", self.port, "--live-port", self.live_port, "--metrics-port", self.metrics_port
         self.process = subprocess.Popen(
             [sys.executable, str(PROGRAM), *map(str, (*arguments, *ports))],
             stdout=subprocess.PIPE,
@@ -83,7 +83,7 @@ class Server:
 
     async def stream(self, array, delay=0.0, axis=0):
         """What a live stream makes of an array, whole chunks, sent one by one."""
-        async with websockets.connect(f"ws://127.0.0.1:{self.port}/live", open_timeout=LIMIT) as live:
+        async with websockets.connect(f"ws://127.0.0.1:{self.live_port}/live", open_timeout=LIMIT) as live:
             pieces = asyncio.create_task(_received(live))
             for chunk in np.split(array, array.shape[axis] // CHUNK, axis):
                 await live.send(chunk.tobytes())
@@ -188,7 +188,7 @@ def test_live_streams_are_the_whole_decode(server, served):
 )
 def test_a_stream_that_is_not_as_it_should_be_ends_with_a_sentence(message, sentence, server):
     async def said():
-        async with websockets.connect(f"ws://127.0.0.1:{server.port}/live") as live:
+        async with websockets.connect(f"ws://127.0.0.1:{server.live_port}/live") as live:
             if message is not None:
                 await live.send(message)
             (only,) = await asyncio.wait_for(_until_closed(live), LIMIT)
@@ -208,7 +208,7 @@ async def _until_closed(live):
 def test_more_streams_than_there_is_room_for_are_refused(server):
     async def said():
         async with contextlib.AsyncExitStack() as stack:
-            address = f"ws://127.0.0.1:{server.port}/live"
+            address = f"ws://127.0.0.1:{server.live_port}/live"
             for _ in range(24):
                 await stack.enter_async_context(websockets.connect(address))
             assert server.health()["streams"] == 24
@@ -220,7 +220,7 @@ def test_more_streams_than_there_is_room_for_are_refused(server):
 
 def test_clients_that_go_away_leave_nothing_behind(server):
     async def gone():
-        live = await websockets.connect(f"ws://127.0.0.1:{server.port}/live")
+        live = await websockets.connect(f"ws://127.0.0.1:{server.live_port}/live")
         await live.send(X[:CHUNK].tobytes())
         live.transport.abort()
 
@@ -274,6 +274,37 @@ def test_streams_go_on_where_the_replica_that_stepped_them_is_killed(server, ser
 
     found = asyncio.run(all_of_them())
     assert all(served.is_right(x, y) for x, y in zip(given, found, strict=True))
+
+
+def test_streams_are_told_that_the_server_ends_and_begin_anew_where_it_is_killed(served):
+    """The front is what holds the streams: stepping replicas come and go, it does not."""
+
+    async def until_told(started):
+        async with websockets.connect(f"ws://127.0.0.1:{started.live_port}/live") as live:
+            await live.send(X[:CHUNK].tobytes())
+            await live.recv()
+            os.kill(*started.replicas("Front"), signal.SIGKILL)
+            assert await asyncio.wait_for(_until_closed(live), LIMIT) == []
+        deadline = time.monotonic() + LIMIT
+        while True:
+            try:
+                live = await websockets.connect(f"ws://127.0.0.1:{started.live_port}/live", open_timeout=LIMIT)
+                break
+            except OSError:
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.5)
+        await live.send(X[:CHUNK].tobytes())
+        await live.recv()
+        started.process.send_signal(signal.SIGINT)
+        (said,) = await asyncio.wait_for(_until_closed(live), LIMIT)
+        return said, live.close_code
+
+    with Server("--live", *served.live) as started:
+        said, code = asyncio.run(until_told(started))
+    assert (json.loads(said)["error"], code) == (
+        "A stream must have its server. Received: one that ends; connect again",
+        1012,
+    )
 
 
 def test_metrics_tell_what_was_done(server):
