@@ -86,15 +86,19 @@ class Stepper:
 
     def __init__(self, paths, threads):
         self.artefacts = opened_streams(paths, threads)
+        one = self.artefacts[min(self.artefacts)]
+        self.signatures = one.signatures  # reading them takes longer than a step
+        inputs = self.signatures["step"].inputs
+        self.chunk = inputs["x"]
+        self.states = {name: spec for name, spec in sorted(inputs.items()) if name != "x"}
         self.busy = asyncio.Lock()
         self.sizes = metrics.Histogram("lucid_step_streams", "streams in a step", boundaries=[1, 2, 4, 8, 16, 32, 64])
 
     def begin(self):
         """What a stream needs: the chunk's shape and dtype, the state it begins with, and how many step together."""
-        one = self.artefacts[min(self.artefacts)]
-        chunk = one.signatures["step"].inputs["x"]
-        states = one.run("initial_state", {}) if "initial_state" in one.signatures else {}
-        return chunk.shape[1:], chunk.dtype, self._packed(states, 1)[0], max(self.artefacts)
+        rows = min(self.artefacts)
+        states = self.artefacts[rows].run("initial_state", {}) if "initial_state" in self.signatures else {}
+        return self.chunk.shape[1:], self.chunk.dtype, self._packed(states, rows)[0], max(self.artefacts)
 
     async def step(self, chunks, states):
         """Chunks and states of several streams, each stacked, to samples and the states that follow."""
@@ -106,7 +110,7 @@ class Stepper:
         return (await self._run("flush", states))[0]
 
     async def _run(self, signature, states, chunks=None):
-        if signature not in next(iter(self.artefacts.values())).signatures:
+        if signature not in self.signatures:
             return None, None
         async with self.busy:
             return await asyncio.to_thread(self._cut, signature, states, chunks)
@@ -127,22 +131,16 @@ class Stepper:
             begin += rows
         return tuple(map(np.concatenate, zip(*found, strict=True)))
 
-    @property
-    def _specs(self):
-        """Of the states by name, in order."""
-        inputs = self.artefacts[min(self.artefacts)].signatures["step"].inputs
-        return {name: spec for name, spec in sorted(inputs.items()) if name != "x"}
-
     def _packed(self, states, rows):
         """States by name as bytes `[rows, bytes]`: one array goes between processes, and none else reads it."""
         columns = [
-            np.ascontiguousarray(states[name]).reshape(rows, -1).view(np.uint8) for name in self._specs if states
+            np.ascontiguousarray(states[name]).reshape(rows, -1).view(np.uint8) for name in self.states if states
         ]
         return np.concatenate(columns, 1) if columns else np.zeros([rows, 0], np.uint8)
 
     def _unpacked(self, packed):
         found, begin = {}, 0
-        for name, spec in self._specs.items():
+        for name, spec in self.states.items():
             size = int(np.prod(spec.shape[1:])) * np.dtype(spec.dtype).itemsize
             column = np.ascontiguousarray(packed[:, begin : begin + size]).view(spec.dtype)
             found[name] = column.reshape(len(packed), *spec.shape[1:])

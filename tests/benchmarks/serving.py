@@ -53,7 +53,9 @@ def server(folder, *options):
     traced = options[0].endswith(".pt")
     program = ["-m", "benchmarks.serving_torch"] if traced else [str(ROOT / "export/serving/ray_serve.py")]
     ports = "--port", str(port), "--live-port", str(live_port), "--metrics-port", str(metrics)
-    fixed = *ports, "--queue", "1000", "--threads", "2"
+    # Short steps beside busy processes would wait for their second thread.
+    threads = ("--threads", "1", "--replicas", "2") if "--live" in options else ("--threads", "2")
+    fixed = *ports, "--queue", "1000", *threads
     process = subprocess.Popen(
         [sys.executable, *program, *options, *fixed],
         cwd=folder,

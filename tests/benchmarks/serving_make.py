@@ -51,7 +51,8 @@ def main(folder):
     streaming = lk.StreamingModel(live_decoder.causal_decoder(FILTERS))
     for rows in LIVE_ROWS:
         path = folder / f"live_{rows}.tflite"
-        lk.export.streaming_to_tflite(streaming, path, batch=rows, chunk=LIVE_CHUNK, timing_seconds=0)
+        options = {"batch": rows, "chunk": LIVE_CHUNK, "quantization": "dynamic_int8", "timing_seconds": 0}
+        lk.export.streaming_to_tflite(streaming, path, **options)
 
 
 if __name__ == "__main__":
