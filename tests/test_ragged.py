@@ -16,6 +16,7 @@ from ragged_models import (
 
 import lucid_keras as lk
 from lucid_keras.runtimes import Ragged, open_artefact
+from lucid_keras.runtimes.ragged import decoded_or_why
 
 LENGTHS = (27, 61, 64, 90, 90, 200, 33, 120)
 
@@ -149,3 +150,14 @@ def test_recordings_in_the_layouts_there_are(tmp_path):
     assert ragged.to_recording(ragged.decode([recording[:, 0]])[0]).shape == (80, 1)
     with pytest.raises(ValueError, match=r"must have one channel\. Received: 4"):
         ragged.of_recording(recording)
+
+
+def test_one_that_fails_costs_the_others_nothing():
+    def decode(signals):
+        if "bad" in signals:
+            raise RuntimeError("a runtime's own words")
+        return [signal.upper() for signal in signals]
+
+    found = decoded_or_why(decode, ["one", "bad", "two"])
+    assert found == [("ONE", None), (None, "a runtime's own words"), ("TWO", None)]
+    assert decoded_or_why(decode, []) == []

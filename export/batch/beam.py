@@ -39,8 +39,10 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from lucid_keras.runtimes import Ragged, bytes_of, open_artefact, signal_of
+from lucid_keras.runtimes.ragged import decoded_or_why
+from lucid_keras.runtimes.signals import RECORDINGS
 
-SUFFIXES = (".npy", ".wav", ".flac", ".ogg")
+SUFFIXES = (".npy", *RECORDINGS)
 ASIDE = "set_aside"
 PARTIAL = ".partial"
 # What goes from step to step, maybe to another machine, which knows no class of this program: signals are
@@ -114,20 +116,9 @@ class Decoding(ModelHandler):
                 fitting.append((name, signal))
             except (ValueError, IndexError) as error:
                 yield name, None, str(error)
-        yield from decoded(model, fitting)
-
-
-def decoded(model, named):
-    """Outputs of `(name, signal)`; where several cannot be decoded together each by itself."""
-    try:
-        found = model.decode([signal for _, signal in named])
-        yield from ((name, model.to_recording(y), None) for (name, _), y in zip(named, found, strict=True))
-    except Exception as error:
-        if len(named) == 1:
-            yield named[0][0], None, str(error)
-        else:
-            for one in named:
-                yield from decoded(model, [one])
+        found = decoded_or_why(model.decode, [signal for _, signal in fitting])
+        for (name, _), (y, reason) in zip(fitting, found, strict=True):
+            yield name, None if y is None else model.to_recording(y), reason
 
 
 class Write(beam.DoFn):

@@ -8,6 +8,7 @@ from ray import serve
 from ray.util import metrics
 
 from lucid_keras.runtimes import Ragged, open_artefact
+from lucid_keras.runtimes.ragged import decoded_or_why
 
 
 @serve.deployment
@@ -42,16 +43,7 @@ class Decoder:
         self.sizes.observe(len(signals))
         self.positions.inc(sum(max(signal.shape) for signal in signals))
         async with self.busy:
-            return await asyncio.to_thread(self._decoded, signals)
-
-    def _decoded(self, signals):
-        """`(y, None)` or `(None, reason)` of each; where a batch fails each by itself, so that others have theirs."""
-        try:
-            return [(y, None) for y in self.decoder.decode(signals)]
-        except Exception as error:  # whatever a runtime raises
-            if len(signals) == 1:
-                return [(None, str(error))]
-            return [self._decoded([signal])[0] for signal in signals]
+            return await asyncio.to_thread(decoded_or_why, self.decoder.decode, signals)
 
     def describe(self):
         return self.decoder.describe()

@@ -229,6 +229,16 @@ class Ragged:
         return rng.standard_normal(shape).astype(self.spec.dtype)
 
 
+def decoded_or_why(decode, signals):
+    """What `decode` makes of signals, `(y, None)`, or `(None, reason)`; where several fail each is tried by itself."""
+    try:
+        return [(y, None) for y in decode(signals)]
+    except Exception as error:  # whatever a runtime raises
+        if len(signals) == 1:
+            return [(None, str(error))]
+        return [decoded_or_why(decode, [signal])[0] for signal in signals]
+
+
 def _open_axis(spec):
     """Which axis has the positions, counted without the batch: the one that is open."""
     axes = [axis for axis, extent in enumerate(spec.shape[1:]) if extent is None]
