@@ -10,7 +10,7 @@ from collections.abc import Callable
 CPUINFO = pathlib.Path("/proc/cpuinfo")
 
 
-def milliseconds(invoke: Callable[[], object], seconds: float = 1.0, least: int = 10) -> float:
+def milliseconds(invoke: Callable[[], object], seconds: float = 1.0, least: int = 3) -> float:
     """The median time of `invoke()` in milliseconds, over `least` calls or as many as fit in `seconds`."""
     invoke()
     times: list[float] = []

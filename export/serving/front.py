@@ -89,9 +89,10 @@ class Front:
 
     async def __init__(self, decoder, stepper, limits):
         self.decoder, self.stepper, self.limits = decoder, stepper, limits
-        self.sockets = set()
+        self.sockets, self.most = set(), 1
         self.refusals = metrics.Counter("lucid_refused", "requests that were refused", tag_keys=("status",))
         self.live = metrics.Gauge("lucid_streams", "live streams")
+        self._step.set_batch_wait_timeout_s(limits.live_wait)
         self.listening = asyncio.create_task(self._listen()) if stepper else None
 
     async def __del__(self):
@@ -142,7 +143,7 @@ class Front:
             await _end(socket, 1013, sentence)
             return
         self.sockets.add(socket)
-        self.live.set(len(self.sockets))
+        self._count()
         try:
             await self._stream(socket)
         except fastapi.WebSocketDisconnect:
@@ -153,11 +154,16 @@ class Front:
             await _end(socket, 1013, refused.sentence)
         finally:
             self.sockets.discard(socket)
-            self.live.set(len(self.sockets))
+            self._count()
+
+    def _count(self):
+        """How many streams there are: where all of them wait, none else is waited for."""
+        self.live.set(len(self.sockets))
+        self._step.set_max_batch_size(max(1, min(self.most, len(self.sockets))))
 
     async def _stream(self, socket):
-        shape, dtype, state, most = await self._answer(self.stepper.begin)
-        self._step.set_max_batch_size(most)
+        shape, dtype, state, self.most = await self._answer(self.stepper.begin)
+        self._count()
         skipped, axis = self.limits.latency, int(self.limits.channels_first)
         while True:
             try:
@@ -179,7 +185,7 @@ class Front:
             await _send(socket, y, skipped, axis)
         await socket.close(1000)
 
-    @serve.batch(batch_wait_timeout_s=0.005, max_concurrent_batches=2)
+    @serve.batch(max_concurrent_batches=2)
     async def _step(self, given):
         """For the waiting streams' `(chunk, state)` their `(samples, state)`; a chunk of None ends a stream.
 

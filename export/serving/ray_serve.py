@@ -27,12 +27,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is told to anybody
 
 
-OPTIONS = "host", "live_port", "positions", "streams", "idle", "latency", "channels_first", "rate"
+OPTIONS = "host", "live_port", "live_wait", "positions", "streams", "idle", "latency", "channels_first", "rate"
 
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """Where live streams come to, and what a request may ask for.
+    """Where live streams come to and how long, in seconds, one waits for others, and what a request may ask for.
 
     `bytes` and `positions` of a whole signal; `streams` at once, and seconds `idle` after which one ends; `latency`
     samples at the beginning of a stream that are to be left out, and whether it is `channels_first`; the `rate` of
@@ -41,6 +41,7 @@ class Limits:
 
     host: str
     live_port: int
+    live_wait: float
     bytes: int
     positions: int
     streams: int
@@ -57,6 +58,9 @@ def parser():
     made.add_argument("--host", default="127.0.0.1", help="default: this machine alone")
     made.add_argument("--port", type=int, default=8000)
     made.add_argument("--live-port", type=int, default=8002, help="of live streams (default: 8002)")
+    made.add_argument(
+        "--live-wait", type=float, default=0.03, help="seconds that a stream waits for others to step with"
+    )
     made.add_argument("--metrics-port", type=int, default=8001)
     made.add_argument("--replicas", type=int, default=1, help="at least so many processes of each kind")
     made.add_argument("--most-replicas", type=int, help="at most, while there is more to do (default: no more)")

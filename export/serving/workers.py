@@ -83,6 +83,7 @@ class Stepper:
         inputs = self.signatures["step"].inputs
         self.chunk = inputs["x"]
         self.states = {name: spec for name, spec in sorted(inputs.items()) if name != "x"}
+        self.soonest = soonest({rows: _step_milliseconds(one) for rows, one in self.artefacts.items()})
         self.busy = asyncio.Lock()
         self.sizes = metrics.Histogram("lucid_step_streams", "streams in a step", boundaries=[1, 2, 4, 8, 16, 32, 64])
 
@@ -108,11 +109,11 @@ class Stepper:
             return await asyncio.to_thread(self._cut, signature, states, chunks)
 
     def _cut(self, signature, states, chunks):
-        """In artefacts that fit: what one takes grows with its rows, whether they are needed or not."""
+        """In the artefacts that are done soonest."""
         found, begin = [], 0
         while begin < len(states):
             left = len(states) - begin
-            rows = max((rows for rows in self.artefacts if rows <= left), default=min(self.artefacts))
+            rows = self.soonest[min(left, len(self.soonest) - 1)]
             now = slice(begin, begin + rows)
             inputs = self._unpacked(_filled(states[now], rows))
             if chunks is not None:
@@ -151,6 +152,22 @@ def opened_streams(paths, threads):
     if len(kinds) > 1:
         raise ValueError(f"Live artefacts must be of one model and one chunk. Received: {' and '.join(sorted(kinds))}")
     return {_rows(one): one for one in sorted(opened, key=_rows)}
+
+
+def soonest(costs):
+    """By how many streams wait, how many are to step at first, so that all are done soonest.
+
+    `costs` are of a step by its rows, whether they are needed or not; all streams wait that fill the largest, at most.
+    """
+    plans = [(0.0, 0)]
+    for streams in range(1, max(costs) + 1):
+        plans.append(min((plans[max(0, streams - rows)][0] + cost, rows) for rows, cost in costs.items()))
+    return [rows for _, rows in plans]
+
+
+def _step_milliseconds(artefact):
+    inputs = {name: np.zeros(spec.shape, spec.dtype) for name, spec in artefact.signatures["step"].inputs.items()}
+    return artefact.milliseconds("step", inputs, 0.2)
 
 
 def _rows(artefact):

@@ -32,7 +32,7 @@ def fast_fir(geometry, x, weight, bias, target):
     nothing = x.shape[1] is not None and x.shape[1] + left + right < 2
     if not has_two_taps(geometry) or nothing or is_narrow(x) or target.name == "litert":
         return polyphase(geometry, x, weight, bias, target)
-    kernel, bias = _kernel(fold(geometry, plan, weight, target)), _over_phases(bias, geometry)
+    kernel, bias = _kernel(fold(geometry, plan, weight)), _over_phases(bias, geometry)
     if target.name == "xla":
         met = pad_or_crop(as_rows(x), left, right, 2, target)  # as its compiler takes zeros into a convolution
         blocks = with_own_gradients(_four_products, _gradients_of_four, met, kernel, bias)

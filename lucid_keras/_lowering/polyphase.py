@@ -18,7 +18,7 @@ from lucid_keras._lowering.phases import phase_plan
 def polyphase(geometry, x, weight, bias, target):
     """`[N, L, C_in]` and `[C_in, C_out/groups, K]` to `[N, L_out, C_out]`."""
     plan, contract = phase_plan(geometry), FORMS[choose_form(geometry, target)]
-    folded = fold(geometry, plan, weight, target)
+    folded = fold(geometry, plan, weight)
     # Phases that no tap hits have a bias too, and LiteRT's int16x8 quantizer ruins one that two convolutions share.
     inner_bias = bias if plan.contiguous else None
     results = [
@@ -52,14 +52,11 @@ def _met(x, pad, target):
     return pad_or_crop(as_rows(x), left, right, 2, target)
 
 
-def fold(geometry, plan, weight, target):
+def fold(geometry, plan, weight):
     """`[C_in, C_out/groups, K]` to `[groups, C_in/groups, C_out/groups, taps, phases]`."""
     in_channels, group_out, _ = weight.shape
     missing = plan.taps * plan.phase_count - plan.shift - geometry.kernel_size
-    if target.name == "litert":  # whose converter folds no padding that makes a constant much larger
-        zeros = [tf.zeros([in_channels, group_out, some], weight.dtype) for some in (plan.shift, missing)]
-        weight = tf.concat([zeros[0], weight, zeros[1]], axis=2)
-    elif plan.shift or missing:
+    if plan.shift or missing:
         weight = tf.pad(weight, [[0, 0], [0, 0], [plan.shift, missing]])
     return tf.reshape(weight, [geometry.groups, in_channels // geometry.groups, group_out, plan.taps, plan.phase_count])
 
