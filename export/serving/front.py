@@ -89,7 +89,7 @@ class Front:
 
     async def __init__(self, decoder, stepper, limits):
         self.decoder, self.stepper, self.limits = decoder, stepper, limits
-        self.sockets, self.most = set(), 1
+        self.sockets, self.begun, self.most, self.asking = set(), None, 1, asyncio.Lock()
         self.refusals = metrics.Counter("lucid_refused", "requests that were refused", tag_keys=("status",))
         self.live = metrics.Gauge("lucid_streams", "live streams")
         self._step.set_batch_wait_timeout_s(limits.live_wait)
@@ -103,8 +103,9 @@ class Front:
     async def _listen(self):
         live = fastapi.FastAPI()
         live.add_api_websocket_route("/live", self.stream)
-        config = uvicorn.Config(live, self.limits.host, self.limits.live_port, log_level="error")
-        await uvicorn.Server(config).serve()
+        # Samples do not become shorter by compression, which takes longer than all else here.
+        options = {"ws_per_message_deflate": False, "log_level": "error"}
+        await uvicorn.Server(uvicorn.Config(live, self.limits.host, self.limits.live_port, **options)).serve()
 
     @app.get("/health")
     async def health(self):
@@ -143,7 +144,6 @@ class Front:
             await _end(socket, 1013, sentence)
             return
         self.sockets.add(socket)
-        self._count()
         try:
             await self._stream(socket)
         except fastapi.WebSocketDisconnect:
@@ -161,8 +161,15 @@ class Front:
         self.live.set(len(self.sockets))
         self._step.set_max_batch_size(max(1, min(self.most, len(self.sockets))))
 
+    async def _beginning(self):
+        """What a stream needs, asked for once."""
+        async with self.asking:
+            if self.begun is None:
+                *self.begun, self.most = await self._answer(self.stepper.begin)
+        return self.begun
+
     async def _stream(self, socket):
-        shape, dtype, state, self.most = await self._answer(self.stepper.begin)
+        shape, dtype, state = await self._beginning()
         self._count()
         skipped, axis = self.limits.latency, int(self.limits.channels_first)
         while True:

@@ -7,9 +7,11 @@ import numpy as np
 from ray import serve
 from ray.util import metrics
 
+from lucid_keras._timing import milliseconds
 from lucid_keras.runtimes import Ragged, open_artefact
 from lucid_keras.runtimes.ragged import decoded_or_why
 
+TIMED_SECONDS = 0.2  # each artefact of live streams, when a replica begins
 
 @serve.deployment
 class Decoder:
@@ -79,19 +81,17 @@ class Stepper:
     def __init__(self, paths, threads):
         self.artefacts = opened_streams(paths, threads)
         one = self.artefacts[min(self.artefacts)]
-        self.signatures = one.signatures  # reading them takes longer than a step
+        self.signatures = one.signatures
         inputs = self.signatures["step"].inputs
         self.chunk = inputs["x"]
         self.states = {name: spec for name, spec in sorted(inputs.items()) if name != "x"}
-        self.soonest = soonest({rows: _step_milliseconds(one) for rows, one in self.artefacts.items()})
+        self.soonest = soonest({rows: self._milliseconds(rows) for rows in self.artefacts})
         self.busy = asyncio.Lock()
         self.sizes = metrics.Histogram("lucid_step_streams", "streams in a step", boundaries=[1, 2, 4, 8, 16, 32, 64])
 
     def begin(self):
         """What a stream needs: the chunk's shape and dtype, the state it begins with, and how many step together."""
-        rows = min(self.artefacts)
-        states = self.artefacts[rows].run("initial_state", {}) if "initial_state" in self.signatures else {}
-        return self.chunk.shape[1:], self.chunk.dtype, self._packed(states, rows)[0], max(self.artefacts)
+        return self.chunk.shape[1:], self.chunk.dtype, self._initial(), max(self.artefacts)
 
     async def step(self, chunks, states):
         """Chunks and states of several streams, each stacked, to samples and the states that follow."""
@@ -115,14 +115,30 @@ class Stepper:
             left = len(states) - begin
             rows = self.soonest[min(left, len(self.soonest) - 1)]
             now = slice(begin, begin + rows)
-            inputs = self._unpacked(_filled(states[now], rows))
-            if chunks is not None:
-                inputs["x"] = _filled(chunks[now], rows)
-            outputs = self.artefacts[rows].run(signature, inputs)
-            y = outputs.pop("y")
-            found.append((y[:left], self._packed(outputs, rows)[:left]))
+            y, following = self._once(
+                signature, rows, _filled(states[now], rows), None if chunks is None else _filled(chunks[now], rows)
+            )
+            found.append((y[:left], following[:left]))
             begin += rows
         return tuple(map(np.concatenate, zip(*found, strict=True)))
+
+    def _once(self, signature, rows, states, chunks):
+        """In the artefact of so many rows."""
+        inputs = self._unpacked(states) if chunks is None else self._unpacked(states) | {"x": chunks}
+        outputs = self.artefacts[rows].run(signature, inputs)
+        return outputs.pop("y"), self._packed(outputs, rows)
+
+    def _initial(self):
+        """The state that a stream begins with."""
+        rows = min(self.artefacts)
+        states = self.artefacts[rows].run("initial_state", {}) if "initial_state" in self.signatures else {}
+        return self._packed(states, rows)[0]
+
+    def _milliseconds(self, rows):
+        """What a step of so many streams takes."""
+        states = np.repeat(self._initial()[np.newaxis], rows, 0)
+        chunks = np.zeros([rows, *self.chunk.shape[1:]], self.chunk.dtype)
+        return milliseconds(lambda: self._once("step", rows, states, chunks), TIMED_SECONDS)
 
     def _packed(self, states, rows):
         """States by name as bytes `[rows, bytes]`: one array goes between processes, and none else reads it."""
@@ -163,11 +179,6 @@ def soonest(costs):
     for streams in range(1, max(costs) + 1):
         plans.append(min((plans[max(0, streams - rows)][0] + cost, rows) for rows, cost in costs.items()))
     return [rows for _, rows in plans]
-
-
-def _step_milliseconds(artefact):
-    inputs = {name: np.zeros(spec.shape, spec.dtype) for name, spec in artefact.signatures["step"].inputs.items()}
-    return artefact.milliseconds("step", inputs, 0.2)
 
 
 def _rows(artefact):

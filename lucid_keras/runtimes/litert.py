@@ -38,28 +38,27 @@ class LiteRT(InThisProcess):
         self.threads: int | None = threads
         self.version = importlib.metadata.version("ai-edge-litert")
         self._names = _names(self.interpreter)
+        self._details: dict[str, tuple[dict[str, dict], dict[str, dict]]] = {}
 
     @property
     def signatures(self) -> dict[str, Signature]:
         specs = lambda details: {name: _spec(one) for name, one in details.items()}  # noqa: E731
-        runners = {name: self._runner(name) for name in self._names}
-        return {
-            name: Signature(specs(runner.get_input_details()), specs(runner.get_output_details()))
-            for name, runner in runners.items()
-        }
+        return {name: Signature(*map(specs, self.details(name))) for name in self._names}
 
     def run(self, signature, inputs):
         return dequantized(self.prepared(signature, inputs)(), self.details(signature)[1])
 
     def prepared(self, signature, inputs):
+        given = quantized(inputs, self.details(signature)[0])
         runner = self._runner(signature)
-        given = quantized(inputs, runner.get_input_details())
         return lambda: runner(**given)
 
     def details(self, signature: str) -> tuple[dict[str, dict], dict[str, dict]]:
-        """What LiteRT tells of the inputs and of the outputs of a signature, by name: shapes, dtypes, scales."""
-        runner = self._runner(signature)
-        return runner.get_input_details(), runner.get_output_details()
+        """What LiteRT tells of the inputs and of the outputs of a signature, by name: dtypes, scales, first shapes."""
+        if signature not in self._details:  # asking takes as long as a short step
+            runner = self._runner(signature)
+            self._details[signature] = runner.get_input_details(), runner.get_output_details()
+        return self._details[signature]
 
     def coverage(self) -> Coverage:
         return coverage(self.interpreter)
