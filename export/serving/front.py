@@ -140,8 +140,7 @@ class Front:
         if len(self.sockets) >= self.limits.streams:
             most = self.limits.streams
             sentence = f"The server must have room. Received: one stream more than {most}; try again later"
-            self._refusal(1013, sentence)
-            await _end(socket, 1013, sentence)
+            await self._refuse(socket, 1013, sentence)
             return
         self.sockets.add(socket)
         try:
@@ -149,12 +148,16 @@ class Front:
         except fastapi.WebSocketDisconnect:
             pass  # who is gone needs no answer
         except ValueError as error:
-            await _end(socket, 1007, str(error))
+            await self._refuse(socket, 1007, str(error))
         except RefusedError as refused:
-            await _end(socket, 1013, refused.sentence)
+            await self._refuse(socket, 1013, refused.sentence)
         finally:
             self.sockets.discard(socket)
             self._count()
+
+    async def _refuse(self, socket, code, sentence):
+        self._refusal(code, sentence)
+        await _end(socket, code, sentence)
 
     def _count(self):
         """How many streams there are: where all of them wait, none else is waited for."""

@@ -13,6 +13,7 @@ from lucid_keras.runtimes.ragged import decoded_or_why
 
 TIMED_SECONDS = 0.2  # each artefact of live streams, when a replica begins
 
+
 @serve.deployment
 class Decoder:
     """Whole signals, as many at once as wait, each as if it came alone.

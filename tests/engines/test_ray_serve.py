@@ -3,6 +3,7 @@
 import asyncio
 import concurrent.futures
 import contextlib
+import importlib
 import io
 import json
 import os
@@ -197,6 +198,24 @@ def test_a_stream_that_is_not_as_it_should_be_ends_with_a_sentence(message, sent
     assert sentence in json.loads(asyncio.run(said()))["error"]
 
 
+def test_samples_are_not_compressed(server):
+    async def extensions():
+        async with websockets.connect(f"ws://127.0.0.1:{server.live_port}/live") as live:
+            return live.protocol.extensions
+
+    assert asyncio.run(extensions()) == []
+
+
+@pytest.mark.parametrize(
+    ("costs", "waiting", "rows"),
+    [({1: 2, 8: 12, 32: 45}, 1, 1), ({1: 2, 8: 12, 32: 45}, 6, 1), ({1: 2.1, 8: 12, 32: 45}, 6, 8),
+     ({1: 2, 8: 12, 32: 45}, 32, 32), ({1: 1, 8: 12, 32: 45}, 32, 1), ({4: 3}, 1, 4)],
+)  # fmt: skip
+def test_streams_step_in_what_is_done_soonest(costs, waiting, rows, monkeypatch):
+    monkeypatch.syspath_prepend(PROGRAM.parent)
+    assert importlib.import_module("workers").soonest(costs)[waiting] == rows
+
+
 async def _until_closed(live):
     found = []
     with contextlib.suppress(websockets.ConnectionClosedError):
@@ -314,6 +333,8 @@ def test_metrics_tell_what_was_done(server):
         "lucid_batch_signals_bucket",
         "lucid_step_streams_bucket",
         'lucid_refused.*status="422"',
+        'lucid_refused.*status="1007"',
+        'lucid_refused.*status="1013"',
     )
     while not all(re.search(name, server.metrics()) for name in wanted):
         assert time.monotonic() < deadline, server.metrics()[-3000:]
@@ -323,12 +344,13 @@ def test_metrics_tell_what_was_done(server):
 def test_a_file_is_served_as_a_saved_model_is_and_streams_of_channels_first(served, served_channels_first):
     latency = served_channels_first.latency
     assert latency > 0
-    with Server(
-        served.tflite, "--live", *served_channels_first.live, "--channels-first", "--latency", latency
-    ) as started:
+    options = "--channels-first", "--latency", latency, "--live-wait", 5
+    with Server(served.tflite, "--live", *served_channels_first.live, *options) as started:
         given = drawn([20, 33, 300])
         x = drawn([CHUNK * 20])[0].T
+        begin = time.monotonic()
         assert served_channels_first.is_right(x, asyncio.run(started.stream(x, axis=1)))
+        assert time.monotonic() - begin < 5, "there is no other stream to wait for"
         assert all(served.is_right(x, started.decode(x)[1]) for x in given)
         status, body = started.post(npy(X), Accept="audio/wav")
         assert (status, "needs a rate" in json.loads(body)["error"]) == (406, True)
