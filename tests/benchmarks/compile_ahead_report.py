@@ -8,7 +8,7 @@ import pathlib
 import statistics
 
 from benchmarks.compile_ahead import DTYPES, LOWER
-from benchmarks.marked import write
+from benchmarks.marked import in_a_row, write
 from benchmarks.named import NAMED
 from lucid_keras._lowering.choice import choose_lowering
 from lucid_keras._lowering.target import Target
@@ -37,7 +37,7 @@ HEADINGS = {
 
 def page(results):
     """Markdown: of each target who is preferred where and what `"auto"` takes, and every program."""
-    versions = ", ".join(f"{name} {number}" for name, number in results["versions"].items())
+    versions = in_a_row(results["versions"])
     batches = ", ".join(f"{MODES[mode]} at batch {batch}" for mode, batch in results["batches"].items())
     lines = [f"By {versions}; {batches}.", *_unasked(results)]
     found = contests(results)

@@ -1,4 +1,4 @@
-"""The parts of a page that a command writes: what lies between its two marks."""
+"""The parts of a page that a command writes, between its two marks, and what many of them begin with."""
 
 import re
 
@@ -11,3 +11,8 @@ def write(path, command, lines):
         raise ValueError(f"The file must have the lines {begin} and {end}. Received: {path}")
     between = "\n".join([begin, *lines, end])
     path.write_text(re.sub(f"{re.escape(begin)}.*{re.escape(end)}", lambda _: between, text, flags=re.DOTALL))
+
+
+def in_a_row(versions):
+    """What was measured, of those versions that are known."""
+    return ", ".join(f"{name} {number}" for name, number in versions.items() if number)

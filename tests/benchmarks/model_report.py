@@ -2,7 +2,7 @@
 
 import statistics
 
-from benchmarks.marked import write
+from benchmarks.marked import in_a_row, write
 from benchmarks.model_cases import ROOT
 from benchmarks.model_subjects import EXACT
 from lucid_keras.bench.measured import quartiles, ratio, times
@@ -85,7 +85,7 @@ def verdicts(models):
 def tables(speed, parity):
     """Markdown: all of it."""
     machine = speed["machine"]
-    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items() if number)
+    versions = in_a_row(machine["versions"])
     lines = ["What each example prints of itself, random weights of the official configuration:", ""]
     lines += [*parity_table(parity), ""]
     lines += [

@@ -5,7 +5,7 @@ import pathlib
 import statistics
 
 from benchmarks.goals import verdicts
-from benchmarks.marked import write
+from benchmarks.marked import in_a_row, write
 from lucid_keras._lowering.lowerings import LOWER
 from lucid_keras.bench.measured import quartiles, ratio, times
 
@@ -185,7 +185,7 @@ def main():
     results = json.loads(RESULTS.read_text())
     costs = json.loads(COSTS.read_text()) if COSTS.exists() else None
     machine = results["machine"]
-    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items() if number)
+    versions = in_a_row(machine["versions"])
     lead = f"{machine['processor']}, {machine['cores']} cores; {versions}; {results['rounds']} interleaved rounds."
     met = verdict_table(results, costs)
     write(README, COMMAND, digest(results, costs))

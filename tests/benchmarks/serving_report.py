@@ -4,7 +4,7 @@ import json
 import pathlib
 import statistics
 
-from benchmarks.marked import write
+from benchmarks.marked import in_a_row, write
 
 HERE = pathlib.Path(__file__)
 RESULTS, MODELS = HERE.with_name("serving.json"), HERE.with_name("models.json")
@@ -26,32 +26,29 @@ ARTEFACTS = {
 def page(results):
     """Markdown: the load table, the streams, and the batches."""
     machine = results["machine"]
-    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items() if number)
+    versions = in_a_row(machine["versions"])
     lines = [f"{machine['processor']}, {machine['cores']} cores, which server and clients share; {versions}.", ""]
     return [*lines, *decoding(results["decode"]), "", *streaming(results["live"]), "", *batches(results["batch"])]
 
 
 def decoding(served):
     """A row for each artefact and number of clients."""
-    lines = [
-        "| behind Ray Serve | clients | requests a second | seconds of audio a second | p50, s | p99, s | refused |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-    ]
-    for name, loads in served.items():
-        for clients, one in loads.items():
-            cells = f"{one['requests']:.1f} | {one['audio_seconds']:.1f} | {one['p50']:.2f} | {one['p99']:.2f}"
-            lines.append(f"| {name} | {clients} | {cells} | {one['refused']} |")
-    return lines
+    cells = "requests a second", "seconds of audio a second", "p50, s", "p99, s", "refused"
+    shown = "{requests:.1f} | {audio_seconds:.1f} | {p50:.2f} | {p99:.2f} | {refused}"
+    return _loads(("behind Ray Serve", "clients", *cells), served, lambda one: shown.format(**one))
 
 
 def streaming(streams):
     """A row for each length of a message and number of streams."""
-    lines = ["| a message | live streams | in time | p50, ms | p99, ms |", "|---|---:|---:|---:|---:|"]
-    for length, counts in streams.items():
-        for count, one in counts.items():
-            cells = f"{one['on_time']:.1%} | {1e3 * one['p50']:.0f} | {1e3 * one['p99']:.0f}"
-            lines.append(f"| {length} | {count} | {cells} |")
-    return lines
+    cells = "in time", "p50, ms", "p99, ms"
+    shown = lambda one: f"{one['on_time']:.1%} | {1e3 * one['p50']:.0f} | {1e3 * one['p99']:.0f}"  # noqa: E731
+    return _loads(("a message", "live streams", *cells), streams, shown)
+
+
+def _loads(names, found, shown):
+    """A table of what was loaded with how many."""
+    rows = [f"| {name} | {count} | {shown(one)} |" for name, counts in found.items() for count, one in counts.items()]
+    return [f"| {' | '.join(names)} |", f"|---|{'---:|' * (len(names) - 1)}", *rows]
 
 
 def batches(found):

@@ -3,7 +3,7 @@
 import json
 import statistics
 
-from benchmarks.marked import write
+from benchmarks.marked import in_a_row, write
 from benchmarks.model_cases import ROOT
 from benchmarks.training import RESULTS
 from lucid_keras.bench.measured import quartiles, ratio, times
@@ -17,7 +17,7 @@ OURS = "ours"
 def page(results, profile):
     """Markdown: a table a model, fastest first, and what our steps are made of."""
     machine = results["machine"]
-    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items() if number)
+    versions = in_a_row(machine["versions"])
     lines = [f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads; {versions}; "]
     lines[0] += f"{results['rounds']} interleaved rounds."
     for name, subjects in results["models"].items():

@@ -8,7 +8,7 @@ import statistics
 import numpy as np
 import soundfile
 
-from benchmarks.marked import write
+from benchmarks.marked import in_a_row, write
 from benchmarks.model_cases import ROOT
 from benchmarks.voice import OWN, REFERENCE, RESULTS, SAID
 from benchmarks.voice_distances import magnitudes
@@ -75,7 +75,7 @@ def curves(files):
 def conditions(results):
     """A sentence on what was measured where."""
     machine = results["machine"]
-    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items() if number)
+    versions = in_a_row(machine["versions"])
     rounds = f"medians of {results['rounds']} rounds" if results["rounds"] > 1 else "one round"
     return (
         f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads; {versions}; {rounds}, "
