@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import math
+import time
 
 import fastapi
 import numpy as np
@@ -21,6 +23,8 @@ KINDS = {
     "audio/flac": ".flac",
     "audio/ogg": ".ogg",
 }
+PATIENCE = 0.25  # of what the shortest message lasts, for which streams wait for one another
+LEAST_WAIT = 0.005  # seconds, where one stream sends as fast as it can
 ATTEMPTS = 3  # a replica that goes away takes what it computes with it; nothing is lost by computing it again
 AWAY = (ray.exceptions.RayActorError, exceptions.ReplicaUnavailableError)
 app = fastapi.FastAPI(title="lucid_keras")
@@ -89,10 +93,10 @@ class Front:
 
     async def __init__(self, decoder, stepper, limits):
         self.decoder, self.stepper, self.limits = decoder, stepper, limits
-        self.sockets, self.begun, self.most, self.asking = set(), None, 1, asyncio.Lock()
+        self.sockets = {}  # seconds between the last two messages of each stream
+        self.begun, self.most, self.asking = None, 1, asyncio.Lock()
         self.refusals = metrics.Counter("lucid_refused", "requests that were refused", tag_keys=("status",))
         self.live = metrics.Gauge("lucid_streams", "live streams")
-        self._step.set_batch_wait_timeout_s(limits.live_wait)
         self.listening = asyncio.create_task(self._listen()) if stepper else None
 
     async def __del__(self):
@@ -142,7 +146,7 @@ class Front:
             sentence = f"The server must have room. Received: one stream more than {most}; try again later"
             await self._refuse(socket, 1013, sentence)
             return
-        self.sockets.add(socket)
+        self.sockets[socket] = math.inf
         try:
             await self._stream(socket)
         except fastapi.WebSocketDisconnect:
@@ -152,7 +156,7 @@ class Front:
         except RefusedError as refused:
             await self._refuse(socket, 1013, refused.sentence)
         finally:
-            self.sockets.discard(socket)
+            del self.sockets[socket]
             self._count()
 
     async def _refuse(self, socket, code, sentence):
@@ -163,6 +167,12 @@ class Front:
         """How many streams there are: where all of them wait, none else is waited for."""
         self.live.set(len(self.sockets))
         self._step.set_max_batch_size(max(1, min(self.most, len(self.sockets))))
+
+    def _pace(self, socket, period):
+        """What a stream's message lasts; none is made late by waiting for one that pauses."""
+        self.sockets[socket] = period
+        wait = max(LEAST_WAIT, PATIENCE * min(self.sockets.values()))
+        self._step.set_batch_wait_timeout_s(min(self.limits.live_wait, wait))
 
     async def _beginning(self):
         """What a stream needs, asked for once."""
@@ -175,6 +185,7 @@ class Front:
         shape, dtype, state = await self._beginning()
         self._count()
         skipped, axis = self.limits.latency, int(self.limits.channels_first)
+        before = time.monotonic()
         while True:
             try:
                 message = await asyncio.wait_for(socket.receive(), self.limits.idle)
@@ -185,6 +196,8 @@ class Front:
                 return
             if message.get("text") == "end":
                 break
+            period, before = time.monotonic() - before, time.monotonic()
+            self._pace(socket, period)
             pieces = []
             for chunk in _chunks(message.get("bytes"), shape, dtype):
                 y, state = await self._step((chunk, state))

@@ -58,9 +58,7 @@ def parser():
     made.add_argument("--host", default="127.0.0.1", help="default: this machine alone")
     made.add_argument("--port", type=int, default=8000)
     made.add_argument("--live-port", type=int, default=8002, help="of live streams (default: 8002)")
-    made.add_argument(
-        "--live-wait", type=float, default=0.03, help="seconds that a stream waits for others to step with"
-    )
+    made.add_argument("--live-wait", type=float, default=0.03, help="seconds that a stream waits for others, at most")
     made.add_argument("--metrics-port", type=int, default=8001)
     made.add_argument("--replicas", type=int, default=1, help="at least so many processes of each kind")
     made.add_argument("--most-replicas", type=int, help="at most, while there is more to do (default: no more)")
@@ -81,6 +79,7 @@ def parser():
 def application(decoder, steppers, given):
     """The deployments, bound: `decoder` as `workers.Decoder` takes it, or None; paths of streaming artefacts."""
     from front import Front
+    from ray.serve.config import RequestRouterConfig
     from workers import Decoder, Stepper
 
     scaled = {
@@ -93,6 +92,8 @@ def application(decoder, steppers, given):
         "ray_actor_options": {"num_cpus": given.threads},
         "max_ongoing_requests": 2 * given.together,
         "max_queued_requests": given.queue,
+        # Who waits asks again that often whether there is room; by Ray's default a replica idles for half a second.
+        "request_router_config": RequestRouterConfig(max_backoff_s=0.025),
         "health_check_period_s": 2,
         "graceful_shutdown_timeout_s": 10,
     }
