@@ -18,6 +18,7 @@ from lucid_keras.runtimes import bytes_of, signal_of
 KINDS = {
     "application/octet-stream": ".npy",
     "application/x-npy": ".npy",
+    "application/x-www-form-urlencoded": ".npy",  # as curl calls whatever it sends
     "audio/wav": ".wav",
     "audio/x-wav": ".wav",
     "audio/flac": ".flac",

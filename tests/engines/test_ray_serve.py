@@ -145,6 +145,11 @@ def test_recordings_in_and_out(server, served):
     np.testing.assert_allclose(samples, np.clip(served.expected(x), -1, 1), atol=1 / 2**14)
 
 
+def test_what_curl_sends_without_a_word_about_it_is_an_array(server):
+    (x,) = drawn([100])
+    assert server.post(npy(x), Content_Type="application/x-www-form-urlencoded")[0] == 200
+
+
 X = drawn([60])[0]
 SPOILT = np.where(X > 2, np.nan, X)
 REFUSED = {
