@@ -10,12 +10,12 @@ from collections.abc import Callable
 CPUINFO = pathlib.Path("/proc/cpuinfo")
 
 
-def milliseconds(invoke: Callable[[], object], seconds: float = 1.0, least: int = 3) -> float:
-    """The median time of `invoke()` in milliseconds, over `least` calls or as many as fit in `seconds`."""
+def milliseconds(invoke: Callable[[], object], seconds: float = 1.0) -> float:
+    """The median time of `invoke()` in milliseconds, over three calls or as many as fit in `seconds`."""
     invoke()
     times: list[float] = []
     end = time.perf_counter() + seconds
-    while len(times) < least or time.perf_counter() < end:
+    while len(times) < 3 or time.perf_counter() < end:
         start = time.perf_counter()
         invoke()
         times.append(time.perf_counter() - start)

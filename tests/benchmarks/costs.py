@@ -18,7 +18,6 @@ from benchmarks.goals import Verdict
 from lucid_keras._timing import milliseconds
 from lucid_keras.bench.machine import machine
 from lucid_keras.bench.subjects import SUBJECTS
-from lucid_keras.bench.worker import LEAST
 from lucid_keras.bench.workload import Workload
 
 COSTS = pathlib.Path(__file__).parent / "costs.json"
@@ -108,7 +107,7 @@ def interleaved(subjects, parsed):
     times = {key: [] for key in calls}
     for _ in range(parsed.rounds):
         for key, call in calls.items():
-            times[key].append(milliseconds(call, parsed.seconds, LEAST))
+            times[key].append(milliseconds(call, parsed.seconds))
     return {key: statistics.median(values) for key, values in times.items()}
 
 

@@ -65,11 +65,11 @@ def serve(opens):
 
 
 def median(invoke, seconds):
-    """The median time of `invoke()` in milliseconds, over ten calls or as many as fit in `seconds`."""
+    """The median time of `invoke()` in milliseconds, over three calls or as many as fit in `seconds`."""
     invoke()
     times: list[float] = []
     end = time.perf_counter() + seconds
-    while len(times) < 10 or time.perf_counter() < end:
+    while len(times) < 3 or time.perf_counter() < end:
         start = time.perf_counter()
         invoke()
         times.append(time.perf_counter() - start)
