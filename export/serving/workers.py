@@ -81,8 +81,7 @@ class Stepper:
 
     def __init__(self, paths, threads):
         self.artefacts = opened_streams(paths, threads)
-        one = self.artefacts[min(self.artefacts)]
-        self.signatures = one.signatures
+        self.signatures = self.artefacts[min(self.artefacts)].signatures
         inputs = self.signatures["step"].inputs
         self.chunk = inputs["x"]
         self.states = {name: spec for name, spec in sorted(inputs.items()) if name != "x"}

@@ -346,6 +346,19 @@ def test_metrics_tell_what_was_done(server):
         time.sleep(1)
 
 
+async def seconds_alone(server, latency):
+    """The shortest time in which a stream has its answer that sends a message each second and has none beside it."""
+    chunk, found = drawn([CHUNK])[0].T.tobytes(), []
+    async with websockets.connect(f"ws://127.0.0.1:{server.live_port}/live") as live:
+        for chunks in (latency // CHUNK + 1, 1, 1, 1):  # of what is late there is no answer
+            await asyncio.sleep(1)
+            begin = time.monotonic()
+            await live.send(chunk * chunks)
+            await live.recv()
+            found.append(time.monotonic() - begin)
+    return min(found)
+
+
 async def beside_one_that_pauses(server, x):
     async with websockets.connect(f"ws://127.0.0.1:{server.live_port}/live"):
         return await server.stream(x, 0.1, axis=1)
@@ -361,6 +374,7 @@ def test_a_file_is_served_as_a_saved_model_is_and_streams_of_channels_first(serv
         begin = time.monotonic()
         assert served_channels_first.is_right(x, asyncio.run(beside_one_that_pauses(started, x)))
         assert time.monotonic() - begin < 5, "none is waited for, that pauses, longer than a message lasts"
+        assert asyncio.run(seconds_alone(started, latency)) < 0.2, "there is no other stream to wait for"
         assert all(served.is_right(x, started.decode(x)[1]) for x in given)
         status, body = started.post(npy(X), Accept="audio/wav")
         assert (status, "needs a rate" in json.loads(body)["error"]) == (406, True)

@@ -20,13 +20,13 @@ STEPS, EVERY = 24, 6
 ROUNDING = 1e-5  # of weights that have moved by up to LEARNING_RATE * STEPS = 0.024
 
 
-def command(out, *options):
-    fixed = "--steps", STEPS, "--samples", 2048, "--save-every", EVERY, "--out", out
+def command(out, *options, steps=STEPS):
+    fixed = "--steps", steps, "--samples", 2048, "--save-every", EVERY, "--out", out
     return [sys.executable, str(PROGRAM), *map(str, (*fixed, *options))]
 
 
-def train(out, *options):
-    done = subprocess.run(command(out, *options), capture_output=True, text=True, check=False, timeout=LIMIT)
+def train(out, *options, **given):
+    done = subprocess.run(command(out, *options, **given), capture_output=True, text=True, check=False, timeout=LIMIT)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
 
@@ -43,10 +43,14 @@ def difference(out, other):
 def alone(tmp_path_factory):
     """One process on one device, from beginning to end."""
     out = tmp_path_factory.mktemp("alone")
-    told = train(out)
-    losses = [float(loss) for loss in re.findall(r"loss ([\d.]+)", told)]
-    assert losses[-1] < losses[0]  # it learns
+    train(out)
     return out
+
+
+def test_it_learns(tmp_path):
+    """The loss is that of one batch, and batches differ: after 24 steps it is no measure yet."""
+    losses = [float(loss) for loss in re.findall(r"loss ([\d.]+)", train(tmp_path, steps=60))]
+    assert losses[-1] < losses[0] / 2
 
 
 @pytest.mark.parametrize("options", [("--devices", 2), ("--workers", 2)])
